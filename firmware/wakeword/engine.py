@@ -1,0 +1,65 @@
+"""The whole engine: 10 ms of PCM in, the number of the wake word that was heard out.
+
+Place in the pipeline: what the satellite calls on each chunk.  One front end feeds any number of models, each with its
+own detector.  Imports its own room only.
+"""
+
+from .detector import Detector
+from .frontend import Frontend
+from .model_format import FEATURE_STEP_MS, FEATURES
+
+CHUNK_SAMPLES = 160
+
+
+class Engine:
+    """Listens with several models at once.
+
+    `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After `process`:
+    `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it (40 uint8, int8 + 128) and
+    `inferred` tells whether at least one model ran.
+    """
+
+    def __init__(self, models, refractory_ms=1000):
+        self.models = tuple(models)
+        self.detectors = tuple(
+            Detector(
+                model.header.probability_cutoff,
+                model.header.sliding_window_size,
+                model.header.stride * FEATURE_STEP_MS,
+                refractory_ms,
+            )
+            for model in self.models
+        )
+        self._pairs = tuple(zip(self.models, self.detectors))
+        self.frontend = Frontend()
+        self.slice = bytearray(FEATURES)
+        self.slice_ready = False
+        self.inferred = False
+
+    def reset(self):
+        """Put the exact initial state back; cutoffs stay."""
+        self.frontend.reset()
+        for model, detector in self._pairs:
+            model.reset()
+            detector.reset()
+        self.slice_ready = False
+        self.inferred = False
+
+    def process(self, chunk):
+        """Take 160 int16 samples, little-endian; return the index of the model that detected, or -1.
+
+        Where several detect in the same chunk, the first of them counts.  Allocates nothing.
+        """
+        self.inferred = False
+        self.slice_ready = self.frontend.process(chunk, self.slice)
+        if not self.slice_ready:
+            return -1
+        detected = -1
+        i = 0
+        for model, detector in self._pairs:
+            if model.push(self.slice):
+                self.inferred = True
+                if detector.update(model.probability) and detected < 0:
+                    detected = i
+            i += 1
+        return detected

@@ -1,0 +1,91 @@
+"""One wake-word model: feature slices in, a probability out each `stride` slices.
+
+Place in the pipeline: between `frontend` and `detector`.  The model file stays as it is in one buffer; everything that
+changes lies in one arena.  Which kernel runs on what is data, read from the file once.  Imports its own room only.
+"""
+
+from . import kernels
+from .model_format import (
+    DEPTHWISE,
+    DOT,
+    FEATURES,
+    FILL_BYTES,
+    LOOKUP,
+    PUSH,
+    REQUANTISE,
+    ModelFormatError,
+    check,
+)
+
+_KERNELS = {
+    DOT: kernels.dot,
+    DEPTHWISE: kernels.depthwise,
+    REQUANTISE: kernels.requantise,
+    PUSH: kernels.push,
+    LOOKUP: kernels.lookup,
+}
+
+
+class Model:
+    """A model in memory.
+
+    `data` is a whole model file in a bytes-like object, kept and never written.  Allocates the arena once; raises
+    `ModelFormatError` for a file that `model_format.check` refuses.
+
+    `probability` (0..255, of 1/256) is the last inference's output; `header` has what the file says of itself.
+    """
+
+    def __init__(self, data):
+        self.header, ops = check(data)
+        program = tuple((_KERNELS[kind], at) for kind, at in ops)
+        self._on_slice = program[: self.header.input_op_count]
+        self._on_stride = program[self.header.input_op_count :]
+        self._data = data
+        self._arena = bytearray(self.header.arena_bytes)
+        self._input_at = self.header.input_at
+        self._output_at = self.header.output_at
+        self._stride = self.header.stride
+        self.reset()
+
+    def reset(self):
+        """Put the exact initial state back.  Allocates a little; not for the audio path."""
+        arena = self._arena
+        for i in range(len(arena)):
+            arena[i] = 0
+        header = self.header
+        for i in range(header.fill_count):
+            start, size, value = header.words(self._data, header.fills_at + i * FILL_BYTES, 3)
+            for j in range(start, start + size):
+                arena[j] = value
+        self._slices = 0
+        self.probability = 0
+
+    def push(self, values):
+        """Take one feature slice, 40 uint8 (int8 + 128); True when an inference ran.  Allocates nothing."""
+        arena = self._arena
+        data = self._data
+        kernels.load(arena, values, self._input_at)
+        for kernel, at in self._on_slice:
+            kernel(arena, data, at)
+        self._slices += 1
+        if self._slices < self._stride:
+            return False
+        self._slices = 0
+        for kernel, at in self._on_stride:
+            kernel(arena, data, at)
+        self.probability = arena[self._output_at]
+        return True
+
+
+def read(path):
+    """The model in a file: one allocation for the file, one for the arena.  OSError, ModelFormatError."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        data = bytearray(size)
+        if file.readinto(data) != size:
+            raise ModelFormatError("file cut short")
+    return Model(data)
+
+
+__all__ = ("FEATURES", "Model", "ModelFormatError", "read")

@@ -1,0 +1,268 @@
+"""The built model file: its header, its ops, and the check that makes it safe to run.
+
+docs/model-format.md specifies every byte.  Used on the device by `model`, on the host by the converter.  The kernels
+follow offsets in the file without looking, so `check` holds every one of them against the sizes first: a file that
+passes cannot make a kernel read or write outside the model buffer and the arena.
+Imports binascii (CRC-32) and struct, nothing else.
+"""
+
+import binascii
+import struct
+
+MAGIC = b"EWM\0"
+VERSION = 1
+#: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256, arena bytes, MACs,
+#: input ops, ops, stride, features, cutoff, window, input multiplier, offset, divisor, name bytes, where the ops start,
+#: where the fills start, fills, where the input slice goes, where the probability comes out, step in ms
+HEADER = "<4sHHII32sIIHHBBBBHHHHIIIIIHH"
+HEADER_BYTES = 96
+_CRC_FROM = 16
+
+#: The one input scaling there is: int8 = clamp((feature * 256 + 333) // 666 - 128), see docs/pipeline.md.
+INPUT_MULTIPLIER, INPUT_OFFSET, INPUT_DIVISOR = 256, 333, 666
+FEATURES = 40
+FEATURE_STEP_MS = 10
+
+MAX_FILE_BYTES = 1 << 20
+MAX_ARENA_BYTES = 1 << 18
+MAX_OPS = 1024
+MAX_STRIDE = 16
+MAX_WINDOW = 255
+MAX_NAME_BYTES = 64
+MAX_FILLS = 512
+
+DOT, DEPTHWISE, REQUANTISE, PUSH, LOOKUP = 1, 2, 3, 4, 5
+#: Words of an op, its kind included.
+OP_WORDS = {DOT: 8, DEPTHWISE: 9, REQUANTISE: 9, PUSH: 9, LOOKUP: 5}
+FILL_BYTES = 12
+CHANNEL_BYTES = 12
+
+
+class ModelFormatError(ValueError):
+    """The file is not a model this firmware can run; the message says why."""
+
+
+class Header:
+    """The header's fields by name; `ops` are (kind, byte offset) pairs, the first `input_op_count` run on each slice."""
+
+    def __init__(self, data):
+        if len(data) < HEADER_BYTES or bytes(data[:4]) != MAGIC:
+            raise ModelFormatError("not an Earnest model file (it does not start with EWM)")
+        (
+            _magic,
+            version,
+            header_bytes,
+            self.file_bytes,
+            self.crc32,
+            self.source_sha256,
+            self.arena_bytes,
+            self.macs,
+            self.input_op_count,
+            self.op_count,
+            self.stride,
+            features,
+            self.probability_cutoff,
+            self.sliding_window_size,
+            multiplier,
+            offset,
+            divisor,
+            name_bytes,
+            self.ops_at,
+            self.fills_at,
+            self.fill_count,
+            self.input_at,
+            self.output_at,
+            step_ms,
+        ) = struct.unpack_from(HEADER, data, 0)
+        if version != VERSION:
+            raise ModelFormatError(
+                "model file of version %d; this firmware reads version %d" % (version, VERSION)
+            )
+        if header_bytes != HEADER_BYTES:
+            raise ModelFormatError("header of %d bytes, not %d" % (header_bytes, HEADER_BYTES))
+        if self.file_bytes != len(data) or not self.file_bytes <= MAX_FILE_BYTES:
+            raise ModelFormatError(
+                "file of %d bytes where its header says %d (at most %d)"
+                % (len(data), self.file_bytes, MAX_FILE_BYTES)
+            )
+        if (features, multiplier, offset, divisor, step_ms) != (
+            FEATURES,
+            INPUT_MULTIPLIER,
+            INPUT_OFFSET,
+            INPUT_DIVISOR,
+            FEATURE_STEP_MS,
+        ):
+            raise ModelFormatError("the model's input is not the one this front end makes")
+        if not (0 < self.arena_bytes <= MAX_ARENA_BYTES and self.arena_bytes % 4 == 0):
+            raise ModelFormatError("arena of %d bytes" % self.arena_bytes)
+        if not 1 <= self.stride <= MAX_STRIDE:
+            raise ModelFormatError("stride of %d slices (1 to %d)" % (self.stride, MAX_STRIDE))
+        if not 1 <= self.sliding_window_size <= MAX_WINDOW:
+            raise ModelFormatError("sliding window of %d" % self.sliding_window_size)
+        if not (self.input_op_count <= self.op_count <= MAX_OPS and self.fill_count <= MAX_FILLS):
+            raise ModelFormatError("%d ops, %d fills" % (self.op_count, self.fill_count))
+        if name_bytes > MAX_NAME_BYTES or HEADER_BYTES + name_bytes > self.file_bytes:
+            raise ModelFormatError("wake word of %d bytes" % name_bytes)
+        name = bytes(data[HEADER_BYTES : HEADER_BYTES + name_bytes])
+        try:
+            self.wake_word = name.decode()
+        except UnicodeError:
+            raise ModelFormatError("wake word is not UTF-8")
+        if any(c < 0x20 or c == 0x7F for c in name):
+            raise ModelFormatError("wake word with control characters")
+
+    def words(self, data, at, count):
+        """`count` uint32 at byte offset `at`."""
+        if at % 4 or at < HEADER_BYTES or at + 4 * count > self.file_bytes:
+            raise ModelFormatError("words at %d lie outside the file" % at)
+        return struct.unpack_from("<%dI" % count, data, at)
+
+
+def crc32(data):
+    """CRC-32 of everything after the CRC's own field."""
+    return binascii.crc32(memoryview(data)[_CRC_FROM:]) & 0xFFFFFFFF
+
+
+def check(data):
+    """Return (header, [(kind, offset), ...]) of a model file; ModelFormatError says what is wrong.  Allocates."""
+    header = Header(data)
+    if crc32(data) != header.crc32:
+        raise ModelFormatError("checksum does not match: the file is damaged")
+    _inside("input", header.input_at, FEATURES, header.arena_bytes)
+    _inside("output", header.output_at, 1, header.arena_bytes)
+    rings = {}
+    for i in range(header.fill_count):
+        start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
+        if value > 255:
+            raise ModelFormatError("fill %d with %d" % (i, value))
+        _inside("fill", start, size, header.arena_bytes)
+    ops = []
+    at = header.ops_at
+    for i in range(header.op_count):
+        kind = header.words(data, at, 1)[0]
+        if kind not in OP_WORDS:
+            raise ModelFormatError("op %d is of unknown kind %d" % (i, kind))
+        words = header.words(data, at, OP_WORDS[kind])
+        _CHECKS[kind](words, header, rings)
+        if kind == REQUANTISE:
+            _check_channels(data, words, header)
+        ops.append((kind, at))
+        at += 4 * OP_WORDS[kind]
+    # A position is only ever moved by push, which keeps it below its ring's rows: no other op may write there.
+    for ring in rings:
+        for kind, at in ops:
+            low, size = _written(kind, header.words(data, at, OP_WORDS[kind]))
+            if low < ring + 4 and ring < low + size:
+                raise ModelFormatError("an op writes over a ring's position")
+        for i in range(header.fill_count):
+            start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
+            if value and start < ring + 4 and ring < start + size:
+                raise ModelFormatError("a fill starts a ring elsewhere than at 0")
+        if header.input_at < ring + 4 and ring < header.input_at + FEATURES:
+            raise ModelFormatError("the input lies over a ring's position")
+    return header, ops
+
+
+def _inside(what, start, size, limit):
+    if start + size > limit or size == 0:
+        raise ModelFormatError("%s: %d bytes at %d lie outside %d" % (what, size, start, limit))
+
+
+def _aligned(what, start):
+    if start % 4:
+        raise ModelFormatError("%s at %d is not aligned" % (what, start))
+
+
+def _position(words, header, rings, rows):
+    """Hold a ring's position (words[2] of a reader) and return the bytes that it can move a read."""
+    at, step = words[2], words[3]
+    if step == 0:
+        _aligned("position", at)
+        _inside("position", at, 4, header.arena_bytes)
+        return 0
+    _aligned("position", at)
+    if at not in rings:
+        raise ModelFormatError("a ring is read before anything is pushed into it")
+    return (rings[at] - 1) * step
+
+
+def _check_dot(words, header, rings):
+    _kind, start, _at, _step, blocks, channels, out, weights = words
+    moved = _position(words, header, rings, 0)
+    _aligned("accumulators", out)
+    _inside("input of dot", start, moved + 8 * blocks, header.arena_bytes)
+    _inside("accumulators", out, 4 * channels, header.arena_bytes)
+    _inside("weights", weights, 8 * blocks * channels, header.file_bytes)
+
+
+def _check_depthwise(words, header, rings):
+    _kind, start, _at, _step, pitch, blocks, channels, out, weights = words
+    moved = _position(words, header, rings, 0)
+    _aligned("accumulators", out)
+    if channels == 0:
+        raise ModelFormatError("depthwise of no channels")
+    size = moved + pitch * (channels - 1) + 4 * blocks
+    _inside("input of depthwise", start, size, header.arena_bytes)
+    _inside("accumulators", out, 4 * channels, header.arena_bytes)
+    _inside("weights", weights, 4 * blocks * channels, header.file_bytes)
+
+
+def _check_requantise(words, header, _rings):
+    _kind, acc, out, pitch, channels, zero, low, high, table = words
+    _aligned("accumulators", acc)
+    _aligned("channel table", table)
+    _inside("accumulators", acc, 4 * channels, header.arena_bytes)
+    _inside("output", out, 1 + pitch * (channels - 1), header.arena_bytes)
+    _inside("channel table", table, CHANNEL_BYTES * channels, header.file_bytes)
+    if not (zero <= 255 and low <= high <= 255):
+        raise ModelFormatError("requantise to %d, %d..%d" % (zero, low, high))
+
+
+def _check_channels(data, words, header):
+    table = header.words(data, words[8], 3 * words[4])
+    for i in range(0, len(table), 3):
+        bias, multiplier, shift = table[i], table[i + 1], table[i + 2]
+        if bias >= 1 << 31 or multiplier >= 1 << 30 or shift & 255 > 30 or shift >> 8 > 30:
+            raise ModelFormatError("channel %d of a table is out of range" % (i // 3))
+
+
+def _check_push(words, header, rings):
+    _kind, source, channels, base, at, rows, row_bytes, pitch, advance = words
+    _aligned("position", at)
+    _inside("position", at, 4, header.arena_bytes)
+    if not 1 <= rows <= 4096 or channels == 0 or advance > 1:
+        raise ModelFormatError("ring of %d rows, %d channels" % (rows, channels))
+    if rings.setdefault(at, rows) != rows:
+        raise ModelFormatError("two rings share a position")
+    _inside("source of push", source, channels, header.arena_bytes)
+    size = (2 * rows - 1) * row_bytes + pitch * (channels - 1) + 1
+    _inside("ring", base, size, header.arena_bytes)
+
+
+def _check_lookup(words, header, _rings):
+    _kind, source, count, out, table = words
+    _inside("input of lookup", source, count, header.arena_bytes)
+    _inside("output of lookup", out, count, header.arena_bytes)
+    _inside("table", table, 256, header.file_bytes)
+
+
+def _written(kind, words):
+    """(first byte, bytes) of the arena that an op writes, a ring's own position left out."""
+    if kind == DOT:
+        return words[6], 4 * words[5]
+    if kind == DEPTHWISE:
+        return words[7], 4 * words[6]
+    if kind == REQUANTISE:
+        return words[2], 1 + words[3] * (words[4] - 1)
+    if kind == PUSH:
+        return words[3], (2 * words[5] - 1) * words[6] + words[7] * (words[2] - 1) + 1
+    return words[3], words[2]
+
+
+_CHECKS = {
+    DOT: _check_dot,
+    DEPTHWISE: _check_depthwise,
+    REQUANTISE: _check_requantise,
+    PUSH: _check_push,
+    LOOKUP: _check_lookup,
+}
