@@ -1,0 +1,155 @@
+"""Other people's reference implementations: what "exact" is measured against.
+
+TFLite Micro's reference kernels define a model's output and TFLM's C microfrontend defines a
+feature; the converter's proof, `earnest evaluate` and the tests compare with them through this
+module.  The packages are imported on first use, so that commands which need no oracle start
+quickly.  Must not import the firmware.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import struct
+
+import numpy as np
+
+from host_tools.errors import HostToolError
+
+FEATURES = 40  # values in a feature slice
+STEP_SAMPLES = 160  # samples between two slices (10 ms at 16 kHz)
+FIRST_ARENA_BYTES = 1 << 18
+MAX_ARENA_BYTES = 1 << 26
+_FEATURE_UNIT = 0.0390625  # pymicro-features returns uint16 values times this
+
+
+class _StreamingModel:
+    """A streaming wake-word model; subclasses set the two methods that differ between runtimes.
+
+    `input_shape` is (1, stride, 40); `stride` is the number of feature slices per inference.
+    """
+
+    input_shape: tuple[int, ...]
+
+    def infer(self, data: np.ndarray) -> int:
+        """Run one inference on int8 data of `input_shape`; return the probability, 0..255."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Put the model back into the exact state that it had when it was made."""
+        raise NotImplementedError
+
+    @property
+    def stride(self) -> int:
+        return self.input_shape[1]
+
+    def run(self, slices: np.ndarray) -> np.ndarray:
+        """Feed int8 slices of shape (n, 40); return the n // stride probabilities as uint8."""
+        count = len(slices) // self.stride
+        grouped = np.ascontiguousarray(slices[: count * self.stride], np.int8)
+        grouped = grouped.reshape((count,) + tuple(self.input_shape))
+        infer = self.infer
+        return np.fromiter((infer(data) for data in grouped), np.uint8, count)
+
+
+class TFLiteMicroModel(_StreamingModel):
+    """The definition of exact: TFLite Micro's reference kernels; state is kept between calls.
+
+    It trusts its input: the C++ below may crash on a damaged file, so check foreign files first.
+    """
+
+    def __init__(self, tflite_bytes: bytes) -> None:
+        self._tflite_bytes = bytes(tflite_bytes)
+        self._arena_bytes = FIRST_ARENA_BYTES
+        self.reset()
+        self.input_shape = tuple(int(n) for n in self._interpreter.get_input_details(0)["shape"])
+
+    def reset(self) -> None:
+        """Make the interpreter anew: its own Reset() does not run the initialiser again."""
+        from tflite_micro.python.tflite_micro import runtime
+
+        while True:
+            try:
+                self._interpreter = runtime.Interpreter.from_bytes(
+                    self._tflite_bytes, arena_size=self._arena_bytes
+                )
+                break
+            except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
+                raise HostToolError("the file is not a whole .tflite model", str(error)) from error
+            except RuntimeError as error:
+                # An arena that is too small is reported like any other failure.
+                self._arena_bytes *= 4
+                if self._arena_bytes > MAX_ARENA_BYTES:
+                    raise HostToolError(
+                        f"TFLite Micro refuses the model: {error}",
+                        "its own message stands above; the file is damaged or for another runtime",
+                    ) from error
+
+    def infer(self, data: np.ndarray) -> int:
+        interpreter = self._interpreter
+        interpreter.set_input(data, 0)
+        interpreter.invoke()
+        return int(interpreter.get_output(0).reshape(-1)[0])
+
+
+class TFLiteRuntimeModel(_StreamingModel):
+    """A second oracle, TFLite with its reference kernels; see `has_tflite_runtime`."""
+
+    def __init__(self, tflite_bytes: bytes) -> None:
+        self._tflite_bytes = bytes(tflite_bytes)
+        self.reset()
+        self.input_shape = tuple(int(n) for n in self._interpreter.get_input_details()[0]["shape"])
+
+    def reset(self) -> None:
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+
+        self._interpreter = Interpreter(
+            model_content=self._tflite_bytes,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        )
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def infer(self, data: np.ndarray) -> int:
+        interpreter = self._interpreter
+        interpreter.set_tensor(self._input, data)
+        interpreter.invoke()
+        return int(interpreter.get_tensor(self._output).reshape(-1)[0])
+
+
+@functools.cache
+def has_tflite_runtime() -> bool:
+    """True where tflite-runtime has wheels (Linux, Python before 3.12)."""
+    return importlib.util.find_spec("tflite_runtime") is not None
+
+
+def features(pcm: np.ndarray) -> np.ndarray:
+    """Return the uint16 features, shape (n, 40), of 16 kHz mono int16 samples.
+
+    A slice per 10 ms, the first after 30 ms: n = len(pcm) // 160 - 2, or 0.
+    """
+    from pymicro_features import MicroFrontend
+
+    frontend = MicroFrontend()
+    data = np.ascontiguousarray(pcm, "<i2").tobytes()
+    step_bytes = 2 * STEP_SAMPLES
+    slices = []
+    for start in range(0, len(data) - step_bytes + 1, step_bytes):
+        result = frontend.process_samples(data[start : start + step_bytes])
+        if result.features:
+            slices.append(result.features)
+    if not slices:
+        return np.zeros((0, FEATURES), np.uint16)
+    return np.rint(np.array(slices) / _FEATURE_UNIT).astype(np.uint16)
+
+
+def quantise(values: np.ndarray) -> np.ndarray:
+    """Return features as the models' int8 input: ESPHome's on-device formula, clamped."""
+    scaled = (values.astype(np.int32) * 256 + 333) // 666 - 128
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+def probabilities(tflite_bytes: bytes, pcm: np.ndarray) -> np.ndarray:
+    """Return every inference's probability (uint8, before averaging) over int16 samples."""
+    return TFLiteMicroModel(tflite_bytes).run(quantise(features(pcm)))
