@@ -1,0 +1,258 @@
+"""XtensaMachine: a qemu-xtensa process whose memory the host reads and writes directly.
+
+For: tests and bench, which run the kernels' machine code, as the chip will, on a Linux host. The
+CPU is dc233c: windowed registers, 32-bit multiply, zero-overhead loops, as the ESP32-S3 has them;
+it does not have the S3's vector instructions (an illegal instruction ends the process).
+Must not import the firmware.
+
+    with XtensaMachine() as machine:
+        kernels = machine.load(compile_firmware("kernels.py"))
+        x = machine.alloc(b"abc")
+        machine.call(kernels["checksum"], x, 3)
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import shutil
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from host_tools.errors import HostToolError
+from host_tools.xtensa import monitor
+from host_tools.xtensa.function_names import machine_code
+from host_tools.xtensa.instruction_log import InstructionLog
+from host_tools.xtensa.mpy import KIND_VIPER, OBJ_FUN_TABLE, from_bytes
+
+SHARED_BYTES = 16 << 20
+GUARD_BYTES = 32
+MAX_ARGUMENTS = 16
+_TABLES, _CODE, _DATA = 0x1000, 0x20000, 0x80000  # offsets into the shared memory
+_GUARD = 0xA5
+_NONE, _FALSE, _TRUE = 0x7E000010, 0x7E000020, 0x7E000030  # stand for the runtime's objects
+_TYPE_BOOL, _TYPE_UINT = 1, 3  # of MP_NATIVE_TYPE_*; an object has no conversion
+_RUNTIME_NAMES = {
+    7: "a global name",
+    9: "an attribute",
+    15: "an object's item",
+    18: "arithmetic on objects",
+    27: "a function call",
+    28: "a method call",
+    46: "division //",
+    47: "modulo %",
+}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A viper function in the machine's memory."""
+
+    name: str
+    address: int
+    size: int
+    fun_obj: int
+
+
+def find_qemu() -> str:
+    """The path of qemu-xtensa, or HostToolError with the command that installs it."""
+    path = shutil.which("qemu-xtensa") or shutil.which("qemu-xtensa-static")
+    if not path:
+        raise HostToolError("qemu-xtensa is not installed", "apt-get install qemu-user")
+    return path
+
+
+class XtensaMachine:
+    """Runs viper functions; a wild store, a wrong runtime call or a hang is a HostToolError.
+
+    count: log every executed instruction; `counts()` then tells how many each call took (slow:
+    about half a million instructions a second). timeout_s: the longest a single call may take.
+    """
+
+    def __init__(self, count: bool = False, timeout_s: float = 60.0) -> None:
+        qemu = find_qemu()
+        self.timeout_s = timeout_s
+        self._next = {"tables": _TABLES, "code": _CODE, "data": _DATA}
+        self._guards = np.zeros(0, np.int64)
+        self._owners: list[tuple[int, int]] = []
+        self._current = "the monitor"
+        self._called: list[str] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="earnest-xtensa-")
+        with tempfile.TemporaryFile() as file:
+            file.truncate(SHARED_BYTES)
+            self._memory = mmap.mmap(file.fileno(), SHARED_BYTES)
+            elf, table, call_at = monitor.build(file.fileno(), SHARED_BYTES)
+            path = os.path.join(self._folder.name, "monitor.elf")
+            with open(path, "wb") as image:
+                image.write(elf)
+            os.chmod(path, 0o755)
+            self._log = None
+            options: list[str] = []
+            if count:
+                end = monitor.SHARED_BASE + _DATA
+                self._log = InstructionLog(
+                    self._folder.name, call_at, range(monitor.SHARED_BASE + _CODE, end)
+                )
+                options = self._log.qemu_options(qemu)
+            self._process = subprocess.Popen(
+                [qemu, "-cpu", "dc233c", *options, path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=[file.fileno()],
+            )
+        self._array = np.frombuffer(self._memory, np.uint8)
+        try:
+            self._wait()
+        except HostToolError:
+            self.close()
+            raise
+        table[:3] = _NONE, _FALSE, _TRUE
+        self._fun_table = self._place("tables", struct.pack(f"<{len(table)}I", *table))
+
+    def __enter__(self) -> XtensaMachine:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and free the memory; counts() stays usable."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+            try:
+                self._process.wait(self.timeout_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+            self._process.stderr.close()
+            if self._log:
+                self._log.finish()
+            del self._array
+            self._memory.close()
+            self._folder.cleanup()
+
+    # --- memory -------------------------------------------------------------------------------
+
+    def _place(self, arena: str, data: bytes) -> int:
+        start = self._next[arena]
+        end = {"tables": _CODE, "code": _DATA, "data": SHARED_BYTES}[arena]
+        if start + len(data) > end:
+            raise HostToolError(f"the Xtensa machine's memory for {arena} is full")
+        self._memory[start : start + len(data)] = data
+        self._next[arena] = start + len(data) + 15 & ~15
+        return monitor.SHARED_BASE + start
+
+    def alloc(self, content: bytes | int, misalign: int = 0) -> int:
+        """Place a buffer (its content, or a size in bytes, zeroed) between guards.
+
+        Returns its address, 16-aligned plus `misalign` (0..15).
+        """
+        body = bytes(content) if isinstance(content, int) else bytes(memoryview(content).cast("B"))
+        guard = bytes([_GUARD]) * GUARD_BYTES
+        lead = bytes([_GUARD]) * (GUARD_BYTES + misalign)
+        address = self._place("data", lead + body + guard) + len(lead)
+        start = address - monitor.SHARED_BASE
+        end = start + len(body)
+        own = [*range(start - len(lead), start), *range(end, end + GUARD_BYTES)]
+        self._guards = np.concatenate((self._guards, np.array(own, np.int64)))
+        self._owners.append((address, len(body)))
+        return address
+
+    def write(self, address: int, content: bytes) -> None:
+        """Write to the machine's memory."""
+        start = address - monitor.SHARED_BASE
+        self._memory[start : start + len(content)] = bytes(content)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read from the machine's memory."""
+        start = address - monitor.SHARED_BASE
+        return self._memory[start : start + size]
+
+    def check_guards(self) -> None:
+        """HostToolError if a byte just before or after a buffer was changed."""
+        wrong = self._guards[self._array[self._guards] != _GUARD]
+        if len(wrong):
+            at = int(wrong[0]) + monitor.SHARED_BASE
+            address, size = min(self._owners, key=lambda o: max(o[0] - at, at - o[0] - o[1]))
+            where = at - address
+            raise HostToolError(
+                f"{self._current} wrote outside its buffer: at byte {where} of {size} bytes"
+            )
+
+    # --- code ---------------------------------------------------------------------------------
+
+    def load(self, mpy_file: bytes) -> dict[str, Function]:
+        """Load a .mpy file's viper functions; returns them by name."""
+        mpy = from_bytes(mpy_file)
+        objects = [
+            self._fun_table if constant.kind == OBJ_FUN_TABLE else 0 for constant in mpy.constants
+        ]
+        obj_table = self._place("tables", struct.pack(f"<{len(objects)}I", *objects) + bytes(4))
+        context = self._place("tables", struct.pack("<4I", 0, 0, 0, obj_table))
+        loaded = {}
+        for name, code in machine_code(mpy).items():
+            if code.kind == KIND_VIPER:
+                address = self._place("code", code.data)
+                fun_obj = self._place("tables", struct.pack("<4I", 0, context, 0, address))
+                loaded[name] = Function(name, address, len(code.data), fun_obj)
+        return loaded
+
+    def call(self, function: Function, *args: int) -> int | bool | None:
+        """Call a function with integers and addresses; returns what Python would get."""
+        assert len(args) <= MAX_ARGUMENTS
+        if any(not -(1 << 31) <= int(a) < 1 << 32 for a in args):
+            raise HostToolError(f"{function.name}: an argument does not fit 32 bits: {args}")
+        self._current = function.name
+        base = monitor.SHARED_BASE
+        values = [int(a) & 0xFFFFFFFF for a in args]
+        struct.pack_into(f"<{len(args)}I", self._memory, monitor.ARGS, *values)
+        words = (function.address, function.fun_obj, len(args), base + monitor.ARGS)
+        struct.pack_into("<7I", self._memory, 0, *words, 0, 0, monitor.NO_TRAP)
+        self._called.append(function.name)
+        try:
+            self._process.stdin.write(b"c")
+        except BrokenPipeError as error:
+            raise HostToolError("the Xtensa machine has ended", "make a new one") from error
+        self._wait()
+        self.check_guards()
+        value, kind = struct.unpack_from("<2I", self._memory, monitor.RESULT)
+        if value in (_NONE, _FALSE, _TRUE) and kind == 0:
+            return {_NONE: None, _FALSE: False, _TRUE: True}[value]
+        if kind == _TYPE_BOOL + 1:
+            return bool(value)
+        return value if kind == _TYPE_UINT + 1 else value - (value >> 31 << 32)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """[(function, instructions executed in it)] of every call so far; ends the machine."""
+        assert self._log, "made without count=True"
+        self.close()
+        return list(zip(self._called, self._log.per_call(), strict=True))
+
+    def _wait(self) -> None:
+        """Wait for the monitor's byte; explain why when it does not come."""
+        ready = select.select([self._process.stdout], [], [], self.timeout_s)[0]
+        if not ready:
+            self._process.kill()
+            raise HostToolError(f"{self._current} did not return within {self.timeout_s} s")
+        if self._process.stdout.read(1):
+            return
+        status = self._process.wait()
+        trap = struct.unpack_from("<I", self._memory, monitor.TRAP)[0]
+        if status != monitor.EXIT_TRAP:
+            message = self._process.stderr.read().decode("utf-8", "replace").strip()
+            raise HostToolError(f"{self._current} ended qemu-xtensa, status {status}: {message}")
+        if trap == monitor.ARG_CHECK_NUM_SIG:
+            raise HostToolError(f"{self._current} was called with a wrong number of arguments")
+        what = _RUNTIME_NAMES.get(trap, "something")
+        raise HostToolError(
+            f"{self._current} asked MicroPython's runtime for {what} (fun table entry {trap})",
+            "a kernel works on its arguments alone",
+        )
