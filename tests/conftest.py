@@ -1,0 +1,27 @@
+"""Fixtures over the host's MicroPython, for tests of every folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from host_tools import micropython
+
+
+@pytest.fixture
+def run_micropython(tmp_path):
+    """`run_micropython(source, *arguments, stdin=b"", heap_bytes=...)` -> stdout as bytes.
+
+    Runs the source text with the firmware on its path and fails the test, with what MicroPython
+    said, when it does not end with exit status 0.
+    """
+    if not micropython.has_native_emitter():
+        pytest.skip("this host's MicroPython has no native emitter")
+
+    def run(source, *arguments, **keywords):
+        script = tmp_path / "script.py"
+        script.write_text(source)
+        done = micropython.run(script, *arguments, **keywords)
+        assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+        return done.stdout
+
+    return run

@@ -1,0 +1,72 @@
+"""Collects the files of this folder for MicroPython: one pytest item per `def test_*`.
+
+The files themselves never run in CPython.  A file may set HEAP_BYTES to a number to get exactly
+that heap; otherwise it gets the usual one.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from host_tools import micropython
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 300
+
+
+class MicroPythonFile(pytest.File):
+    """A test file that is read, not imported."""
+
+    def collect(self):
+        heap_bytes = micropython.DEFAULT_HEAP_BYTES
+        names = []
+        for node in ast.parse(self.path.read_text(), str(self.path)).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                names.append(node.name)
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HEAP_BYTES":
+                heap_bytes = int(ast.literal_eval(node.value))
+        for name in names:
+            yield MicroPythonTest.from_parent(self, name=name, heap_bytes=heap_bytes)
+
+
+class MicroPythonTest(pytest.Item):
+    """One test function, run in a MicroPython of its own."""
+
+    def __init__(self, *, heap_bytes, **keywords):
+        super().__init__(**keywords)
+        self.heap_bytes = heap_bytes
+
+    def runtest(self):
+        if not micropython.has_native_emitter():
+            pytest.skip("this host's MicroPython has no native emitter")
+        done = micropython.run(
+            HERE / "run.py",
+            self.path.name,
+            self.name,
+            heap_bytes=self.heap_bytes,
+            timeout_s=TIMEOUT_S,
+            folders=(self.path.parent,),
+        )
+        if done.returncode != 0:
+            raise MicroPythonFailure(done.stdout + done.stderr)
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, MicroPythonFailure):
+            return excinfo.value.args[0].decode(errors="replace")
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, f"{self.path.stem}.{self.name} (MicroPython)"
+
+
+class MicroPythonFailure(Exception):
+    """What the failing test printed, as bytes."""
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if module_path.parent == HERE and module_path.name.startswith("test_"):
+        return MicroPythonFile.from_parent(parent, path=module_path)
+    return None
