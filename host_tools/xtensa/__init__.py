@@ -1,1 +1,1 @@
-"""Runs the chip's own machine code on a Linux host: .mpy files, a qemu-xtensa machine, instruction counts."""
+"""Runs the chip's own machine code on a Linux host: .mpy files, a qemu machine, counts."""

@@ -29,7 +29,7 @@ _PROT_RWX, _MAP_SHARED_FIXED = 7, 0x11
 
 
 class _Assembler:
-    """Emits the instructions the monitor needs; a literal is placed before the code that uses it."""
+    """Emits the monitor's instructions; a literal is placed before the code that uses it."""
 
     def __init__(self) -> None:
         self.image = bytearray(_HEADER)

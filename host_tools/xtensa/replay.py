@@ -1,0 +1,133 @@
+"""Replays recorded kernel calls on the Xtensa machine and compares every value.
+
+For: tests and bench. The recording (record.py, trace.py) is of the real firmware on the host's
+processor; here the same calls run as the chip's machine code. Memory is carried from call to call:
+only what Python itself wrote between two calls is applied, so a kernel's mistake is not papered
+over. After a difference the memory is set right, so that each mistake is counted where it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from host_tools.errors import HostToolError
+from host_tools.xtensa.machine import Function, XtensaMachine
+from host_tools.xtensa.trace import Buffer, Call, Change
+
+
+@dataclass
+class Report:
+    """What a replay found: `first` names the first difference, None when there is none."""
+
+    calls: int = 0
+    values: int = 0  # bytes of buffers and results compared
+    different: int = 0
+    first: str | None = None
+    calls_of: dict[str, int] = field(default_factory=dict)
+
+    def add(self, what: str, count: int) -> None:
+        self.different += count
+        self.first = self.first or what
+
+
+@dataclass
+class _Region:
+    """Overlapping buffers of the recording: one buffer on the machine, and what it must hold."""
+
+    start: int
+    end: int
+    at: int = 0
+    expected: bytearray = field(default_factory=bytearray)
+
+
+def _regions(calls: Iterable[Call]) -> list[_Region]:
+    """Merge the address ranges of all buffers, where they overlap, into regions."""
+    ranges = {a for call in calls for a in call.arguments if isinstance(a, Buffer)}
+    regions: list[_Region] = []
+    for buffer in sorted(ranges, key=lambda b: (b.address, b.size)):
+        end = buffer.address + buffer.size
+        if regions and buffer.address < regions[-1].end:
+            regions[-1].end = max(regions[-1].end, end)
+        else:
+            regions.append(_Region(buffer.address, end))
+    return regions
+
+
+class Replay:
+    """Runs a recording on one machine. `kernels` maps full kernel names to loaded functions."""
+
+    def __init__(
+        self, machine: XtensaMachine, kernels: Mapping[str, Function], calls: Iterable[Call]
+    ) -> None:
+        self._machine, self._kernels, self._calls = machine, kernels, calls
+        self._regions = _regions(calls)
+        self._starts = [region.start for region in self._regions]
+        for region in self._regions:
+            region.expected = bytearray(region.end - region.start)
+            region.at = machine.alloc(len(region.expected), misalign=region.start % 16)
+
+    def _find(self, address: int) -> _Region:
+        low, high = 0, len(self._starts)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._starts[middle] <= address:
+                low = middle
+            else:
+                high = middle
+        return self._regions[low]
+
+    def _apply(self, change: Change, to_machine: bool) -> None:
+        if not change.content:
+            return
+        region = self._find(change.address)
+        offset = change.address - region.start
+        region.expected[offset : offset + len(change.content)] = change.content
+        if to_machine:
+            self._machine.write(region.at + offset, change.content)
+
+    def _compare(self, call: Call, index: int, report: Report) -> None:
+        for position, argument in enumerate(call.arguments):
+            if not isinstance(argument, Buffer) or not argument.size:
+                continue
+            region = self._find(argument.address)
+            got = self._machine.read(region.at, len(region.expected))
+            report.values += argument.size
+            if got == region.expected:
+                continue
+            wrong = [i for i, want in enumerate(region.expected) if got[i] != want]
+            offset = wrong[0] + region.start - argument.address
+            report.add(
+                f"{call.kernel}, call {index}, argument {position}, byte {offset}: "
+                f"got {got[wrong[0]]}, want {region.expected[wrong[0]]}",
+                len(wrong),
+            )
+            self._machine.write(region.at, bytes(region.expected))
+
+    def run(self, limit: int | None = None) -> Report:
+        """Replay all calls (or the first `limit`) and report."""
+        report = Report()
+        for index, call in enumerate(self._calls):
+            if index == limit:
+                break
+            if call.kernel not in self._kernels:
+                raise HostToolError(f"{call.kernel} was recorded but is not loaded")
+            for change in call.before:
+                self._apply(change, to_machine=True)
+            values = [
+                self._find(a.address).at + a.address - self._find(a.address).start
+                if isinstance(a, Buffer)
+                else a
+                for a in call.arguments
+            ]
+            got = self._machine.call(self._kernels[call.kernel], *values)
+            for change in call.after:
+                self._apply(change, to_machine=False)
+            report.calls += 1
+            report.calls_of[call.kernel] = report.calls_of.get(call.kernel, 0) + 1
+            report.values += 1
+            if got != call.result:
+                want = call.result
+                report.add(f"{call.kernel}, call {index}: returned {got}, want {want}", 1)
+            self._compare(call, index, report)
+        return report
