@@ -15,8 +15,8 @@ class Engine:
     """Listens with several models at once.
 
     `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After `process`:
-    `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it (40 uint8, int8 + 128) and
-    `inferred` tells whether at least one model ran.
+    `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it (40 uint8, int8 + 128);
+    each model's `inferred` and `probability` tell of its own.
     """
 
     def __init__(self, models, refractory_ms=1000):
@@ -34,7 +34,6 @@ class Engine:
         self.frontend = Frontend()
         self.slice = bytearray(FEATURES)
         self.slice_ready = False
-        self.inferred = False
 
     def reset(self):
         """Put the exact initial state back; cutoffs stay."""
@@ -43,23 +42,19 @@ class Engine:
             model.reset()
             detector.reset()
         self.slice_ready = False
-        self.inferred = False
 
     def process(self, chunk):
         """Take 160 int16 samples, little-endian; return the index of the model that detected, or -1.
 
         Where several detect in the same chunk, the first of them counts.  Allocates nothing.
         """
-        self.inferred = False
         self.slice_ready = self.frontend.process(chunk, self.slice)
         if not self.slice_ready:
             return -1
         detected = -1
         i = 0
         for model, detector in self._pairs:
-            if model.push(self.slice):
-                self.inferred = True
-                if detector.update(model.probability) and detected < 0:
-                    detected = i
+            if model.push(self.slice) and detector.update(model.probability) and detected < 0:
+                detected = i
             i += 1
         return detected

@@ -92,7 +92,13 @@ def depthwise(x: ptr8, w: ptr8, at: int):
         s = offset
         i = blocks
         while i:
-            s += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3] - ((x[0] + x[1] + x[2] + x[3]) << 7)
+            s += (
+                x[0] * w[0]
+                + x[1] * w[1]
+                + x[2] * w[2]
+                + x[3] * w[3]
+                - ((x[0] + x[1] + x[2] + x[3]) << 7)
+            )
             x = ptr8(int(x) + 4)
             w = ptr8(int(w) + 4)
             i -= 1

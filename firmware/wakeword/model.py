@@ -32,7 +32,8 @@ class Model:
     `data` is a whole model file in a bytes-like object, kept and never written.  Allocates the arena once; raises
     `ModelFormatError` for a file that `model_format.check` refuses.
 
-    `probability` (0..255, of 1/256) is the last inference's output; `header` has what the file says of itself.
+    `probability` (0..255, of 1/256) is the last inference's output, `inferred` tells whether the last `push` ran one;
+    `header` has what the file says of itself.
     """
 
     def __init__(self, data):
@@ -59,6 +60,7 @@ class Model:
                 arena[j] = value
         self._slices = 0
         self.probability = 0
+        self.inferred = False
 
     def push(self, values):
         """Take one feature slice, 40 uint8 (int8 + 128); True when an inference ran.  Allocates nothing."""
@@ -68,7 +70,8 @@ class Model:
         for kernel, at in self._on_slice:
             kernel(arena, data, at)
         self._slices += 1
-        if self._slices < self._stride:
+        self.inferred = self._slices == self._stride
+        if not self.inferred:
             return False
         self._slices = 0
         for kernel, at in self._on_stride:

@@ -13,7 +13,7 @@ MAGIC = b"EWM\0"
 VERSION = 1
 #: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256, arena bytes, MACs,
 #: input ops, ops, stride, features, cutoff, window, input multiplier, offset, divisor, name bytes, where the ops start,
-#: where the fills start, fills, where the input slice goes, where the probability comes out, step in ms
+#: where the fills start, fills, where the input slice goes, where the probability comes out, step in ms, reserved (0)
 HEADER = "<4sHHII32sIIHHBBBBHHHHIIIIIHH"
 HEADER_BYTES = 96
 _CRC_FROM = 16
@@ -33,7 +33,7 @@ MAX_FILLS = 512
 
 DOT, DEPTHWISE, REQUANTISE, PUSH, LOOKUP = 1, 2, 3, 4, 5
 #: Words of an op, its kind included.
-OP_WORDS = {DOT: 8, DEPTHWISE: 9, REQUANTISE: 9, PUSH: 9, LOOKUP: 5}
+OP_WORDS = {DOT: 9, DEPTHWISE: 9, REQUANTISE: 9, PUSH: 9, LOOKUP: 5}
 FILL_BYTES = 12
 CHANNEL_BYTES = 12
 
@@ -73,6 +73,7 @@ class Header:
             self.input_at,
             self.output_at,
             step_ms,
+            reserved,
         ) = struct.unpack_from(HEADER, data, 0)
         if version != VERSION:
             raise ModelFormatError(
@@ -85,12 +86,13 @@ class Header:
                 "file of %d bytes where its header says %d (at most %d)"
                 % (len(data), self.file_bytes, MAX_FILE_BYTES)
             )
-        if (features, multiplier, offset, divisor, step_ms) != (
+        if (features, multiplier, offset, divisor, step_ms, reserved) != (
             FEATURES,
             INPUT_MULTIPLIER,
             INPUT_OFFSET,
             INPUT_DIVISOR,
             FEATURE_STEP_MS,
+            0,
         ):
             raise ModelFormatError("the model's input is not the one this front end makes")
         if not (0 < self.arena_bytes <= MAX_ARENA_BYTES and self.arena_bytes % 4 == 0):
@@ -149,11 +151,11 @@ def check(data):
         ops.append((kind, at))
         at += 4 * OP_WORDS[kind]
     # A position is only ever moved by push, which keeps it below its ring's rows: no other op may write there.
-    for ring in rings:
-        for kind, at in ops:
-            low, size = _written(kind, header.words(data, at, OP_WORDS[kind]))
-            if low < ring + 4 and ring < low + size:
-                raise ModelFormatError("an op writes over a ring's position")
+    for kind, at in ops:
+        for low, size in _written(kind, header.words(data, at, OP_WORDS[kind])):
+            for ring in rings:
+                if low < ring + 4 and ring < low + size:
+                    raise ModelFormatError("an op writes over a ring's position")
         for i in range(header.fill_count):
             start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
             if value and start < ring + 4 and ring < start + size:
@@ -173,7 +175,7 @@ def _aligned(what, start):
         raise ModelFormatError("%s at %d is not aligned" % (what, start))
 
 
-def _position(words, header, rings, rows):
+def _position(words, header, rings):
     """Hold a ring's position (words[2] of a reader) and return the bytes that it can move a read."""
     at, step = words[2], words[3]
     if step == 0:
@@ -187,17 +189,20 @@ def _position(words, header, rings, rows):
 
 
 def _check_dot(words, header, rings):
-    _kind, start, _at, _step, blocks, channels, out, weights = words
-    moved = _position(words, header, rings, 0)
+    _kind, start, _at, _step, blocks, channels, out, weights, work = words
+    moved = _position(words, header, rings)
     _aligned("accumulators", out)
     _inside("input of dot", start, moved + 8 * blocks, header.arena_bytes)
     _inside("accumulators", out, 4 * channels, header.arena_bytes)
+    _aligned("weights", weights)
     _inside("weights", weights, 8 * blocks * channels, header.file_bytes)
+    _aligned("workspace", work)
+    _inside("workspace", work, 16 * blocks, header.arena_bytes)
 
 
 def _check_depthwise(words, header, rings):
     _kind, start, _at, _step, pitch, blocks, channels, out, weights = words
-    moved = _position(words, header, rings, 0)
+    moved = _position(words, header, rings)
     _aligned("accumulators", out)
     if channels == 0:
         raise ModelFormatError("depthwise of no channels")
@@ -247,16 +252,16 @@ def _check_lookup(words, header, _rings):
 
 
 def _written(kind, words):
-    """(first byte, bytes) of the arena that an op writes, a ring's own position left out."""
+    """The (first byte, bytes) parts of the arena that an op writes, a ring's own position left out."""
     if kind == DOT:
-        return words[6], 4 * words[5]
+        return (words[6], 4 * words[5]), (words[8], 16 * words[4])
     if kind == DEPTHWISE:
-        return words[7], 4 * words[6]
+        return ((words[7], 4 * words[6]),)
     if kind == REQUANTISE:
-        return words[2], 1 + words[3] * (words[4] - 1)
+        return ((words[2], 1 + words[3] * (words[4] - 1)),)
     if kind == PUSH:
-        return words[3], (2 * words[5] - 1) * words[6] + words[7] * (words[2] - 1) + 1
-    return words[3], words[2]
+        return ((words[3], (2 * words[5] - 1) * words[6] + words[7] * (words[2] - 1) + 1),)
+    return ((words[3], words[2]),)
 
 
 _CHECKS = {

@@ -64,7 +64,9 @@ class Dataflow:
     """All layers in order of computation, what each state element starts with, and the output's source."""
 
     layers: list[Layer]
-    initial: dict[int, int]  # source with a lag of at least 1 -> int8 value before the first inference
+    initial: dict[
+        int, int
+    ]  # source with a lag of at least 1 -> int8 value before the first inference
     output: int
     stride: int
 
@@ -106,9 +108,15 @@ class _Follower:
         shape = tensor.shape
         if tensor.type != "INT8":
             raise HostToolError(
-                f"the input is {tensor.type}, not INT8", "quantise the model to int8; float models are not supported"
+                f"the input is {tensor.type}, not INT8",
+                "quantise the model to int8; float models are not supported",
             )
-        if len(shape) != 3 or shape[0] != 1 or shape[2] != FEATURES or not 1 <= shape[1] <= MAX_STRIDE:
+        if (
+            len(shape) != 3
+            or shape[0] != 1
+            or shape[2] != FEATURES
+            or not 1 <= shape[1] <= MAX_STRIDE
+        ):
             raise HostToolError(
                 f"the input has shape {list(shape)}, not [1, stride, {FEATURES}] with a stride of 1 to {MAX_STRIDE}",
                 "take a streaming (not a non-streaming) model with 40 features",
@@ -144,15 +152,19 @@ class _Follower:
             if start is None:
                 raise HostToolError(f"state variable {self.names[number]} has no initial value")
             if start.size != resolved[number].size:
-                raise HostToolError(f"state variable {self.names[number]} starts with another shape")
+                raise HostToolError(
+                    f"state variable {self.names[number]} starts with another shape"
+                )
             for source, value in zip(resolved[number].flat, start.flat):
                 if initial.setdefault(int(source), int(value)) != int(value):
-                    raise HostToolError(f"state variable {self.names[number]} starts with contradicting values")
+                    raise HostToolError(
+                        f"state variable {self.names[number]} starts with contradicting values"
+                    )
         return resolved, initial
 
     def _unwind(self, number: int) -> np.ndarray:
         """What a variable holds when an inference starts: what was assigned, one inference older, states followed."""
-        values = self.assigned[number].reshape(-1)
+        values = self.assigned[number].reshape(-1).copy()
         lag = np.ones(values.shape, np.int64)
         for _ in range(MAX_LAG):
             states = layer_of(values) >= _STATE
@@ -169,7 +181,8 @@ class _Follower:
             if len(np.unique(lag)) > MAX_LAG or int(lag.max()) > 4096:
                 break
         raise HostToolError(
-            f"state variable {self.names[number]} keeps values for ever", "its history must be bounded"
+            f"state variable {self.names[number]} keeps values for ever",
+            "its history must be bounded",
         )
 
     def _resolve(self, sources: np.ndarray, resolved: dict[int, np.ndarray]) -> np.ndarray:
@@ -234,7 +247,9 @@ class _Follower:
         if tensor.type not in ("INT8", "UINT8"):
             raise refuse(operator, f"its output is {tensor.type}; only int8 is supported")
         if tuple(value.shape) != tensor.shape:
-            raise refuse(operator, f"gives shape {list(value.shape)} where {list(tensor.shape)} is declared")
+            raise refuse(
+                operator, f"gives shape {list(value.shape)} where {list(tensor.shape)} is declared"
+            )
         self.values[tensor.index] = value
 
     def _reshape(self, operator: Operator) -> None:
@@ -258,7 +273,11 @@ class _Follower:
             raise refuse(operator, f"axis {axis} of {value.ndim} dimensions")
         if sizes.count(-1) == 1:
             sizes[sizes.index(-1)] = value.shape[axis] - sum(sizes) - 1
-        if min(sizes) < 0 or sum(sizes) != value.shape[axis] or len(sizes) != len(operator.outputs):
+        if (
+            min(sizes) < 0
+            or sum(sizes) != value.shape[axis]
+            or len(sizes) != len(operator.outputs)
+        ):
             raise refuse(operator, f"splits {value.shape[axis]} into {sizes}")
         for i, part in enumerate(np.split(value, np.cumsum(sizes)[:-1], axis)):
             self._set(operator, i, part)
@@ -267,7 +286,11 @@ class _Follower:
         value = self._value(operator, 0)
         begin, end, strides = (self._constant(operator, i).reshape(-1) for i in (1, 2, 3))
         masks = operator.options
-        if masks.get("EllipsisMask", 0) or masks.get("NewAxisMask", 0) or masks.get("ShrinkAxisMask", 0):
+        if (
+            masks.get("EllipsisMask", 0)
+            or masks.get("NewAxisMask", 0)
+            or masks.get("ShrinkAxisMask", 0)
+        ):
             raise refuse(operator, "only begin and end masks are supported")
         if not len(begin) == len(end) == len(strides) == value.ndim or min(strides) < 1:
             raise refuse(operator, "one positive stride for each dimension is supported")
@@ -286,15 +309,23 @@ class _Follower:
     def _tensor(self, operator: Operator, i: int, types: tuple[str, ...]) -> Tensor:
         tensor = self.graph.tensors[operator.inputs[i]]
         if tensor.type not in types or not len(tensor.scales):
-            raise refuse(operator, f"its input {i} is {tensor.type}; quantised {' or '.join(types)} is supported")
+            raise refuse(
+                operator,
+                f"its input {i} is {tensor.type}; quantised {' or '.join(types)} is supported",
+            )
         return tensor
 
     def _add(self, operator: Operator, layer: Layer) -> None:
         output = self.graph.tensors[operator.outputs[0]]
         final = output.index == self.graph.outputs[0]
-        if output.type != "INT8" and not (output.type == "UINT8" and final and operator.name == "QUANTIZE"):
+        if output.type != "INT8" and not (
+            output.type == "UINT8" and final and operator.name == "QUANTIZE"
+        ):
             raise refuse(operator, f"its output is {output.type}; only int8 is supported")
-        if len(output.scales) != 1 or not -128 <= output.zero_point - (128 if output.type == "UINT8" else 0) <= 127:
+        if (
+            len(output.scales) != 1
+            or not -128 <= output.zero_point - (128 if output.type == "UINT8" else 0) <= 127
+        ):
             raise refuse(operator, "its output has no single scale and zero point")
         layer.operator = operator
         layer.input = self._tensor(operator, 0, ("INT8",))
@@ -305,8 +336,13 @@ class _Follower:
         self.layers.append(layer)
         size = int(np.prod(output.shape))
         if size != layer.rows * layer.channels:
-            raise refuse(operator, f"gives {layer.rows} x {layer.channels} values, {list(output.shape)} declared")
-        self.values[output.index] = (np.arange(size, dtype=np.int64) + (number << _LAYER)).reshape(output.shape)
+            raise refuse(
+                operator,
+                f"gives {layer.rows} x {layer.channels} values, {list(output.shape)} declared",
+            )
+        self.values[output.index] = (np.arange(size, dtype=np.int64) + (number << _LAYER)).reshape(
+            output.shape
+        )
 
     def _weights(self, operator: Operator, layer: Layer) -> np.ndarray:
         if not 2 <= len(operator.inputs) <= 3:
@@ -318,12 +354,16 @@ class _Follower:
         if len(operator.inputs) == 3 and operator.inputs[2] >= 0:
             bias = self.graph.tensors[operator.inputs[2]]
             if bias.type != "INT32" or bias.data is None or bias.data.size != layer.channels:
-                raise refuse(operator, "its bias is not one int32 constant for each output channel")
+                raise refuse(
+                    operator, "its bias is not one int32 constant for each output channel"
+                )
             layer.bias = bias.data.reshape(-1).astype(np.int64)
         else:
             layer.bias = np.zeros(layer.channels, np.int64)
         if len(filter_tensor.scales) not in (1, layer.channels):
-            raise refuse(operator, f"{len(filter_tensor.scales)} scales for {layer.channels} channels")
+            raise refuse(
+                operator, f"{len(filter_tensor.scales)} scales for {layer.channels} channels"
+            )
         return filter_tensor.data
 
     def _windows(self, operator: Operator, height: int, width: int) -> tuple[np.ndarray, int]:
@@ -333,7 +373,10 @@ class _Follower:
         if not options:
             raise refuse(operator, "its options are missing")
         if value.ndim != 4 or value.shape[0] != 1:
-            raise refuse(operator, f"its input has shape {list(value.shape)}, not [1, rows, width, channels]")
+            raise refuse(
+                operator,
+                f"its input has shape {list(value.shape)}, not [1, rows, width, channels]",
+            )
         dilation = options["DilationHFactor"]
         span = (height - 1) * dilation + 1
         step = options["StrideH"]
@@ -341,8 +384,13 @@ class _Follower:
             raise refuse(operator, f"a kernel of {span} rows on {value.shape[1]}")
         rows = (value.shape[1] - span) // step + 1
         if width != value.shape[2] or (width > 1 and options["DilationWFactor"] != 1):
-            raise refuse(operator, f"a kernel {width} wide on an input {value.shape[2]} wide; they must be equal")
-        if options["Padding"] == 0 and (span > 1 and (rows - 1) * step + span < value.shape[1] + span - 1):
+            raise refuse(
+                operator,
+                f"a kernel {width} wide on an input {value.shape[2]} wide; they must be equal",
+            )
+        if options["Padding"] == 0 and (
+            span > 1 and (rows - 1) * step + span < value.shape[1] + span - 1
+        ):
             same = -(-value.shape[1] // step)
             if (same - 1) * step + span > value.shape[1]:
                 raise refuse(operator, "SAME padding that adds rows is not supported")
@@ -355,7 +403,9 @@ class _Follower:
         if dilation == 1:
             return weights
         height = weights.shape[1]
-        out = np.zeros((weights.shape[0], (height - 1) * dilation + 1, *weights.shape[2:]), weights.dtype)
+        out = np.zeros(
+            (weights.shape[0], (height - 1) * dilation + 1, *weights.shape[2:]), weights.dtype
+        )
         out[:, ::dilation] = weights
         return out
 
@@ -375,13 +425,17 @@ class _Follower:
     def _depthwise_conv_2d(self, operator: Operator) -> None:
         shape = self.graph.tensors[operator.inputs[1]].shape if len(operator.inputs) > 1 else ()
         if len(shape) != 4 or shape[0] != 1 or shape[2] != 1:
-            raise refuse(operator, f"weights of shape {list(shape)}; [1, taps, 1, channels] is supported")
+            raise refuse(
+                operator, f"weights of shape {list(shape)}; [1, taps, 1, channels] is supported"
+            )
         windows, dilation = self._windows(operator, shape[1], 1)
         channels = windows.shape[3]
         if channels == 0 or shape[3] % channels:
             raise refuse(operator, f"{shape[3]} outputs of {channels} channels")
         layer = Layer("depthwise", len(windows), shape[3])
-        layer.weights = self._dilated(self._weights(operator, layer), dilation).reshape(-1, shape[3])
+        layer.weights = self._dilated(self._weights(operator, layer), dilation).reshape(
+            -1, shape[3]
+        )
         # output channel c reads input channel c // multiplier
         layer.sources = np.repeat(windows[:, :, 0, :], shape[3] // channels, axis=2)
         self._add(operator, layer)

@@ -34,9 +34,7 @@ MAX_TENSORS = 4096
 MAX_OPERATORS = 2048
 MAX_ELEMENTS = 1 << 20
 
-_TYPES = {
-    value: name for name, value in vars(tflite.TensorType).items() if isinstance(value, int)
-}
+_TYPES = {value: name for name, value in vars(tflite.TensorType).items() if isinstance(value, int)}
 _OPERATORS = {
     value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)
 }
@@ -104,22 +102,28 @@ class Graph:
 
 def refuse(operator: Operator, why: str, hint: str = "") -> HostToolError:
     """An error that names the operator."""
-    return HostToolError(f"{operator}: {why}", hint or "see docs/model-format.md, what is supported")
+    return HostToolError(
+        f"{operator}: {why}", hint or "see docs/model-format.md, what is supported"
+    )
 
 
 def read_graph(data: bytes) -> Graph:
     """Parse and hold against what is supported; HostToolError for anything else, never another exception."""
     if len(data) > MAX_TFLITE_BYTES:
-        raise HostToolError(f"the file has {len(data)} bytes; models have at most {MAX_TFLITE_BYTES}")
+        raise HostToolError(
+            f"the file has {len(data)} bytes; models have at most {MAX_TFLITE_BYTES}"
+        )
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise HostToolError(
-            "not a TensorFlow Lite model (no TFL3 mark)", "give the .tflite file of a wake-word model"
+            "not a TensorFlow Lite model (no TFL3 mark)",
+            "give the .tflite file of a wake-word model",
         )
     try:
         return _read(data)
     except _READ_ERRORS as error:
         raise HostToolError(
-            f"the file is damaged: {type(error).__name__} while reading its flatbuffer", "fetch the model again"
+            f"the file is damaged: {type(error).__name__} while reading its flatbuffer",
+            "fetch the model again",
         ) from error
 
 
@@ -200,7 +204,9 @@ def _tensor(model, raw, index: int) -> Tensor:
             )
         values = np.frombuffer(np.array(buffer.DataAsNumpy(), np.uint8).tobytes(), _DTYPES[kind])
         if values.size != elements:
-            raise HostToolError(f"tensor {index} ({name}) has {values.size} values for shape {shape}")
+            raise HostToolError(
+                f"tensor {index} ({name}) has {values.size} values for shape {shape}"
+            )
         values = values.reshape(shape)
     return Tensor(index, name, shape, kind, scales, zero_points, axis, values)
 
@@ -231,11 +237,21 @@ def _operator(model, raw, index: int) -> Operator:
     )
 
 
-_CONV = ("Padding", "StrideW", "StrideH", "FusedActivationFunction", "DilationWFactor", "DilationHFactor")
+_CONV = (
+    "Padding",
+    "StrideW",
+    "StrideH",
+    "FusedActivationFunction",
+    "DilationWFactor",
+    "DilationHFactor",
+)
 _OPTIONS = {
     "CONV_2D": (tflite.Conv2DOptions, _CONV),
     "DEPTHWISE_CONV_2D": (tflite.DepthwiseConv2DOptions, (*_CONV, "DepthMultiplier")),
-    "FULLY_CONNECTED": (tflite.FullyConnectedOptions, ("FusedActivationFunction", "WeightsFormat")),
+    "FULLY_CONNECTED": (
+        tflite.FullyConnectedOptions,
+        ("FusedActivationFunction", "WeightsFormat"),
+    ),
     "CONCATENATION": (tflite.ConcatenationOptions, ("Axis", "FusedActivationFunction")),
     "STRIDED_SLICE": (
         tflite.StridedSliceOptions,

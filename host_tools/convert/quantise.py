@@ -66,7 +66,9 @@ def activation_range(kind: int, scale: np.float32, zero_point: int) -> tuple[int
     return None
 
 
-def rescale_table(in_scale: np.float32, in_zero: int, out_scale: np.float32, out_zero: int, low: int) -> list[int]:
+def rescale_table(
+    in_scale: np.float32, in_zero: int, out_scale: np.float32, out_zero: int, low: int
+) -> list[int]:
     """QUANTIZE from int8: the output for each input -128..127, clamped to [low, low + 255]."""
     multiplier, shift = quantise_multiplier(float(in_scale) / float(out_scale))
     return [
@@ -138,7 +140,9 @@ def _exp_on_negative(a: int) -> int:
 def _one_over_one_plus(a: int) -> int:
     """1 / (1 + a) in Q0.31 for a in [0, 1] in Q0.31: three Newton-Raphson steps in Q2.29."""
     total = a + _ONE
-    half_denominator = (total + (1 if total >= 0 else -1)) // 2 if total >= 0 else -((1 - total) // 2)
+    half_denominator = (
+        (total + (1 if total >= 0 else -1)) // 2 if total >= 0 else -((1 - total) // 2)
+    )
     x = 1515870810 + doubling_high_mul(half_denominator, -1010580540)
     for _ in range(3):
         error = (1 << 29) - doubling_high_mul(half_denominator, x)
