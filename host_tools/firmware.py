@@ -1,4 +1,6 @@
-"""The few pure firmware modules that host tools share instead of writing them again, and where the firmware lies."""
+"""The few pure firmware modules that host tools share instead of writing them again, and where the
+firmware lies.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,18 @@
 """From probabilities to a decision, in integers.
 
-Place in the pipeline: after `model`, before whatever acts on a detection.  The rule is that of ESPHome's
-micro_wake_word (streaming_model.cpp): the mean over a sliding window against a cutoff, then a pause.  Imports nothing.
+Place in the pipeline: after `model`, before whatever acts on a detection.  The rule is that of
+ESPHome's micro_wake_word (streaming_model.cpp): the mean over a sliding window against a
+cutoff, then a pause.  Imports nothing.
 """
 
 
 class Detector:
     """Decides on each probability whether the wake word was heard.
 
-    `cutoff` is in 0..255, `int(probability_cutoff * 255)` of a manifest, and may be changed at any time; `window` is the
-    number of probabilities averaged; `step_ms` the time between two of them; after a detection the window is emptied
-    and `refractory_ms` must pass in steps whose probability is below the cutoff.
+    `cutoff` is in 0..255, `int(probability_cutoff * 255)` of a manifest, and may be changed at
+    any time; `window` is the number of probabilities averaged; `step_ms` the time between two
+    of them; after a detection the window is emptied and `refractory_ms` must pass in steps
+    whose probability is below the cutoff.
     """
 
     def __init__(self, cutoff, window, step_ms, refractory_ms=1000):
@@ -36,7 +38,9 @@ class Detector:
         self._at = 0
 
     def update(self, probability):
-        """Take the next probability, 0..255; True on a detection, whose mean is then in `mean`.  Allocates nothing."""
+        """Take the next probability, 0..255; True on a detection, whose mean is then in `mean`.
+        Allocates nothing.
+        """
         recent = self._recent
         at = self._at
         self._sum += probability - recent[at]

@@ -1,7 +1,7 @@
 """The whole engine: 10 ms of PCM in, the number of the wake word that was heard out.
 
-Place in the pipeline: what the satellite calls on each chunk.  One front end feeds any number of models, each with its
-own detector.  Imports its own room only.
+Place in the pipeline: what the satellite calls on each chunk.  One front end feeds any number
+of models, each with its own detector.  Imports its own room only.
 """
 
 from .detector import Detector
@@ -14,9 +14,9 @@ CHUNK_SAMPLES = 160
 class Engine:
     """Listens with several models at once.
 
-    `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After `process`:
-    `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it (40 uint8, int8 + 128);
-    each model's `inferred` and `probability` tell of its own.
+    `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After
+    `process`: `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it
+    (40 uint8, int8 + 128); each model's `inferred` and `probability` tell of its own.
     """
 
     def __init__(self, models, refractory_ms=1000):
@@ -44,7 +44,8 @@ class Engine:
         self.slice_ready = False
 
     def process(self, chunk):
-        """Take 160 int16 samples, little-endian; return the index of the model that detected, or -1.
+        """Take 160 int16 samples, little-endian; return the index of the model that detected, or
+        -1.
 
         Where several detect in the same chunk, the first of them counts.  Allocates nothing.
         """

@@ -1,31 +1,37 @@
 """The model's kernels: every multiply of a wake-word model happens in this file.
 
-Place in the pipeline: `model.Model` calls these in the order of the model file's ops; each reads and writes one
-arena (all activations and history) and reads one immutable model buffer.  Imports nothing but micropython.
+Place in the pipeline: `model.Model` calls these in the order of the model file's ops; each
+reads and writes one arena (all activations and history) and reads one immutable model buffer.
+Imports nothing but micropython.
 
 Conventions, for all kernels:
 
-* Signature `kernel(arena, model, at)`; `at` is the byte offset of the op's words in the model buffer.  Word numbers
-  below are those of docs/model-format.md; `model_format.check` has proved every offset in range before a kernel runs.
-* Activations and weights are *offset binary*: the byte `value + 128` of an int8 `value`, so that no load needs a sign
-  extension.  The offset leaves the sums as `-128 * sum(x)` and a constant of the output channel.
-* `int` is the machine word: 32 bits on the chip.  No intermediate leaves int32; what bounds them stands at each kernel
-  and is proved from the actual weights, output channel by output channel, by host_tools/convert/bounds.py.
-* Words are read through ptr32, which is zero-extended on a 64-bit host and signed on the chip, so every stored word is
-  non-negative: what may be negative is stored with 2**30 added.
-* In a .mpy only the first two locals live in registers.  Hence the first two arguments, which start as the addresses
-  of arena and model, become the moving pointers `x` and `w` of the inner loops.
+* Signature `kernel(arena, model, at)`; `at` is the byte offset of the op's words in the model
+  buffer.  Word numbers below are those of docs/model-format.md; `model_format.check` has proved
+  every offset in range before a kernel runs.
+* Activations and weights are *offset binary*: the byte `value + 128` of an int8 `value`, so
+  that no load needs a sign extension.  The offset leaves the sums as `-128 * sum(x)` and a
+  constant of the output channel.
+* `int` is the machine word: 32 bits on the chip.  No intermediate leaves int32; what bounds
+  them stands at each kernel and is proved from the actual weights, output channel by output
+  channel, by host_tools/convert/bounds.py.
+* Words are read through ptr32, which is zero-extended on a 64-bit host and signed on the chip,
+  so every stored word is non-negative: what may be negative is stored with 2**30 added.
+* In a .mpy only the first two locals live in registers.  Hence the first two arguments, which
+  start as the addresses of arena and model, become the moving pointers `x` and `w` of the inner
+  loops.
 """
 
 import micropython
 
 
-# The reference, in plain Python, for each output channel c (TFLite reference_integer_ops/conv.h and
-# fully_connected.h, the accumulator without its bias):
+# The reference, in plain Python, for each output channel c (TFLite reference_integer_ops/conv.h
+# and fully_connected.h, the accumulator without its bias):
 #     acc[c] = sum(x[i] * (w[c][i] - 128) for i in range(8 * blocks))
-# computed as sum(x * w) - 128 * sum(x), since all x are shared by the channels.
-# x, w: uint8.  The layer's input is padded to a multiple of 8 with weights of 128 (zero), whatever lies there.
-# Bounds: sum(x * w) <= 255 * sum(w) < 2**31 and |acc| < 2**30, by bounds.py.  Stored: acc + 2**30, a word each.
+# computed as sum(x * w) - 128 * sum(x), since all x are shared by the channels. x, w: uint8.  The
+# layer's input is padded to a multiple of 8 with weights of 128 (zero), whatever lies there.
+# Bounds: sum(x * w) <= 255 * sum(w) < 2**31 and |acc| < 2**30, by bounds.py.  Stored: acc + 2**30,
+# a word each.
 @micropython.viper
 def dot(x: ptr8, w: ptr8, at: int):
     p = ptr32(int(w) + at)
@@ -70,10 +76,11 @@ def dot(x: ptr8, w: ptr8, at: int):
         channels -= 1
 
 
-# The reference, for each channel c (TFLite reference_integer_ops/depthwise_conv.h, without the bias):
+# The reference, for each channel c (TFLite reference_integer_ops/depthwise_conv.h, without the
+# bias):
 #     acc[c] = sum(x[c][k] * (w[c][k] - 128) for k in range(4 * blocks))
-# x: uint8, each channel's history contiguous, `p[4]` bytes from channel to channel; w: uint8, padded with 128.
-# Bounds: as for dot.  Stored: acc + 2**30, a word each.
+# x: uint8, each channel's history contiguous, `p[4]` bytes from channel to channel; w: uint8,
+# padded with 128. Bounds: as for dot.  Stored: acc + 2**30, a word each.
 @micropython.viper
 def depthwise(x: ptr8, w: ptr8, at: int):
     p = ptr32(int(w) + at)
@@ -108,18 +115,20 @@ def depthwise(x: ptr8, w: ptr8, at: int):
         channels -= 1
 
 
-# The reference, for each channel (gemmlowp fixedpoint.h; TFLite MultiplyByQuantizedMultiplier, double rounding):
+# The reference, for each channel (gemmlowp fixedpoint.h; TFLite MultiplyByQuantizedMultiplier,
+# double rounding):
 #     a = (acc + bias) << left
 #     r = (a * multiplier + 2**30) >> 31                      SaturatingRoundingDoublingHighMul
 #     r = sign(r) * ((abs(r) + ((1 << right) >> 1)) >> right)   RoundingDivideByPOT, ties away from zero
 #     out = min(max(r + zero, low), high)
-# With multiplier = 2**30 + m (a normalised multiplier is at least 2**30), a = ah * 2**15 + al, m = mh * 2**15 + ml,
-# all of al, mh, ml < 2**15:
+# With multiplier = 2**30 + m (a normalised multiplier is at least 2**30), a = ah * 2**15 + al, m =
+# mh * 2**15 + ml, all of al, mh, ml < 2**15:
 #     (a * multiplier + 2**30) >> 31 == (a + 1 + (a * m >> 30)) >> 1
 #     a * m >> 30 == ah * mh + ((ah * ml + al * mh + (al * ml >> 15)) >> 15)
-# Bounds, with |a| < 2**30 by bounds.py: |ah| <= 2**15, so ah * mh and ah * ml lie within 2**30, al * mh and al * ml
-# below 2**30, their sums within 2**31; a + 1 + (a * m >> 30) within 2**31.  right <= 30, left <= 30.
-# A channel of the table is three words: bias + 2**30, m, left << 8 | right.  bias has the input's offset folded in.
+# Bounds, with |a| < 2**30 by bounds.py: |ah| <= 2**15, so ah * mh and ah * ml lie within 2**30, al
+# * mh and al * ml below 2**30, their sums within 2**31; a + 1 + (a * m >> 30) within 2**31.  right
+# <= 30, left <= 30. A channel of the table is three words: bias + 2**30, m, left << 8 | right.
+# bias has the input's offset folded in.
 @micropython.viper
 def requantise(t: ptr32, p: ptr32, at: int):
     arena = int(t)
@@ -161,12 +170,13 @@ def requantise(t: ptr32, p: ptr32, at: int):
         channels -= 1
 
 
-# Writes one row into a ring of p[5] rows that is kept twice, one copy after the other, so that the newest rows always
-# lie contiguous, oldest first, from the ring's position on.  The reference:
+# Writes one row into a ring of p[5] rows that is kept twice, one copy after the other, so that the
+# newest rows always lie contiguous, oldest first, from the ring's position on.  The reference:
 #     for c in range(channels): ring[c * pitch + position * row_bytes] = ring[... + rows * row_bytes] = source[c]
 #     position = (position + advance) % rows
-# A row's values may come from several sources, one op each; the last of them advances (p[8] is 1, else 0).
-# Bounds: all are addresses and counts that model_format.check has held against the arena's size.
+# A row's values may come from several sources, one op each; the last of them advances (p[8] is 1,
+# else 0). Bounds: all are addresses and counts that model_format.check has held against the
+# arena's size.
 @micropython.viper
 def push(x: ptr8, y: ptr8, at: int):
     p = ptr32(int(y) + at)

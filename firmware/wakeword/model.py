@@ -1,7 +1,8 @@
 """One wake-word model: feature slices in, a probability out each `stride` slices.
 
-Place in the pipeline: between `frontend` and `detector`.  The model file stays as it is in one buffer; everything that
-changes lies in one arena.  Which kernel runs on what is data, read from the file once.  Imports its own room only.
+Place in the pipeline: between `frontend` and `detector`.  The model file stays as it is in one
+buffer; everything that changes lies in one arena.  Which kernel runs on what is data, read from
+the file once.  Imports its own room only.
 """
 
 from . import kernels
@@ -29,11 +30,11 @@ _KERNELS = {
 class Model:
     """A model in memory.
 
-    `data` is a whole model file in a bytes-like object, kept and never written.  Allocates the arena once; raises
-    `ModelFormatError` for a file that `model_format.check` refuses.
+    `data` is a whole model file in a bytes-like object, kept and never written.  Allocates the
+    arena once; raises `ModelFormatError` for a file that `model_format.check` refuses.
 
-    `probability` (0..255, of 1/256) is the last inference's output, `inferred` tells whether the last `push` ran one;
-    `header` has what the file says of itself.
+    `probability` (0..255, of 1/256) is the last inference's output, `inferred` tells whether
+    the last `push` ran one; `header` has what the file says of itself.
     """
 
     def __init__(self, data):
@@ -63,7 +64,9 @@ class Model:
         self.inferred = False
 
     def push(self, values):
-        """Take one feature slice, 40 uint8 (int8 + 128); True when an inference ran.  Allocates nothing."""
+        """Take one feature slice, 40 uint8 (int8 + 128); True when an inference ran.  Allocates
+        nothing.
+        """
         arena = self._arena
         data = self._data
         kernels.load(arena, values, self._input_at)
@@ -81,7 +84,9 @@ class Model:
 
 
 def read(path):
-    """The model in a file: one allocation for the file, one for the arena.  OSError, ModelFormatError."""
+    """The model in a file: one allocation for the file, one for the arena.  OSError,
+    ModelFormatError.
+    """
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(0)

@@ -1,9 +1,9 @@
 """The built model file: its header, its ops, and the check that makes it safe to run.
 
-docs/model-format.md specifies every byte.  Used on the device by `model`, on the host by the converter.  The kernels
-follow offsets in the file without looking, so `check` holds every one of them against the sizes first: a file that
-passes cannot make a kernel read or write outside the model buffer and the arena.
-Imports binascii (CRC-32) and struct, nothing else.
+docs/model-format.md specifies every byte.  Used on the device by `model`, on the host by the
+converter.  The kernels follow offsets in the file without looking, so `check` holds every one
+of them against the sizes first: a file that passes cannot make a kernel read or write outside
+the model buffer and the arena. Imports binascii (CRC-32) and struct, nothing else.
 """
 
 import binascii
@@ -11,14 +11,16 @@ import struct
 
 MAGIC = b"EWM\0"
 VERSION = 1
-#: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256, arena bytes, MACs,
-#: input ops, ops, stride, features, cutoff, window, input multiplier, offset, divisor, name bytes, where the ops start,
-#: where the fills start, fills, where the input slice goes, where the probability comes out, step in ms, reserved (0)
+#: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256,
+#: arena bytes, MACs, input ops, ops, stride, features, cutoff, window, input multiplier, offset,
+#: divisor, name bytes, where the ops start, where the fills start, fills, where the input slice
+#: goes, where the probability comes out, step in ms, reserved (0)
 HEADER = "<4sHHII32sIIHHBBBBHHHHIIIIIHH"
 HEADER_BYTES = 96
 _CRC_FROM = 16
 
-#: The one input scaling there is: int8 = clamp((feature * 256 + 333) // 666 - 128), see docs/pipeline.md.
+#: The one input scaling there is: int8 = clamp((feature * 256 + 333) // 666 - 128), see
+#: docs/pipeline.md.
 INPUT_MULTIPLIER, INPUT_OFFSET, INPUT_DIVISOR = 256, 333, 666
 FEATURES = 40
 FEATURE_STEP_MS = 10
@@ -43,7 +45,9 @@ class ModelFormatError(ValueError):
 
 
 class Header:
-    """The header's fields by name; `ops` are (kind, byte offset) pairs, the first `input_op_count` run on each slice."""
+    """The header's fields by name; `ops` are (kind, byte offset) pairs, the first `input_op_count`
+    run on each slice.
+    """
 
     def __init__(self, data):
         if len(data) < HEADER_BYTES or bytes(data[:4]) != MAGIC:
@@ -126,7 +130,9 @@ def crc32(data):
 
 
 def check(data):
-    """Return (header, [(kind, offset), ...]) of a model file; ModelFormatError says what is wrong.  Allocates."""
+    """Return (header, [(kind, offset), ...]) of a model file; ModelFormatError says what is wrong.
+    Allocates.
+    """
     header = Header(data)
     if crc32(data) != header.crc32:
         raise ModelFormatError("checksum does not match: the file is damaged")
@@ -150,7 +156,8 @@ def check(data):
             _check_channels(data, words, header)
         ops.append((kind, at))
         at += 4 * OP_WORDS[kind]
-    # A position is only ever moved by push, which keeps it below its ring's rows: no other op may write there.
+    # A position is only ever moved by push, which keeps it below its ring's rows: no other op may
+    # write there.
     for kind, at in ops:
         for low, size in _written(kind, header.words(data, at, OP_WORDS[kind])):
             for ring in rings:
@@ -252,7 +259,9 @@ def _check_lookup(words, header, _rings):
 
 
 def _written(kind, words):
-    """The (first byte, bytes) parts of the arena that an op writes, a ring's own position left out."""
+    """The (first byte, bytes) parts of the arena that an op writes, a ring's own position left
+    out.
+    """
     if kind == DOT:
         return (words[6], 4 * words[5]), (words[8], 16 * words[4])
     if kind == DEPTHWISE:

@@ -1,8 +1,10 @@
-"""The proof that a layer's arithmetic stays inside int32, for every output channel, from its actual weights.
+"""The proof that a layer's arithmetic stays inside int32, for every output channel, from its
+actual weights.
 
-Third stage of the converter.  The firmware's kernels compute in 32-bit integers that must never wrap (on a 64-bit host
-they would not, on the chip they would); here is each intermediate's largest value over *all* int8 inputs, and what
-does not fit is refused.  The names are those of firmware/wakeword/kernels.py.
+Third stage of the converter.  The firmware's kernels compute in 32-bit integers that must never
+wrap (on a 64-bit host they would not, on the chip they would); here is each intermediate's
+largest value over *all* int8 inputs, and what does not fit is refused.  The names are those of
+firmware/wakeword/kernels.py.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ LIMIT = 1 << 30
 class Channels:
     """A layer's requantisation table and its weights after channels of no effect are emptied.
 
-    `bias` has the input's offset folded in; `multiplier` is 2**30 + m; `left` and `right` are the shifts.
-    `worst` is the largest magnitude of any intermediate of any channel, proved below 2**31.
+    `bias` has the input's offset folded in; `multiplier` is 2**30 + m; `left` and `right` are
+    the shifts. `worst` is the largest magnitude of any intermediate of any channel, proved
+    below 2**31.
     """
 
     bias: np.ndarray
@@ -35,7 +38,8 @@ class Channels:
 
 
 def prove(layer: Layer, block: int) -> Channels:
-    """Fold the biases of a dot or depthwise layer and bound every intermediate; HostToolError if one leaves int32.
+    """Fold the biases of a dot or depthwise layer and bound every intermediate; HostToolError if
+    one leaves int32.
 
     `block` is what the kernel pads its inputs to, a multiple of values.
     """
@@ -53,8 +57,9 @@ def prove(layer: Layer, block: int) -> Channels:
         left, right = max(shift, 0), max(-shift, 0)
         start = int(layer.bias[c])
         if multiplier == 0 or right == 31:
-            # Everything rounds to the zero point: the same as a channel of zeros.  (A right shift of 31 takes less
-            # than 2**30 to 0.)  Its own accumulator must still be sound in the reference.
+            # Everything rounds to the zero point: the same as a channel of zeros.  (A right shift
+            # of 31 takes less than 2**30 to 0.)  Its own accumulator must still be sound in the
+            # reference.
             weights[c] = 0
             multiplier, left, right, start = LIMIT, 0, 0, 0
         bias[c], largest = _bound(layer, c, weights[c], start, left, padded)
@@ -88,7 +93,8 @@ def _bound(
     assert layer.input is not None
     zero = layer.input.zero_point
     positive, negative = int(w[w > 0].sum()), int(w[w < 0].sum())
-    # dot, depthwise: sums of x * (w + 128) and of 128 * x over uint8 x, and their difference, each plus 2**30
+    # dot, depthwise: sums of x * (w + 128) and of 128 * x over uint8 x, and their difference, each
+    # plus 2**30
     products = 255 * (int(w.sum()) + 128 * padded)
     shifted = 128 * 255 * padded
     accumulator = 255 * max(positive, -negative)
@@ -111,5 +117,6 @@ def _bound(
                 f"{name} of output channel {c} can reach {value}, beyond the {LIMIT} that is safe in int32",
                 "no published model comes near; this one cannot be run exactly in 32 bits",
             )
-    # Within these limits every sum of two of them stays below 2**31, which is what the kernels form.
+    # Within these limits every sum of two of them stays below 2**31, which is what the kernels
+    # form.
     return folded, LIMIT + max(products, shifted, accumulator, abs(folded), result)

@@ -1,7 +1,7 @@
 """A .tflite model and its manifest to the bytes of a model file.
 
-Fifth stage of the converter: the manifest's fields, the header, the constants, the checksum; then the file is held
-against the same `check` that the firmware runs.
+Fifth stage of the converter: the manifest's fields, the header, the constants, the checksum;
+then the file is held against the same `check` that the firmware runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: object) -> Manifest:
-        """Read the parsed JSON of a manifest; HostToolError names the field, its value and what is allowed."""
+        """Read the parsed JSON of a manifest; HostToolError names the field, its value and what is
+        allowed.
+        """
         if not isinstance(data, dict) or not isinstance(data.get("micro"), dict):
             raise HostToolError(
                 "the manifest has no `micro` section",
@@ -95,7 +97,9 @@ class ConvertedModel:
 
 
 def convert_model(tflite_bytes: bytes, manifest: object) -> ConvertedModel:
-    """Convert a microWakeWord v2 model; `manifest` is its parsed JSON.  HostToolError for whatever is not supported."""
+    """Convert a microWakeWord v2 model; `manifest` is its parsed JSON.  HostToolError for whatever
+    is not supported.
+    """
     fields = Manifest.from_json(manifest)
     flow = follow(read_graph(tflite_bytes))
     plan = make_plan(flow)

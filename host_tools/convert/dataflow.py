@@ -1,8 +1,9 @@
 """From the graph to layers: which past and present values each multiply reads, and nothing else.
 
-Second stage of the converter.  Data movement (RESHAPE, CONCATENATION, STRIDED_SLICE, SPLIT_V, state variables) is
-followed symbolically: every element of a tensor carries where it comes from - which layer, how many inferences ago,
-which of the layer's outputs - so any arrangement of those ops ends as plain sources of the computing layers.
+Second stage of the converter.  Data movement (RESHAPE, CONCATENATION, STRIDED_SLICE, SPLIT_V,
+state variables) is followed symbolically: every element of a tensor carries where it comes from
+- which layer, how many inferences ago, which of the layer's outputs - so any arrangement of
+those ops ends as plain sources of the computing layers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ FEATURES = 40
 MAX_STRIDE = 16
 MAX_LAG = 1 << 15
 
-# A source is one int64: the layer's number, the lag in inferences, the index among the layer's outputs.
+# A source is one int64: the layer's number, the lag in inferences, the index among the layer's
+# outputs.
 _LAYER, _LAG = 40, 20
 _MASK = (1 << 20) - 1
 _STATE = 1 << 21  # layer numbers from here on stand for state variables not yet followed
@@ -43,8 +45,8 @@ def index_of(sources: np.ndarray) -> np.ndarray:
 class Layer:
     """Something that produces values: the input (number 0) or a computing operator.
 
-    `sources` are the receptive fields, one row an output position in time: [rows, n] for dot, lookup;
-    [rows, taps, channels] for depthwise.  `rows` x `channels` outputs, int8.
+    `sources` are the receptive fields, one row an output position in time: [rows, n] for dot,
+    lookup; [rows, taps, channels] for depthwise.  `rows` x `channels` outputs, int8.
     """
 
     kind: str  # input, dot, depthwise, lookup
@@ -61,7 +63,9 @@ class Layer:
 
 @dataclass
 class Dataflow:
-    """All layers in order of computation, what each state element starts with, and the output's source."""
+    """All layers in order of computation, what each state element starts with, and the output's
+    source.
+    """
 
     layers: list[Layer]
     initial: dict[
@@ -72,7 +76,9 @@ class Dataflow:
 
 
 def follow(graph: Graph) -> Dataflow:
-    """Follow every element of the graph from the model's input to its output; HostToolError for what is not supported."""
+    """Follow every element of the graph from the model's input to its output; HostToolError for
+    what is not supported.
+    """
     return _Follower(graph).run()
 
 
@@ -97,7 +103,8 @@ class _Follower:
             layer.sources = self._resolve(layer.sources, resolved)
         return Dataflow(self.layers, initial, int(self._resolve(output, resolved).flat[0]), stride)
 
-    # --- the model's ends ---------------------------------------------------------------------------------------------
+    # --- the model's ends
+    # ---------------------------------------------------------------------------------------------
 
     def _input(self) -> int:
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
@@ -137,7 +144,8 @@ class _Follower:
             raise HostToolError("the output is not computed by LOGISTIC and QUANTIZE")
         return source
 
-    # --- states -------------------------------------------------------------------------------------------------------
+    # --- states
+    # -------------------------------------------------------------------------------------------------------
 
     def _states(self) -> tuple[dict[int, np.ndarray], dict[int, int]]:
         """Each state variable as sources, and the initial values of those sources."""
@@ -163,7 +171,9 @@ class _Follower:
         return resolved, initial
 
     def _unwind(self, number: int) -> np.ndarray:
-        """What a variable holds when an inference starts: what was assigned, one inference older, states followed."""
+        """What a variable holds when an inference starts: what was assigned, one inference older,
+        states followed.
+        """
         values = self.assigned[number].reshape(-1).copy()
         lag = np.ones(values.shape, np.int64)
         for _ in range(MAX_LAG):
@@ -226,7 +236,8 @@ class _Follower:
         except (KeyError, IndexError):
             raise refuse(operator, "its variable has no VAR_HANDLE") from None
 
-    # --- data movement ------------------------------------------------------------------------------------------------
+    # --- data movement
+    # ------------------------------------------------------------------------------------------------
 
     def _value(self, operator: Operator, i: int) -> np.ndarray:
         value = self.values.get(operator.inputs[i]) if i < len(operator.inputs) else None
@@ -304,7 +315,8 @@ class _Follower:
         )
         self._set(operator, 0, value[parts])
 
-    # --- computing ----------------------------------------------------------------------------------------------------
+    # --- computing
+    # ----------------------------------------------------------------------------------------------------
 
     def _tensor(self, operator: Operator, i: int, types: tuple[str, ...]) -> Tensor:
         tensor = self.graph.tensors[operator.inputs[i]]
@@ -367,7 +379,9 @@ class _Follower:
         return filter_tensor.data
 
     def _windows(self, operator: Operator, height: int, width: int) -> tuple[np.ndarray, int]:
-        """[rows, height, width, channels] of sources of a convolution, and the dilation undone; W shrinks to 1."""
+        """[rows, height, width, channels] of sources of a convolution, and the dilation undone; W
+        shrinks to 1.
+        """
         value = self._value(operator, 0)
         options = operator.options
         if not options:

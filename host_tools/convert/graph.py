@@ -1,7 +1,8 @@
-"""Reads a .tflite file into plain objects, and refuses what is not a streaming int8 model of the known 13 ops.
+"""Reads a .tflite file into plain objects, and refuses what is not a streaming int8 model of the
+known 13 ops.
 
-First stage of the converter: graph -> dataflow -> plan -> file.  The flatbuffer is read by the `tflite` package; this
-module holds the limits and the words of refusal.
+First stage of the converter: graph -> dataflow -> plan -> file.  The flatbuffer is read by the
+`tflite` package; this module holds the limits and the words of refusal.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ def refuse(operator: Operator, why: str, hint: str = "") -> HostToolError:
 
 
 def read_graph(data: bytes) -> Graph:
-    """Parse and hold against what is supported; HostToolError for anything else, never another exception."""
+    """Parse and hold against what is supported; HostToolError for anything else, never another
+    exception.
+    """
     if len(data) > MAX_TFLITE_BYTES:
         raise HostToolError(
             f"the file has {len(data)} bytes; models have at most {MAX_TFLITE_BYTES}"

@@ -1,7 +1,9 @@
-"""From layers to the firmware's ops: where every value lies in the arena, which history is a ring, what runs when.
+"""From layers to the firmware's ops: where every value lies in the arena, which history is a ring,
+what runs when.
 
-Fourth stage of the converter.  A layer reads either a scratch output directly, when what it needs lies there in order,
-or a *ring*: rows of past and present values, kept twice so that the newest rows are contiguous, oldest first.
+Fourth stage of the converter.  A layer reads either a scratch output directly, when what it
+needs lies there in order, or a *ring*: rows of past and present values, kept twice so that the
+newest rows are contiguous, oldest first.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ DOT_BLOCK, DEPTHWISE_BLOCK = 8, 4
 
 @dataclass
 class Rows:
-    """What a layer reads: `count` consecutive rows in time, each the same values of the same layers.
+    """What a layer reads: `count` consecutive rows in time, each the same values of the same
+    layers.
 
-    `row` holds (layer << 20 | channel); `first` is the time of the first row, 0 being the first row of this inference.
+    `row` holds (layer << 20 | channel); `first` is the time of the first row, 0 being the first
+    row of this inference.
     """
 
     row: np.ndarray
@@ -34,7 +38,9 @@ class Rows:
 
 @dataclass
 class Ring:
-    """History of one row of values; by_channel keeps each channel's past contiguous instead of each row."""
+    """History of one row of values; by_channel keeps each channel's past contiguous instead of
+    each row.
+    """
 
     row: np.ndarray
     rows_per_inference: int
@@ -58,7 +64,9 @@ class Ring:
 
 @dataclass
 class Plan:
-    """Everything the file holds: ops as lists of words whose offsets into the file's data are relative until written."""
+    """Everything the file holds: ops as lists of words whose offsets into the file's data are
+    relative until written.
+    """
 
     input_ops: list[list[int]] = field(default_factory=list)
     ops: list[list[int]] = field(default_factory=list)
@@ -81,7 +89,9 @@ CONSTANT_WORD = {
 
 
 def as_rows(sources: np.ndarray, layers: list[Layer], layer: Layer) -> Rows:
-    """Find the rows in a flat sequence of sources; HostToolError where they are not consecutive rows in time."""
+    """Find the rows in a flat sequence of sources; HostToolError where they are not consecutive
+    rows in time.
+    """
     sources = sources.reshape(-1)
     producers, lags, indexes = layer_of(sources), lag_of(sources), index_of(sources)
     rows = np.array([entry.rows for entry in layers])[producers]
@@ -131,7 +141,8 @@ class _Planner:
         self.plan.output_at = self.scratch[producer] + int(index_of(np.int64(self.flow.output)))
         return self.plan
 
-    # --- what is read, and which rings that takes ---------------------------------------------------------------------
+    # --- what is read, and which rings that takes
+    # ---------------------------------------------------------------------
 
     def _look(self, number: int) -> None:
         layer = self.layers[number]
@@ -165,7 +176,8 @@ class _Planner:
             self.rings[key] = Ring(read.row, rows, by_channel)
         return self.rings[key]
 
-    # --- where everything lies ----------------------------------------------------------------------------------------
+    # --- where everything lies
+    # ----------------------------------------------------------------------------------------
 
     def _place(self) -> None:
         at = 4  # word 0 is the position of what does not move
@@ -217,10 +229,13 @@ class _Planner:
             )
         return values.pop() if values else 0
 
-    # --- ops ----------------------------------------------------------------------------------------------------------
+    # --- ops
+    # ----------------------------------------------------------------------------------------------------------
 
     def _push(self, ring: Ring, row: int, ops: list[list[int]]) -> None:
-        """One op for each run of values that lie together in scratch; the last of them advances the ring."""
+        """One op for each run of values that lie together in scratch; the last of them advances
+        the ring.
+        """
         runs = np.split(np.arange(len(ring.row)), np.flatnonzero(np.diff(ring.row) != 1) + 1)
         for i, run in enumerate(runs):
             entry = int(ring.row[run[0]])
@@ -246,7 +261,9 @@ class _Planner:
             )
 
     def _start(self, number: int, row: int) -> tuple[int, int, int]:
-        """Where a layer's input for an output row starts: (arena offset, position's offset, bytes a position moves it)."""
+        """Where a layer's input for an output row starts: (arena offset, position's offset, bytes
+        a position moves it).
+        """
         read = self.reads[number][row]
         by_channel = self.layers[number].kind == "depthwise"
         if not by_channel and self._direct(self.reads[number]):

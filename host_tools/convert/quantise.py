@@ -1,7 +1,8 @@
-"""TFLite's quantisation arithmetic in exact integers: multipliers, activation ranges, tables of elementwise ops.
+"""TFLite's quantisation arithmetic in exact integers: multipliers, activation ranges, tables of
+elementwise ops.
 
-Sources: TensorFlow Lite quantization_util.cc, kernel_util.cc; gemmlowp fixedpoint.h; TFLite Micro logistic.  What a
-double or float32 decides there is computed in the same type here.
+Sources: TensorFlow Lite quantization_util.cc, kernel_util.cc; gemmlowp fixedpoint.h; TFLite
+Micro logistic.  What a double or float32 decides there is computed in the same type here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ def _round_half_away(value: float) -> int:
 
 
 def quantise_multiplier(scale: float) -> tuple[int, int]:
-    """A real scale >= 0 as (multiplier, shift): scale = multiplier * 2**(shift - 31), multiplier 0 or in [2**30, 2**31)."""
+    """A real scale >= 0 as (multiplier, shift): scale = multiplier * 2**(shift - 31), multiplier 0
+    or in [2**30, 2**31).
+    """
     if scale == 0.0:
         return 0, 0
     fraction, shift = math.frexp(scale)
@@ -32,7 +35,9 @@ def quantise_multiplier(scale: float) -> tuple[int, int]:
 
 
 def doubling_high_mul(a: int, b: int) -> int:
-    """SaturatingRoundingDoublingHighMul of two int32: the product's upper half, doubled, ties towards +infinity."""
+    """SaturatingRoundingDoublingHighMul of two int32: the product's upper half, doubled, ties
+    towards +infinity.
+    """
     if a == b == -(1 << 31):
         return (1 << 31) - 1
     return (a * b + (1 << 30)) >> 31
@@ -97,7 +102,8 @@ def logistic_table(scale: np.float32, zero_point: int) -> list[int]:
     return table
 
 
-# gemmlowp's logistic on Q4.27, step by step.  Constants are exp(-2**k) and series coefficients in Q0.31.
+# gemmlowp's logistic on Q4.27, step by step.  Constants are exp(-2**k) and series coefficients in
+# Q0.31.
 
 _ONE = (1 << 31) - 1
 _EXP_OF_POWERS = (

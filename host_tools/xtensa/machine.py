@@ -166,6 +166,12 @@ class XtensaMachine:
         self._owners.append((address, len(body)))
         return address
 
+    def clear(self) -> None:
+        """Forget all buffers; code stays."""
+        self._next["data"] = _DATA
+        self._guards = np.zeros(0, np.int64)
+        self._owners.clear()
+
     def write(self, address: int, content: bytes) -> None:
         """Write to the machine's memory."""
         start = address - monitor.SHARED_BASE
