@@ -38,7 +38,7 @@ _GUARD = 0xA5
 _NONE, _FALSE, _TRUE = 0x7E000010, 0x7E000020, 0x7E000030  # stand for the runtime's objects
 _TYPE_BOOL, _TYPE_UINT = 1, 3  # of MP_NATIVE_TYPE_*; an object has no conversion
 _RUNTIME_NAMES = {
-    7: "a global name",
+    5: "the module's globals",
     9: "an attribute",
     15: "an object's item",
     18: "arithmetic on objects",
@@ -187,7 +187,7 @@ class XtensaMachine:
         wrong = self._guards[self._array[self._guards] != _GUARD]
         if len(wrong):
             at = int(wrong[0]) + monitor.SHARED_BASE
-            address, size = min(self._owners, key=lambda o: max(o[0] - at, at - o[0] - o[1]))
+            address, size = next(o for o in self._owners if at < o[0] + o[1] + GUARD_BYTES)
             where = at - address
             raise HostToolError(
                 f"{self._current} wrote outside its buffer: at byte {where} of {size} bytes"
@@ -230,8 +230,8 @@ class XtensaMachine:
         self._wait()
         self.check_guards()
         value, kind = struct.unpack_from("<2I", self._memory, monitor.RESULT)
-        if value in (_NONE, _FALSE, _TRUE) and kind == 0:
-            return {_NONE: None, _FALSE: False, _TRUE: True}[value]
+        if value == _NONE and kind == 0:
+            return None
         if kind == _TYPE_BOOL + 1:
             return bool(value)
         return value if kind == _TYPE_UINT + 1 else value - (value >> 31 << 32)

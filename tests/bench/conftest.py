@@ -1,0 +1,49 @@
+"""Fixtures of the Xtensa tests: a machine, and the firmware's kernels on it."""
+
+import pytest
+
+from host_tools.errors import HostToolError
+from host_tools.xtensa.kernels import VARIANTS, kernel_names, load_kernels
+from host_tools.xtensa.machine import XtensaMachine, find_qemu
+
+
+def _skip_without_qemu():
+    try:
+        find_qemu()
+    except HostToolError as error:
+        pytest.skip(f"{error.message}: {error.hint}")
+
+
+def pytest_generate_tests(metafunc):
+    """Run what uses `chip` on the viper kernels and, where there are some, the assembler ones."""
+    if "_chip" in metafunc.fixturenames:
+        variants = [variant for variant in VARIANTS if kernel_names(variant)]
+        metafunc.parametrize("_chip", variants, indirect=True, scope="module")
+
+
+@pytest.fixture
+def machine():
+    """An empty XtensaMachine."""
+    _skip_without_qemu()
+    with XtensaMachine() as xtensa:
+        yield xtensa
+
+
+@pytest.fixture(scope="module")
+def _chip(request):
+    _skip_without_qemu()
+    with XtensaMachine() as xtensa:
+        kernels = load_kernels(xtensa, request.param)
+
+        def call(name, *arguments):
+            return xtensa.call(kernels[name], *arguments)
+
+        call.machine, call.kernels, call.variant = xtensa, kernels, request.param
+        yield call
+
+
+@pytest.fixture
+def chip(_chip):
+    """`chip(name, *arguments)` calls a kernel by its full name; `chip.machine` has the memory."""
+    _chip.machine.clear()
+    return _chip
