@@ -1,0 +1,100 @@
+"""The `earnest` command: a group whose sub-commands are imported only when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from host_tools.errors import HostToolError
+
+#: Name to (module, what the list of commands says).  The module defines `command`.
+COMMANDS = {
+    "models": ("host_tools.models", "List the wake-word models at hand."),
+    "convert": ("host_tools.convert_command", "Check, convert and prove a .tflite model."),
+    "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
+    "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
+    "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
+}
+INTERRUPTED = 130
+FAILED = 2
+
+EXAMPLES = """\b
+Examples:
+  earnest models
+  earnest simulate recording.wav
+  earnest simulate *.flac --model hey_jarvis --trace out.jsonl
+  earnest simulate recording.wav --plot out.png --noise-db 10
+
+Every command explains itself: earnest COMMAND --help
+"""
+
+
+class LazyGroup(click.Group):
+    """Lists its commands from the table and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module_name = COMMANDS[cmd_name][0]
+        try:
+            return importlib.import_module(module_name).command
+        except ModuleNotFoundError as error:
+            if error.name != module_name:
+                raise HostToolError(
+                    f"earnest {cmd_name} needs the Python package {error.name!r}",
+                    "run `make setup`, then .venv/bin/earnest",
+                ) from error
+            raise HostToolError(
+                f"earnest {cmd_name} is not part of this installation",
+                "install from a complete clone of the project",
+            ) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+def installed_version() -> str:
+    try:
+        return version("earnest")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(cls=LazyGroup, epilog=EXAMPLES, context_settings={"max_content_width": 99})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(installed_version(), prog_name="earnest")
+def command(debug: bool) -> None:
+    """Tools around the Earnest firmware: convert wake-word models, simulate the device from
+    audio files, measure both."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit: 0, 2 for bad input, 130 after Ctrl-C."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command and return its exit status."""
+    try:
+        result = command.main(arguments, prog_name="earnest", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nstopped", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        error.show()
+        return FAILED
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `earnest ... | head`.
+        sys.stdout = None
+        return 1

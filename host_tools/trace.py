@@ -1,0 +1,135 @@
+"""The trace: what the simulated device did and when, as JSON lines.
+
+A public format, specified in docs/trace.md: its first line says the version, `t_ms` counts the
+samples that the device has taken in, and every line stands on its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from host_tools.errors import HostToolError
+
+VERSION = 1
+MAX_LINE_BYTES = 1 << 16
+
+SLICE_STEP_MS = 10  # from one feature slice to the next
+FIRST_SLICE_MS = 30  # slice 0 is complete with the first 480 samples
+
+
+def slice_ms(index: int) -> int:
+    """Device time at which feature slice `index` is complete: (480 + 160 index) / 16 ms."""
+    return FIRST_SLICE_MS + SLICE_STEP_MS * index
+
+
+def start_event(audio: str, models: list[str], microphone: str = "", board: str = "SIM") -> dict:
+    """The first line of a run: one `model`, or `models` when several listen at once."""
+    event: dict = {"t_ms": 0, "event": "start", "version": VERSION}
+    if len(models) == 1:
+        event["model"] = models[0]
+    else:
+        event["models"] = models
+    event |= {"board": board, "audio": audio}
+    if microphone:
+        event["microphone"] = microphone
+    return event
+
+
+def features_event(index: int, values: list[int]) -> dict:
+    """Slice `index` with its 40 int8 values."""
+    return {"t_ms": slice_ms(index), "event": "features", "slice": index, "values": values}
+
+
+def probability_event(index: int, value: int, model: str | None = None) -> dict:
+    """One inference after slice `index`: uint8, before averaging; `model` when several listen."""
+    event = {"t_ms": slice_ms(index), "event": "probability", "slice": index, "value": value}
+    return event if model is None else {**event, "model": model}
+
+
+def detection_event(index: int, model: str, mean: int) -> dict:
+    """The detector decided after slice `index`; `mean` is that of its window, 0..255."""
+    return {"t_ms": slice_ms(index), "event": "detection", "model": model, "probability": mean}
+
+
+def end_event(chunks: int, samples: int) -> dict:
+    """The input is over after `samples`, of which `chunks` whole 10 ms chunks were processed."""
+    return {"t_ms": chunks * SLICE_STEP_MS, "event": "end", "samples": samples}
+
+
+def line(event: dict) -> str:
+    """An event as its line, newline included; the same text on every machine."""
+    return json.dumps(event, allow_nan=False) + "\n"
+
+
+@dataclass
+class Run:
+    """One start line and the events up to the next."""
+
+    start: dict
+    events: list[dict] = field(default_factory=list)
+
+    @property
+    def models(self) -> list[str]:
+        return self.start["models"] if "models" in self.start else [self.start["model"]]
+
+    def of(self, kind: str) -> list[dict]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if event["event"] == kind]
+
+
+def read(path: str | Path) -> list[Run]:
+    """All runs of a trace file; raises HostToolError for anything that is not version 1."""
+    runs: list[Run] = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for event in _events(file, path):
+                if event["event"] == "start":
+                    _check_start(event, path)
+                    runs.append(Run(event))
+                elif not runs:
+                    raise _wrong(path, 1, "the first event is not `start`")
+                else:
+                    runs[-1].events.append(event)
+    except OSError as error:
+        raise HostToolError(f"{path}: {error.strerror}", "check the trace's name") from error
+    except UnicodeDecodeError as error:
+        raise _wrong(path, 1, "not UTF-8 text") from error
+    if not runs:
+        raise _wrong(path, 1, "the file is empty")
+    return runs
+
+
+def _events(file: TextIO, path: str | Path) -> Iterator[dict]:
+    number = 0
+    while text := file.readline(MAX_LINE_BYTES):
+        number += 1
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError):
+            raise _wrong(path, number, "not a line of JSON") from None
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise _wrong(path, number, "no `event`")
+        if not isinstance(event.get("t_ms"), int):
+            raise _wrong(path, number, "`t_ms` is not a whole number")
+        yield event
+
+
+def _check_start(event: dict, path: str | Path) -> None:
+    if event.get("version") != VERSION:
+        raise HostToolError(
+            f"{path}: trace of version {event.get('version')}; version {VERSION} is read here",
+            "make it again with this version of earnest",
+        )
+    models = event.get("models", [event.get("model")])
+    if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+        raise HostToolError(f"{path}: the start line names no model", "is it a trace?")
+
+
+def _wrong(path: str | Path, number: int, reason: str) -> HostToolError:
+    return HostToolError(
+        f"{path}: line {number}: {reason}", "give a file written by earnest simulate --trace"
+    )
