@@ -1,0 +1,60 @@
+"""Ten milliseconds of PCM in, forty features out.
+
+Place in the pipeline: the engine calls it on each chunk and gives the slices to the models.  Holds
+the state and the buffers; the arithmetic is in kernels.py, or in kernels_xtensa.py on the chip,
+and the numbers in tables.py.  Imports micropython, array and its own room only.
+"""
+
+from array import array
+
+from . import tables
+from .kernels import compress, energies, fft, filter_bank, window
+
+_CHANNELS = 40
+_CHUNKS_BEFORE_FIRST_SLICE = 2  # a window is 480 samples, three chunks
+
+
+class Frontend:
+    """Holds 20 ms of audio, 40 noise estimates and the scratch of a step; allocated once.
+
+    After `process` returned True, `features` (array of 40 uint16) holds the slice as
+    pymicro-features gives it, divided by 0.0390625.
+    """
+
+    def __init__(self):
+        self.features = array("H", bytes(2 * _CHANNELS))
+        self._history = bytearray(640)  # int16[320], the two chunks before the present one
+        self._windowed = bytearray(1024)  # int16[512], the last 32 stay zero
+        self._spectrum = bytearray(1024)  # uint16[256][2]
+        self._energies = bytearray(988)  # uint32[247], bins 5..251
+        self._channels = bytearray(320)  # uint32[40] noise estimates, uint32[40] signals
+        self._missing = _CHUNKS_BEFORE_FIRST_SLICE
+
+    def reset(self):
+        """Put the exact initial state back; allocates nothing."""
+        for buffer in (self._history, self._channels):
+            for i in range(len(buffer)):
+                buffer[i] = 0
+        for i in range(_CHANNELS):
+            self.features[i] = 0
+        self._missing = _CHUNKS_BEFORE_FIRST_SLICE
+
+    def process(self, chunk, out):
+        """Take 160 int16 samples; return whether a slice was written to `out`.
+
+        `chunk` is a buffer of 320 bytes, little-endian, aligned to 2; `out` one of 40 bytes, which
+        gets uint8 = int8 + 128 values of the model's input.  False for the first two chunks after
+        a reset.  Allocates nothing.
+        """
+        shift = window(self._history, chunk, tables.WINDOW, self._windowed)
+        if self._missing:
+            self._missing -= 1
+            return False
+        spectrum = self._spectrum
+        energy = self._energies
+        channels = self._channels
+        fft(spectrum, self._windowed, tables.TWIDDLES, shift)
+        energies(spectrum, spectrum, tables.SUPER_TWIDDLES, energy)
+        filter_bank(energy, tables.FILTER_BANK, channels, shift)
+        compress(channels, tables.GAINS, self.features, out)
+        return True
