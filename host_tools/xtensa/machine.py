@@ -70,11 +70,14 @@ def find_qemu() -> str:
 class XtensaMachine:
     """Runs viper functions; a wild store, a wrong runtime call or a hang is a HostToolError.
 
-    count: log every executed instruction; `counts()` then tells how many each call took (slow:
-    about half a million instructions a second). timeout_s: the longest a single call may take.
+    count: count the executed instructions; `counts()` then tells how many each call took (slow:
+    some ten million a second; single_step, see instruction_log.py, slower still).
+    timeout_s: the longest a single call may take.
     """
 
-    def __init__(self, count: bool = False, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, count: bool = False, timeout_s: float = 60.0, single_step: bool = False
+    ) -> None:
         qemu = find_qemu()
         self.timeout_s = timeout_s
         self._next = {"tables": _TABLES, "code": _CODE, "data": _DATA}
@@ -94,10 +97,8 @@ class XtensaMachine:
             self._log = None
             options: list[str] = []
             if count:
-                end = monitor.SHARED_BASE + _DATA
-                self._log = InstructionLog(
-                    self._folder.name, call_at, range(monitor.SHARED_BASE + _CODE, end)
-                )
+                code = range(monitor.SHARED_BASE + _CODE, monitor.SHARED_BASE + _DATA)
+                self._log = InstructionLog(self._folder.name, call_at, code, single_step)
                 options = self._log.qemu_options(qemu)
             self._process = subprocess.Popen(
                 [qemu, "-cpu", "dc233c", *options, path],

@@ -101,7 +101,7 @@ class _Assembler:
 
 
 def build(fd: int, shared_size: int) -> tuple[bytes, list[int], int]:
-    """Return (ELF file, the fun table's entries as addresses, the address of the call itself).
+    """Return (ELF file, the fun table's entries as addresses, address of the calling block).
 
     fd: the descriptor that the process inherits; shared_size: bytes to map at SHARED_BASE.
     """
@@ -152,13 +152,13 @@ def build(fd: int, shared_size: int) -> tuple[bytes, list[int], int]:
     asm.syscall(_READ, (6, 0), (3, scratch), (4, 1))
     asm.skip_if_positive(2, 9)
     asm.exit(0)
+    call = asm.here
     asm.l32r(15, SHARED_BASE)
     asm.l32i(8, 15, CODE)
     asm.l32i(10, 15, FUN_OBJ)
     asm.l32i(11, 15, N_ARGS)
     asm.movi(12, 0)
     asm.l32i(13, 15, ARGS_AT)
-    call = asm.here
     asm.callx8(8)
     asm.l32r(15, SHARED_BASE)
     asm.s32i(10, 15, RESULT)

@@ -126,15 +126,15 @@ def test_wild_pointers_hangs_and_wide_arguments_are_errors(mpy_file):
 
 def test_counts_are_exact_and_repeatable(mpy_file):
     seen = []
-    for _ in range(2):
-        with XtensaMachine(count=True) as machine:
+    for single_step in (False, False, True):
+        with XtensaMachine(count=True, single_step=single_step) as machine:
             f = machine.load(mpy_file)
             buffer = machine.alloc(bytes(100))
             for n in (0, 1, 2, 50, 0, 2):
                 machine.call(f["total"], buffer, n)
             machine.call(f["add"], 1, 2)
             seen.append(machine.counts())
-    assert seen[0] == seen[1]
+    assert seen[0] == seen[1] == seen[2]
     assert [name for name, _ in seen[0]] == ["total"] * 6 + ["add"]
     n0, n1, n2, n50, *again, _add = [count for _, count in seen[0]]
     assert again == [n0, n2]
