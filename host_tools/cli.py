@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -82,19 +83,28 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command and return its exit status."""
+    """Run `earnest` with these arguments and return its exit status."""
+    return run_command(command, arguments, "earnest")
+
+
+def run_command(
+    called: click.Command, arguments: list[str] | None = None, name: str | None = None
+) -> int:
+    """Run a click command; errors become two lines, Ctrl-C one.  Returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = command.main(arguments, prog_name="earnest", standalone_mode=False)
+        result = called.main(given, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nstopped", err=True)
         return INTERRUPTED
     except click.ClickException as error:
-        if "--debug" in arguments:
+        if "--debug" in given:
             traceback.print_exc()
         error.show()
         return FAILED
     except BrokenPipeError:
-        # The reader of our output has gone, as in `earnest ... | head`.
-        sys.stdout = None
-        return 1
+        # Whoever read our output has gone, as in `earnest ... | head`; let nothing flush to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

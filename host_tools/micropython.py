@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from host_tools.errors import HostToolError
+from host_tools.firmware import FIRMWARE, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-FIRMWARE = ROOT / "firmware"
 DEFAULT_HEAP_BYTES = 8 << 20
 # The package is MicroPython as a library; its own script forgets the exit status.
 _LIBRARY = "micropython_run"
@@ -111,8 +111,9 @@ def stream(
             cwd=ROOT,
             start_new_session=True,  # Ctrl-C reaches only us; we end the script
         )
+        assert process.stdin is not None and process.stdout is not None
         failure: list[BaseException] = []
-        feeder = threading.Thread(target=_feed, args=(process, stdin, failure), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin, failure), daemon=True)
         feeder.start()
         last_lines: deque[bytes] = deque(maxlen=_LAST_WORDS_LINES)
         try:
@@ -139,17 +140,17 @@ def stream(
             )
 
 
-def _feed(process: subprocess.Popen, blocks: Iterable[bytes], failure: list) -> None:
+def _feed(pipe: IO[bytes], blocks: Iterable[bytes], failure: list[BaseException]) -> None:
     """Write the blocks to the script's stdin and close it; a script that has ended is no error."""
     try:
         for block in blocks:
-            process.stdin.write(block)
+            pipe.write(block)
     except BrokenPipeError:
         pass
     except BaseException as error:  # handed to the thread that reads, which raises it
         failure.append(error)
     finally:
         try:
-            process.stdin.close()
+            pipe.close()
         except BrokenPipeError:
             pass

@@ -1,0 +1,82 @@
+# Earnest: every target sets up .venv by itself when it is missing or older than pyproject.toml.
+# The tools themselves: .venv/bin/earnest --help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EARNEST := $(BIN)/earnest
+# The first Python on the path that fits; name another with `make PYTHON=/path/to/python3 ...`.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+MODEL ?= okay_nabu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format models convert simulate bench evaluate clean system-tools
+
+help: ## List the targets.
+	@echo "Earnest - two commands do everything: make demo, make test"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
+		while IFS='	' read -r name words; do printf '  make %-10s %s\n' "$$name" "$$words"; done
+
+setup: $(STAMP) ## Make .venv with everything in it.
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { \
+		echo "error: no Python from 3.10 to 3.13 on the path" >&2; \
+		echo "hint: install one (sudo apt-get install python3 python3-venv), or make PYTHON=..." >&2; \
+		exit 2; }
+	@$(PYTHON) -c '$(FITS)' || { \
+		echo "error: $$($(PYTHON) --version) does not fit, 3.10 to 3.13 is needed" >&2; \
+		echo "hint: make PYTHON=/path/to/another/python3" >&2; exit 2; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version), some minutes the first time"
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "error: this Python cannot make a virtual environment" >&2; \
+		echo "hint: sudo apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,dask]'
+	@touch $@
+
+demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png.
+	@$(BIN)/python -m host_tools.demo
+
+test: $(STAMP) system-tools ## Run all tests, on every core.
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(STAMP) ## Check style and types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## Format the code.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+models: $(STAMP) ## List the wake-word models at hand.
+	@$(EARNEST) models $(ARGS)
+
+convert: $(STAMP) ## Convert a model: make convert MODEL=hey_jarvis
+	@$(EARNEST) convert $(MODEL) $(ARGS)
+
+simulate: $(STAMP) ## Simulate a recording: make simulate AUDIO=a.wav MODEL=alexa
+	@test -n "$(AUDIO)" || { echo "error: which recording? make simulate AUDIO=a.wav" >&2; exit 2; }
+	@$(EARNEST) simulate $(AUDIO) --model $(MODEL) $(ARGS)
+
+bench: $(STAMP) system-tools ## Count the instructions of the chip's code.
+	@$(EARNEST) bench $(ARGS)
+
+evaluate: $(STAMP) ## Measure a model: make evaluate POSITIVE=dir NEGATIVE=dir
+	@test -n "$(POSITIVE)$(NEGATIVE)" || { \
+		echo "error: which recordings? make evaluate POSITIVE=dir NEGATIVE=dir" >&2; exit 2; }
+	@$(EARNEST) evaluate $(if $(POSITIVE),--positive $(POSITIVE)) \
+		$(if $(NEGATIVE),--negative $(NEGATIVE)) --model $(MODEL) $(ARGS)
+
+clean: ## Remove what was built; .venv stays.
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	find firmware host_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Names what is missing and goes on: the tests that need it are skipped.
+system-tools:
+	@command -v qemu-xtensa >/dev/null || { \
+		echo "note: qemu-xtensa is missing, so the chip's machine code cannot run here"; \
+		echo "      install it: sudo apt-get install qemu-user"; }

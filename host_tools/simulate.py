@@ -1,0 +1,225 @@
+"""`earnest simulate`: the real firmware, in the real MicroPython, on audio files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from host_tools import micropython, simulation, trace
+from host_tools.audio import open_audio
+from host_tools.errors import HostToolError
+from host_tools.microphone import NOISE_COLOURS, Microphone, parse_drop
+from host_tools.model_files import DEFAULT_MODEL, find_model
+from host_tools.simulation import Result, Settings
+
+JSON_VERSION = 1
+MAX_MODELS = 8
+BAD_INPUT = 2
+
+EPILOG = """\b
+Examples:
+  earnest simulate recording.wav
+  earnest simulate a.wav b.flac --model hey_jarvis --model okay_nabu
+  earnest simulate recording.wav --trace out.jsonl --plot out.png
+  earnest simulate recording.wav --noise-db 10 --noise pink --seed 7
+  earnest simulate recording.wav --gain-db -20 --drop 64@1500
+  earnest simulate *.wav --json
+
+Exit status: 0 when every file ran, detection or not; 2 when any input was bad (the others still
+run); 130 after Ctrl-C. The trace's format is in docs/trace.md.
+"""
+
+
+@click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
+@click.argument("audio", nargs=-1, required=True)
+@click.option(
+    "--model",
+    "model_names",
+    multiple=True,
+    metavar="MODEL",
+    help=f"Known name, .tflite or .ewm file; several listen at once. [default: {DEFAULT_MODEL}]",
+)
+@click.option("--trace", "trace_path", metavar="FILE", help="Write the trace; - is stdout.")
+@click.option("--trace-features", is_flag=True, help="Put every feature slice into the trace.")
+@click.option("--plot", "plot_path", type=Path, metavar="FILE", help="Draw a .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
+@click.option("--gain-db", type=float, default=0.0, help="Gain of the microphone.")
+@click.option("--noise-db", type=float, metavar="SNR", help="Add noise this far below the sound.")
+@click.option("--noise", "noise_colour", type=click.Choice(NOISE_COLOURS), default="white")
+@click.option("--dc", type=int, default=0, help="Offset of the microphone, in sample units.")
+@click.option("--clip", type=int, metavar="LEVEL", help="Clip at +-LEVEL, in sample units.")
+@click.option("--drop", multiple=True, metavar="MS@MS", help="Lose 64 ms at 1500 ms: 64@1500.")
+@click.option("--seed", type=int, default=0, help="Of the noise. [default: 0]")
+def command(
+    audio: tuple[str, ...],
+    model_names: tuple[str, ...],
+    trace_path: str | None,
+    trace_features: bool,
+    plot_path: Path | None,
+    as_json: bool,
+    gain_db: float,
+    noise_db: float | None,
+    noise_colour: str,
+    dc: int,
+    clip: int | None,
+    drop: tuple[str, ...],
+    seed: int,
+) -> int:
+    """Run the firmware's engine on AUDIO files and say what it heard, and when.
+
+    Reads WAV, FLAC, Ogg and MP3 of any rate, mono or stereo. The options from --gain-db on do to
+    the sound what a microphone and its driver do. The same input and seed give the same trace,
+    byte for byte.
+    """
+    microphone = Microphone(
+        gain_db, noise_db, noise_colour, dc, clip, tuple(map(parse_drop, drop)), seed
+    )
+    models = _models(model_names)
+    if as_json and trace_path == "-":
+        raise HostToolError("--json and --trace - both want stdout", "give the trace a file name")
+    if trace_features and trace_path is None:
+        raise HostToolError("--trace-features has no trace to go into", "add --trace FILE")
+    if plot_path is not None:
+        from host_tools import plot  # matplotlib is slow to import
+
+        plot.check_path(plot_path)
+        _check_folder(plot_path)
+    micropython.require_native_emitter()
+    settings = Settings(models, microphone, trace_features or plot_path is not None)
+    failed: list[dict] = []
+    results: list[Result] = []
+    with ExitStack() as stack:
+        sink = _open_trace(trace_path, stack)
+        out = Console(
+            stderr=as_json or trace_path == "-", highlight=False, markup=False, soft_wrap=True
+        )
+        for number, name in enumerate(audio):
+            try:
+                result = _run_one(name, settings, sink, trace_features)
+                if plot_path is not None:
+                    picture = _picture_path(plot_path, name, number, len(audio))
+                    plot.draw(result, picture)
+            except HostToolError as error:
+                failed.append({"audio": name, "error": error.message, "hint": error.hint})
+                error.show()
+                continue
+            results.append(result)
+            if not as_json:
+                print_result(out, result)
+                if plot_path is not None:
+                    out.print(f"  picture   {picture}")
+    if as_json:
+        documents = [result.as_json() for result in results]
+        click.echo(
+            json.dumps({"version": JSON_VERSION, "files": documents, "failed": failed}, indent=2)
+        )
+    elif len(audio) > 1:
+        out.print(f"{len(results)} of {len(audio)} files simulated, {len(failed)} failed")
+    return BAD_INPUT if failed else 0
+
+
+def run_events(result_and_events, sink: TextIO | None, with_features: bool) -> Result:
+    """Read all events of a simulation, writing the wanted ones to `sink`; returns the result."""
+    result, events = result_and_events
+    for event in events:
+        if sink is not None and (with_features or event["event"] != "features"):
+            sink.write(trace.line(event))
+    return result
+
+
+def print_result(out: Console, result: Result) -> None:
+    """What happened when, for people."""
+    notes = f", {', '.join(result.notes)}" if result.notes else ""
+    out.print(f"{result.audio}  ({result.duration_s:.2f} s{notes})", style="bold")
+    for event in result.detections:
+        out.print(
+            f"{event['t_ms'] / 1000:8.2f} s  {event['model']} heard, "
+            f"probability {event['probability'] / 255:.2f}",
+            style="green",
+        )
+    if not result.detections:
+        out.print("            no wake word heard", style="yellow")
+    for name, numbers in result.as_json()["models"].items():
+        if not numbers["inferences"]:
+            out.print(f"  {name}: too short for one inference")
+            continue
+        out.print(
+            f"  {name}: {numbers['inferences']} inferences, highest mean "
+            f"{numbers['highest_mean'] / 255:.2f} at {numbers['highest_mean_t_ms'] / 1000:.2f} s "
+            f"(cutoff {numbers['cutoff'] / 255:.2f})"
+        )
+    factor = result.real_time_factor
+    speed = (
+        f"{1 / factor:.0f} times faster than real time" if factor < 1 else "slower than real time"
+    )
+    out.print(f"  took {result.wall_s:.2f} s, real-time factor {factor:.3f} ({speed})")
+
+
+def _models(names: tuple[str, ...]):
+    names = names or (DEFAULT_MODEL,)
+    if len(names) > MAX_MODELS:
+        raise HostToolError(f"{len(names)} models are too many", f"at most {MAX_MODELS} at once")
+    models = tuple(find_model(name) for name in names)
+    found = [model.name for model in models]
+    if len(set(found)) < len(found):
+        raise HostToolError(
+            f"two models share a name: {', '.join(found)}", "give each another file name"
+        )
+    return models
+
+
+def _run_one(name: str, settings: Settings, sink: TextIO | None, with_features: bool) -> Result:
+    audio = open_audio(name)
+    with _progress() as progress:
+        task = progress.add_task(Path(name).name, total=audio.duration_s * 1000)
+        simulated = simulation.simulate(
+            Path(name).as_posix(),
+            audio,
+            settings,
+            lambda t_ms: progress.update(task, completed=t_ms),
+        )
+        return run_events(simulated, sink, with_features)
+
+
+def _progress() -> Progress:
+    """A bar on stderr, only on a terminal, gone when done."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _open_trace(path: str | None, stack: ExitStack) -> TextIO | None:
+    if path is None:
+        return None
+    if path == "-":
+        return sys.stdout
+    try:
+        return stack.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
+    except OSError as error:
+        raise HostToolError(f"{path}: {error.strerror}", "choose another place") from error
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise HostToolError(f"{path.parent}: no such folder", f"mkdir -p {path.parent}")
+
+
+def _picture_path(path: Path, audio: str, number: int, count: int) -> Path:
+    """The path as given; with several files, the number and name of each in it."""
+    if count == 1:
+        return path
+    return path.with_name(f"{path.stem}-{number + 1}-{Path(audio).stem}{path.suffix}")
