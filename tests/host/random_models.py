@@ -41,8 +41,8 @@ def random_graphs(seed: int, exotic: bool = False) -> tuple[Graph, Graph, str]:
     _head(rng, writer, value, words, exotic)
     order = rng.choice(["as built", "reads first", "assigns last", "shuffled"])
     main.ops = _ordered(rng, main, order)
-    main.op("CALL_ONCE", [], [], InitSubgraphIndex=1)
-    main.ops.insert(0, main.ops.pop())
+    if writer.states:
+        main.ops.insert(0, Op("CALL_ONCE", [], [], {"InitSubgraphIndex": 1}))
     return main, init, f"seed {seed}: stride {stride}, {', '.join(words)}, ops {order}"
 
 
