@@ -3,7 +3,7 @@
     micropython run_engine.py PCM STEPS MODEL...
 
 PCM is raw int16, STEPS the number of chunks to process (the file is repeated when it is shorter).
-record.py runs this as its SCRIPT; glue.py runs it with kernels that do nothing.
+record.py runs this as its SCRIPT.
 """
 
 import sys

@@ -1,0 +1,147 @@
+"""What `earnest bench` says: tables, summary, Markdown for the README, JSON."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from host_tools.errors import HostToolError
+from host_tools.xtensa.measure import CLOCK_HZ, KernelCost, Measurement, Variant
+
+JSON_VERSION = 1
+RAM_LIMIT_BYTES = 160_000
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+NOT_COUNTED = "-"
+
+Rows = list[list[str]]
+
+
+def best(result: Measurement) -> Variant:
+    """What runs on the chip: assembler where there is some."""
+    return result.variants[-1]
+
+
+def tables(result: Measurement) -> list[tuple[str, list[str], Rows]]:
+    """(title, header, rows) of the kernels' table and of the RAM's."""
+    return [
+        (f"{result.model}: instructions on Xtensa", *kernel_table(result)),
+        (f"{result.model}: RAM, bytes", ["", "bytes"], _ram_rows(result)),
+    ]
+
+
+def kernel_table(result: Measurement) -> tuple[list[str], Rows]:
+    """A row for each kernel and for the sums, a pair of columns for each variant."""
+    header = ["kernel", "calls a second"]
+    for variant in result.variants:
+        header += [f"{variant.name}: a call", "million a second"]
+    by_name: list[dict[str, KernelCost]] = [
+        {kernel.name: kernel for kernel in variant.kernels} for variant in result.variants
+    ]
+    rows = []
+    for kernel in result.variants[0].kernels:
+        row = [kernel.name, f"{kernel.calls_per_second:.0f}"]
+        for kernels in by_name:
+            cost = kernels[kernel.name]
+            row += [f"{cost.per_call:,.0f}", f"{cost.per_second / 1e6:.2f}"]
+        rows.append(row)
+    inferences = 100 / result.stride
+    for title, rate, per in (
+        ("front end, a step of 10 ms", 100, "front_end_per_step"),
+        ("model, an inference", inferences, "per_inference"),
+        ("all, a step of 10 ms", 100, "per_step"),
+    ):
+        row = [title, f"{rate:.0f}"]
+        for variant in result.variants:
+            count = getattr(variant, per)
+            row += [f"{count:,.0f}", f"{count * rate / 1e6:.2f}"]
+        rows.append(row)
+    return header, rows
+
+
+def _ram_rows(result: Measurement) -> Rows:
+    ram = result.ram
+    names = {
+        "model": "model file",
+        "arena": "model: state and scratch",
+        "front_end": "front end: state and scratch",
+        "tables": "front end: tables",
+        "objects": "objects",
+        "code": "code (.mpy files)",
+    }
+    rows = [[names[name], f"{size:,}"] for name, size in asdict(ram).items()]
+    return [*rows, ["all", f"{ram.total:,}"]]
+
+
+def summary(result: Measurement) -> str:
+    """A few plain sentences."""
+    lines = []
+    for variant in result.variants:
+        lines.append(
+            f"{variant.name}: {variant.million_per_second:.1f} million instructions a second, "
+            f"{100 * variant.share:.1f} % of a {CLOCK_HZ // 1_000_000} MHz core; "
+            f"{variant.calls} calls, {variant.values_compared} values, 0 different"
+        )
+    if result.glue_per_step is not None:
+        lines.append(
+            f"Python around the kernels: {result.glue_per_step:,} instructions a step, "
+            "counted on this host (x86-64), not on the chip"
+        )
+    over = result.ram.total > RAM_LIMIT_BYTES
+    limit = f"{'over' if over else 'within'} the {RAM_LIMIT_BYTES // 1000} kB meant for it"
+    lines.append(f"RAM: {result.ram.total / 1000:.1f} kB, {limit}")
+    return "\n".join(lines)
+
+
+def _markdown_table(header: list[str], rows: Rows) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def markdown(results: list[Measurement]) -> str:
+    """A table of the models, and the kernels of the first of them."""
+    header = ["model", "MACs", "an inference", "a step of 10 ms", "million a second"]
+    header += [f"of a {CLOCK_HZ // 1_000_000} MHz core", "viper alone", "RAM, kB"]
+    rows = []
+    for result in results:
+        chip, viper = best(result), result.variants[0]
+        rows.append(
+            [
+                result.model,
+                f"{result.macs:,}",
+                f"{chip.per_inference:,.0f}",
+                f"{chip.per_step:,.0f}",
+                f"{chip.million_per_second:.1f}",
+                f"{100 * chip.share:.1f} %",
+                f"{viper.million_per_second:.1f}",
+                f"{result.ram.total / 1000:.1f}",
+            ]
+        )
+    parts = [_markdown_table(header, rows), _markdown_table(*kernel_table(results[0]))]
+    glue = results[0].glue_per_step
+    if glue is not None:
+        parts.append(
+            f"The Python around the kernels takes {glue:,} instructions a step in the host's "
+            "MicroPython (x86-64); it is not in the tables."
+        )
+    return "\n\n".join(parts)
+
+
+def update(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a file."""
+    old = path.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+    new, count = pattern.subn(lambda _: f"{BEGIN}\n{text}\n{END}", old)
+    if count != 1:
+        raise HostToolError(f"{path} has {count} places for the tables", f"put {BEGIN}{END} once")
+    path.write_text(new, encoding="utf-8")
+
+
+def as_json(results: list[Measurement]) -> dict:
+    """The measurements for programs; `version` changes when the meaning of a field does."""
+    models = []
+    for result in results:
+        entry = asdict(result)
+        entry["ram"]["total"] = result.ram.total
+        models.append(entry)
+    return {"version": JSON_VERSION, "clock_hz": CLOCK_HZ, "models": models}
