@@ -177,20 +177,20 @@ def _models(names: tuple[str, ...]):
 
 def _run_one(name: str, settings: Settings, sink: TextIO | None, with_features: bool) -> Result:
     audio = open_audio(name)
-    with _progress() as progress:
+    shown_name = Path(name).as_posix()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return run_events(simulation.simulate(shown_name, audio, settings), sink, with_features)
+    with _progress(console) as progress:
         task = progress.add_task(Path(name).name, total=audio.duration_s * 1000)
         simulated = simulation.simulate(
-            Path(name).as_posix(),
-            audio,
-            settings,
-            lambda t_ms: progress.update(task, completed=t_ms),
+            shown_name, audio, settings, lambda t_ms: progress.update(task, completed=t_ms)
         )
         return run_events(simulated, sink, with_features)
 
 
-def _progress() -> Progress:
-    """A bar on stderr, only on a terminal, gone when done."""
-    console = Console(stderr=True)
+def _progress(console: Console) -> Progress:
+    """A bar on stderr, gone when done; only for a terminal."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -198,7 +198,6 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
 
 
