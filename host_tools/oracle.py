@@ -124,24 +124,37 @@ def has_tflite_runtime() -> bool:
     return importlib.util.find_spec("tflite_runtime") is not None
 
 
+class FeatureExtractor:
+    """The front end's oracle over a stream: state and left-over samples are kept between calls."""
+
+    def __init__(self) -> None:
+        from pymicro_features import MicroFrontend
+
+        self._frontend = MicroFrontend()
+        self._rest = b""
+
+    def process(self, pcm: np.ndarray) -> np.ndarray:
+        """Take int16 samples, any number; return the uint16 features they complete, (n, 40)."""
+        data = self._rest + np.ascontiguousarray(pcm, "<i2").tobytes()
+        step_bytes = 2 * STEP_SAMPLES
+        whole = len(data) // step_bytes * step_bytes
+        self._rest = data[whole:]
+        slices = []
+        for start in range(0, whole, step_bytes):
+            result = self._frontend.process_samples(data[start : start + step_bytes])
+            if result.features:
+                slices.append(result.features)
+        if not slices:
+            return np.zeros((0, FEATURES), np.uint16)
+        return np.rint(np.array(slices) / _FEATURE_UNIT).astype(np.uint16)
+
+
 def features(pcm: np.ndarray) -> np.ndarray:
     """Return the uint16 features, shape (n, 40), of 16 kHz mono int16 samples.
 
     A slice per 10 ms, the first after 30 ms: n = len(pcm) // 160 - 2, or 0.
     """
-    from pymicro_features import MicroFrontend
-
-    frontend = MicroFrontend()
-    data = np.ascontiguousarray(pcm, "<i2").tobytes()
-    step_bytes = 2 * STEP_SAMPLES
-    slices = []
-    for start in range(0, len(data) - step_bytes + 1, step_bytes):
-        result = frontend.process_samples(data[start : start + step_bytes])
-        if result.features:
-            slices.append(result.features)
-    if not slices:
-        return np.zeros((0, FEATURES), np.uint16)
-    return np.rint(np.array(slices) / _FEATURE_UNIT).astype(np.uint16)
+    return FeatureExtractor().process(pcm)
 
 
 def quantise(values: np.ndarray) -> np.ndarray:
