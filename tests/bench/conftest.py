@@ -16,9 +16,9 @@ def _skip_without_qemu():
 
 def pytest_generate_tests(metafunc):
     """Run what uses `chip` on the viper kernels and, where there are some, the assembler ones."""
-    if "_chip" in metafunc.fixturenames:
+    if "chip" in metafunc.fixturenames:
         variants = [variant for variant in VARIANTS if kernel_names(variant)]
-        metafunc.parametrize("_chip", variants, indirect=True, scope="module")
+        metafunc.parametrize("chip", variants, indirect=True)
 
 
 @pytest.fixture
@@ -29,8 +29,9 @@ def machine():
         yield xtensa
 
 
-@pytest.fixture(scope="module")
-def _chip(request):
+@pytest.fixture
+def chip(request):
+    """`chip(name, *arguments)` calls a kernel by its full name; `chip.machine` has the memory."""
     _skip_without_qemu()
     with XtensaMachine() as xtensa:
         kernels = load_kernels(xtensa, request.param)
@@ -40,10 +41,3 @@ def _chip(request):
 
         call.machine, call.kernels, call.variant = xtensa, kernels, request.param
         yield call
-
-
-@pytest.fixture
-def chip(_chip):
-    """`chip(name, *arguments)` calls a kernel by its full name; `chip.machine` has the memory."""
-    _chip.machine.clear()
-    return _chip
