@@ -22,6 +22,7 @@ f32 = np.float32
 SAMPLE_RATE_HZ, WINDOW, STEP, FFT, CHANNELS = 16000, 480, 160, 512, 40
 LOWEST_HZ, HIGHEST_HZ = 125.0, 7500.0
 FIRST_BIN, LAST_BIN = 5, 240
+_PAD = [0, 0]  # the assembler kernels read one pair ahead
 
 TARGET = Path(__file__).parent.parent / "firmware" / "wakeword" / "frontend" / "tables.py"
 
@@ -127,18 +128,23 @@ def log_table() -> list[int]:
 def tables() -> dict[str, tuple[str, bytes]]:
     """Name to (comment, content) of every table on the device."""
     hann = hann_q12()
-    interleaved = [hann[i + third] for i in range(STEP) for third in (0, STEP, 2 * STEP)]
+    interleaved = [
+        hann[i + third + side]
+        for i in range(0, STEP, 2)
+        for third in (0, STEP, 2 * STEP)
+        for side in (0, 1)
+    ]
     widths, weights = filter_bank()
     return {
         "WINDOW": (
-            "Hann window, Q12: [i, i + 160, i + 320] for i in 0..159",
+            "Hann window, Q12: i, i + 1, i + 160, i + 161, i + 320, i + 321 for i in 0, 2 .. 158",
             pack(interleaved),
         ),
         "TWIDDLES": (
-            "int16 Q15; stages of 4, 16, 64 values apart, each k: re, im of w, w**2, w**3",
-            pack(v & 0xFFFF for v in fft_twiddles()),
+            "int16 Q15; stages of 4, 16, 64 values apart, each k: re, im of w, w**2, w**3; pad",
+            pack(v & 0xFFFF for v in fft_twiddles() + _PAD),
         ),
-        "SUPER_TWIDDLES": ("Q15, bins 5..128: -re, -im", pack(super_twiddles())),
+        "SUPER_TWIDDLES": ("Q15, bins 5..128: -re, -im; pad", pack(super_twiddles() + _PAD)),
         "FILTER_BANK": (
             "41 band widths, 236 weights Q12, 192 roots, 192 reciprocals",
             pack(widths + weights + roots()),

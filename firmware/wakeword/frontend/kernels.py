@@ -38,33 +38,53 @@ def window(history: ptr16, chunk: ptr16, table: ptr16, windowed: ptr16) -> int:
     coefficients = int(table)
     start = int(windowed)
     magnitudes = 0  # the OR of all magnitudes has the bit length of the largest
-    count = 160
+    count = 80
     while count:
-        out = ptr16(start)
         w = ptr16(coefficients)
+        out = ptr16(start)
         v = ((history[0] ^ 0x8000) - 0x8000) * w[0] >> 12
         out[0] = v
         if v < 0:
             v = 0 - v
         magnitudes |= v
-        sample = history[160]
-        history[0] = sample
-        v = ((sample ^ 0x8000) - 0x8000) * w[1] >> 12
+        v = ((history[1] ^ 0x8000) - 0x8000) * w[1] >> 12
+        out[1] = v
+        if v < 0:
+            v = 0 - v
+        magnitudes |= v
+        v = history[160]
+        history[0] = v
+        v = ((v ^ 0x8000) - 0x8000) * w[2] >> 12
         out[160] = v
         if v < 0:
             v = 0 - v
         magnitudes |= v
-        sample = chunk[0]
-        history[160] = sample
-        v = ((sample ^ 0x8000) - 0x8000) * w[2] >> 12
-        out[320] = v
+        v = history[161]
+        history[1] = v
+        v = ((v ^ 0x8000) - 0x8000) * w[3] >> 12
+        out[161] = v
         if v < 0:
             v = 0 - v
         magnitudes |= v
-        history = ptr16(int(history) + 2)
-        chunk = ptr16(int(chunk) + 2)
-        coefficients += 6
-        start += 2
+        out = ptr16(start + 640)
+        v = chunk[0]
+        history[160] = v
+        v = ((v ^ 0x8000) - 0x8000) * w[4] >> 12
+        out[0] = v
+        if v < 0:
+            v = 0 - v
+        magnitudes |= v
+        v = chunk[1]
+        history[161] = v
+        v = ((v ^ 0x8000) - 0x8000) * w[5] >> 12
+        out[1] = v
+        if v < 0:
+            v = 0 - v
+        magnitudes |= v
+        history = ptr16(int(history) + 4)
+        chunk = ptr16(int(chunk) + 4)
+        coefficients += 12
+        start += 4
         count -= 1
     if magnitudes >> 15:  # there is a -32768: the C code does not count it as a peak
         magnitudes = 0
@@ -112,16 +132,16 @@ def fft(spectrum: ptr16, windowed: ptr16, twiddles: ptr16, shift: int):
                 out[k + m] = int16(s5.re + s4.im), int16(s5.im - s4.re)
                 out[k + 3 * m] = int16(s5.re - s4.im), int16(s5.im + s4.re)
             return out
-        spectrum = f(x) + 32768
+        spectrum = f(x)
 
     Source: kiss_fft.c kf_bfly4, kf_work; _kiss_fft_guts.h C_FIXDIV, C_MUL (FIXED_POINT=16).
-    Shapes: spectrum uint16[512] (re, im), all written; windowed int16[512], the last 32 zero;
-    twiddles int16[504] as tables.TWIDDLES; shift 0..15 with |v << shift| <= 32768 (window).
-    Formats: int16; the spectrum is stored as v + 32768 (here and between stages), so that loads
-    need no sign extension and the offset vanishes in the constant of round(v * 8191 / 2**15).
-    Bounds: (v + 32768) * 8191 < 2**29; after that |f| <= 8191; |f.re * w.re - f.im * w.im| < 2 *
-    2**13 * 2**15 = 2**29; |f0 +- s1 +- s3| < 2**16 and wraps in the 16-bit store, which is int16()
-    and reachable.  With k = 0, w = 32767 changes nothing: |f| < 2**14.
+    Shapes: spectrum int16[512] (re, im), all written; windowed int16[512], the last 32 zero;
+    twiddles int16[506] as tables.TWIDDLES; shift 0..15 with |v << shift| <= 32768 (window).
+    Formats: int16.  Between the stages values are stored as v + 32768, so that loads need no sign
+    extension: the offset vanishes in the constant of round(v * 8191 / 2**15).
+    Bounds: (v + 32768) * 8191 < 2**29; then |f| <= 8191, so that |f.re * w.re - f.im * w.im| is
+    below 8191 * 2**0.5 * 2**15 < 2**29; |f0 +- s1 +- s3| < 2**16 wraps in the 16-bit store, which
+    is int16() and can happen.  With k = 0 the twiddle 32767 changes nothing, since |f| < 2**14.
     """
     # Stage 1: 64 butterflies without twiddles, input in digit-reversed order.
     end = int(spectrum) + 1024
@@ -165,7 +185,10 @@ def fft(spectrum: ptr16, windowed: ptr16, twiddles: ptr16, shift: int):
         high += 1
     # Stages 2 to 4: the four inputs are `distance` bytes apart, groups 4 * distance.
     distance = 16
+    offset = 0x8000
     while distance <= 256:
+        if distance == 256:
+            offset = 0
         k = 0
         while k < distance:
             windowed = twiddles
@@ -179,8 +202,8 @@ def fft(spectrum: ptr16, windowed: ptr16, twiddles: ptr16, shift: int):
             spectrum = ptr16(end - 1024 + k)
             while int(spectrum) < end:
                 # 268386304 = 32768 * 8191 - 16384
-                f0r = ((spectrum[0] * 8191 - 268386304) >> 15) + 0x8000
-                f0i = ((spectrum[1] * 8191 - 268386304) >> 15) + 0x8000
+                f0r = ((spectrum[0] * 8191 - 268386304) >> 15) + offset
+                f0i = ((spectrum[1] * 8191 - 268386304) >> 15) + offset
                 windowed = ptr16(int(spectrum) + 2 * distance)
                 tr = (windowed[0] * 8191 - 268386304) >> 15
                 ti = (windowed[1] * 8191 - 268386304) >> 15
@@ -231,13 +254,13 @@ def energies(low: ptr16, high: ptr16, table: ptr16, energy: ptr32):
             bin[256 - k] = (p.re - w.re) >> 1, (w.im - p.im) >> 1
         energy[k - 5] = bin[k].re**2 + bin[k].im**2
 
-    Source: kiss_fftr.c kiss_fftr; filterbank.c FilterbankConvertFftComplexToEnergy. Shapes: low
-    and high both uint16[512], t = spectrum of fft() as v + 32768 (twice the same buffer: one
-    pointer rises, one falls); table uint16[248] as tables.SUPER_TWIDDLES, -re and -im, 0..32767;
-    energy uint32[247], all written. Bounds: (v + 32768) * 16383 < 2**30; |a|, |b| <= 16383; |a -
-    b| <= 32766; a product with a unit vector < 32766 * 2**0.5 * 2**15 < 1.52e9 < 2**31, its
-    int16() is reachable; p >= -32766 and w >= -32768 make |bin| <= 32767, so an energy is at most
-    2 * 32767**2 < 2**31.
+    Source: kiss_fftr.c kiss_fftr; filterbank.c FilterbankConvertFftComplexToEnergy.
+    Shapes: low and high both int16[512], t = the spectrum of fft (twice the same buffer: one
+    pointer rises, one falls); table uint16[250] as tables.SUPER_TWIDDLES, -re and -im, 0..32767;
+    energy uint32[247], all written.
+    Bounds: (v + 32768) * 16383 < 2**30; |a|, |b| <= 16383; |a - b| <= 32766; a product with a unit
+    vector < 32766 * 2**0.5 * 2**15 < 1.52e9 < 2**31, its int16() can happen; p >= -32766 and
+    w >= -32768 make |bin| <= 32767, so an energy is at most 2 * 32767**2 < 2**31.
     """
     low = ptr16(int(low) + 20)
     high = ptr16(int(high) + 1004)
@@ -245,11 +268,12 @@ def energies(low: ptr16, high: ptr16, table: ptr16, energy: ptr32):
     down = int(energy) + 984
     up = int(energy)
     while count:
+        # v + 32768 is v ^ 0x8000 on 16 bits, that of int16(-v) is 0x8000 - v;
         # 536821760 = 32768 * 16383 - 16384
-        pr = (low[0] * 16383 - 536821760) >> 15
-        pi = (low[1] * 16383 - 536821760) >> 15
-        qr = (high[0] * 16383 - 536821760) >> 15
-        qi = ((0x10000 - high[1] & 0xFFFF) * 16383 - 536821760) >> 15
+        pr = ((low[0] ^ 0x8000) * 16383 - 536821760) >> 15
+        pi = ((low[1] ^ 0x8000) * 16383 - 536821760) >> 15
+        qr = ((high[0] ^ 0x8000) * 16383 - 536821760) >> 15
+        qi = ((0x8000 - high[1] & 0xFFFF) * 16383 - 536821760) >> 15
         xr = pr - qr
         xi = pi - qi
         pr += qr
@@ -393,7 +417,7 @@ def compress(channels: ptr16, table: ptr16, features: ptr16, out: ptr8):
         n, fraction = leading bit of 8 * x, the 16 bits below it
         c0, c1 = log_table[fraction >> 9], log_table[(fraction >> 9) + 1]
         log2 = (n << 16) + fraction + c0 + ((c1 - c0) * (fraction & 511) >> 16)
-        features[c] = round((round(45426 * log2 / 2**16) << 6) / 2**16) if x else 0
+        features[c] = round(round(45426 * log2 / 2**16) / 2**10) if x else 0
         out[c] = min((features[c] * 256 + 333) // 666, 255)
 
     Source: noise_reduction.c NoiseReductionApply; pcan_gain_control.c WideDynamicFunction,
@@ -485,13 +509,12 @@ def compress(channels: ptr16, table: ptr16, features: ptr16, out: ptr8):
             low = table[e + 99]
             t += (n << 16) + low + ((table[e + 100] - low) * (t & 511) >> 16)
             t = 22713 * (t >> 15) + (45426 * (t & 0x7FFF) + 32768 >> 16)
-            s = (t << 6) + 32768 >> 16
+            s = t + 512 >> 10
         features[0] = s
         features = ptr16(int(features) + 2)
-        if s > 662:
+        s = s * 25191 + 32677 >> 16
+        if s > 255:
             s = 255
-        else:
-            s = s * 25191 + 32677 >> 16
         out[c] = s
         channels = ptr16(int(channels) + 4)
         smoothing = 1392 - smoothing
