@@ -104,7 +104,7 @@ class Microphone:
             if noise is not None:
                 sound += noise.next(sound.size) * noise_rms
             sound = np.rint(sound * gain + self.dc)
-            yield np.clip(sound, max(-limit, -32768), min(limit, 32767)).astype(np.int16)
+            yield np.clip(sound, -limit, min(limit, FULL_SCALE)).astype(np.int16)
 
     def _drop(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         position = 0

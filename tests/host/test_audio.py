@@ -139,6 +139,14 @@ def test_damage_inside_a_flac_is_refused(tmp_path):
         audio.read(tmp_path / "bad.flac")
 
 
+def test_audio_that_ends_before_its_header_says_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", noise(160_000), 16000)
+    data = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "a.mp3").write_bytes(data[: len(data) // 2])
+    with pytest.raises(HostToolError, match=r"cut short or damaged, \d\.\d+ of 10.00 s"):
+        audio.read(tmp_path / "a.mp3")
+
+
 def test_limits_hold_at_the_limit_and_one_past_it(tmp_path, monkeypatch):
     for rate_hz in (audio.MIN_RATE_HZ, audio.MAX_RATE_HZ):
         (tmp_path / "a.wav").write_bytes(wav_with_rate(tmp_path, rate_hz))

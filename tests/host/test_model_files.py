@@ -37,7 +37,7 @@ def test_a_name_a_tflite_and_an_ewm_are_the_same_model(folder):
     assert model_files.find_model(str(built)).wake_word == "Okay Nabu"
 
 
-def test_the_cache_is_used_and_never_stale(folder):
+def test_the_cache_is_used_and_never_stale(folder, monkeypatch):
     first = model_files.find_model("okay_nabu").path
     stamp = first.stat().st_mtime_ns
     assert model_files.find_model("okay_nabu").path == first
@@ -46,6 +46,8 @@ def test_the_cache_is_used_and_never_stale(folder):
     manifest.write_text(manifest.read_text().replace("0.85", "0.5"))
     changed = model_files.find_model(str(folder / "okay_nabu.tflite"))
     assert changed.path != first and changed.cutoff == 127
+    monkeypatch.setattr(model_files, "_converter_digest", lambda: b"another converter")
+    assert model_files.find_model("okay_nabu").path != first
     assert not list(first.parent.glob("*.part"))
 
 

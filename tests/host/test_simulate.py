@@ -167,7 +167,10 @@ def test_pictures_are_drawn_one_for_each_file(simulate, recording, tmp_path):
     assert pictures == ["p-1-word.png", "p-2-word.png"]
     first, second = ((tmp_path / name).read_bytes() for name in pictures)
     assert first[:8] == b"\x89PNG\r\n\x1a\n" and first == second
-    status, _, _ = simulate(recording, "--plot", tmp_path / "p.svg", "--model", "alexa")
+    status, _, _ = simulate(
+        recording, "--plot", tmp_path / "p.svg", "--model", "alexa", "--trace", tmp_path / "t"
+    )
+    assert trace.read(tmp_path / "t")[0].of("features") == []
     text = (tmp_path / "p.svg").read_text()
     assert status == 0 and "<svg" in text
 
