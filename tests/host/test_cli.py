@@ -109,3 +109,15 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path):
     line = f"{sys.executable} -m host_tools simulate {tmp_path}/a.wav --trace - | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
     assert '"event": "start"' in done.stdout and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["simulate", "a.wav", "--trace", "-"]])
+def test_no_reader_at_all_is_no_traceback(tmp_path, arguments):
+    audio.write(tmp_path / "a.wav", np.zeros(1600, np.int16))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "host_tools", *arguments]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    os.close(writing)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr, done.stderr
