@@ -18,11 +18,16 @@ from .model_format import (
     check,
 )
 
+try:
+    from . import kernels_xtensa as _fast
+except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
+    _fast = kernels
+
 _KERNELS = {
-    DOT: kernels.dot,
-    DEPTHWISE: kernels.depthwise,
-    REQUANTISE: kernels.requantise,
-    PUSH: kernels.push,
+    DOT: _fast.dot,
+    DEPTHWISE: _fast.depthwise,
+    REQUANTISE: _fast.requantise,
+    PUSH: _fast.push,
     LOOKUP: kernels.lookup,
 }
 
