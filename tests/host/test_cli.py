@@ -117,7 +117,10 @@ def test_no_reader_at_all_is_no_traceback(tmp_path, arguments):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "host_tools", *arguments]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, env=buffered, text=True
+    )
     os.close(writing)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr, done.stderr
