@@ -169,7 +169,10 @@ def run(
         executor(min(workers, len(jobs)), dask) as pool,
     ):
         if cache.damaged_lines:
-            console.print(f"{cache.path}: {cache.damaged_lines} damaged lines, measured again")
+            console.print(
+                f"{cache.path}: damaged lines, measured again: {cache.damaged_lines}",
+                soft_wrap=True,
+            )
         task = progress.add_task("measuring", total=len(jobs))
         return measure_all(jobs, cache, pool, lambda job: progress.advance(task))
 

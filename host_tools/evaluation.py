@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import signal
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -30,7 +32,8 @@ from host_tools.firmware import FIRMWARE
 
 ENGINES = ("tflite-micro", "firmware")
 MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
-BASE_HEAP_BYTES = 8 << 20
+HEAP_BYTES = 8 << 20
+_of_this_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,14 @@ def _by_tflite_micro(job: Job, audio) -> bytes:
     return b"".join(out)
 
 
-@lru_cache(maxsize=2)
 def _tflite_micro(model: bytes):
+    """The model, made once a thread: a Dask worker may have several, and a model has a state."""
     from host_tools.oracle import TFLiteMicroModel
 
-    return TFLiteMicroModel(model)
+    if getattr(_of_this_thread, "source", None) != model:
+        _of_this_thread.model = TFLiteMicroModel(model)
+        _of_this_thread.source = model
+    return _of_this_thread.model
 
 
 def _by_firmware(job: Job, audio) -> bytes:
@@ -117,7 +123,7 @@ def _by_firmware(job: Job, audio) -> bytes:
         "-",
         path,
         stdin=(block.astype("<i2").tobytes() for block in _pcm(job, audio)),
-        heap_bytes=BASE_HEAP_BYTES,
+        heap_bytes=HEAP_BYTES,
     )
     return bytes(int(line.split()[3]) for line in lines if line.startswith(b"p "))
 
@@ -125,10 +131,8 @@ def _by_firmware(job: Job, audio) -> bytes:
 @lru_cache(maxsize=2)
 def _model_file(model: bytes) -> Path:
     """The model as a file of this machine, which need not be the one that started the work."""
-    import tempfile
-
     path = Path(tempfile.gettempdir()) / f"earnest-{hashlib.sha256(model).hexdigest()[:16]}.ewm"
-    part = path.with_suffix(f".{os.getpid()}.part")
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     part.write_bytes(model)
     os.replace(part, path)
     return path
@@ -183,16 +187,16 @@ def measure_all(
     try:
         missing: dict[str, list[Job]] = {}
         futures = {pool.submit(key_of, job): job for job in jobs}
-        for future in as_completed(futures):
-            job, key = futures[future], future.result()
+        for hashed in as_completed(futures):
+            job, key = futures[hashed], hashed.result()
             if key in cache:
                 results[job] = Measured(*cache[key])
                 on_done(job)
             else:
                 missing.setdefault(key or job.path, []).append(job)
         running = {pool.submit(measure, same[0]): key for key, same in missing.items()}
-        for future in as_completed(running):
-            key, result = running[future], future.result()
+        for done in as_completed(running):
+            key, result = running[done], done.result()
             if not result.problem:
                 cache.add(key, result.seconds, result.probabilities)
             for job in missing[key]:

@@ -192,7 +192,7 @@ def draw(curve: Curve, model: ModelFile, best: Point | None, target: float, path
         lower.axhline(target, color="#2f9e44", ls="--", lw=1, label=f"target {target:g}")
         lower.set_yscale("symlog", linthresh=max(target, 0.01))
         lower.set_ylim(bottom=0)
-        lower.legend(loc="upper right", frameon=False)
+        lower.legend(loc="lower left", frameon=False)
     lower.set_ylabel(f"false accepts an hour\n({duration(curve.hours)} of negatives)")
     lower.set_xlabel("probability cutoff")
     lower.set_xlim(0, 1)
