@@ -83,30 +83,34 @@ def _read_header(name: str, path: Path) -> ModelFile:
 
 def _converted(tflite: Path) -> Path:
     """Convert `tflite` into the cache, unless it is there; returns the path of the .ewm."""
-    source = _read(tflite, MAX_TFLITE_BYTES)
-    manifest_path = tflite.with_suffix(".json")
-    if not manifest_path.is_file():
-        raise HostToolError(
-            f"{tflite}: its manifest {manifest_path.name} is not beside it",
-            "put it there, or give another place: earnest convert --manifest M.json",
-        )
-    manifest = _read(manifest_path, MAX_MANIFEST_BYTES)
+    source = read_tflite(tflite)
+    manifest = read_manifest(tflite.with_suffix(".json"))
     key = hashlib.sha256(_converter_digest())
-    for part in (source, manifest):
+    for part in (source, json.dumps(manifest, sort_keys=True).encode()):
         key.update(hashlib.sha256(part).digest())
     built = CACHE / f"{tflite.stem}-{key.hexdigest()[:16]}.ewm"
     if not built.is_file():
-        _write_whole(built, _convert(source, manifest, manifest_path))
+        convert = importlib.import_module("host_tools.convert")
+        write_whole(built, convert.convert_model(source, manifest).data)
     return built
 
 
-def _convert(source: bytes, manifest: bytes, manifest_path: Path) -> bytes:
+def read_tflite(path: Path) -> bytes:
+    """A .tflite file's bytes; HostToolError when it is not there or absurdly large."""
+    return _read(path, MAX_TFLITE_BYTES)
+
+
+def read_manifest(path: Path) -> dict:
+    """A manifest's parsed JSON; HostToolError when it is not there or not JSON."""
+    if not path.is_file():
+        raise HostToolError(
+            f"the manifest {path} is not there",
+            "put it beside the .tflite, or give another place: earnest convert --manifest M.json",
+        )
     try:
-        fields = json.loads(manifest)
+        return json.loads(_read(path, MAX_MANIFEST_BYTES))
     except (ValueError, RecursionError) as error:
-        raise HostToolError(f"{manifest_path}: not JSON ({error})", "fix the manifest") from error
-    convert = importlib.import_module("host_tools.convert")
-    return convert.convert_model(source, fields).data
+        raise HostToolError(f"{path}: not JSON ({error})", "fix the manifest") from error
 
 
 @lru_cache(maxsize=1)
@@ -119,7 +123,7 @@ def _converter_digest() -> bytes:
     return digest.digest()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Several processes may build the same model at once: the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host_tools.convert.graph import Graph, Operator, Tensor, refuse, variable_name
+from host_tools.convert.graph import (
+    READ_ERRORS,
+    Graph,
+    Operator,
+    Tensor,
+    refuse,
+    variable_name,
+)
 from host_tools.errors import HostToolError
 
 FEATURES = 40
@@ -95,7 +102,10 @@ class _Follower:
     def run(self) -> Dataflow:
         stride = self._input()
         for operator in self.graph.operators:
-            getattr(self, "_" + operator.name.lower())(operator)
+            try:
+                getattr(self, "_" + operator.name.lower())(operator)
+            except READ_ERRORS as error:  # shapes that do not fit, inputs that are not there
+                raise refuse(operator, f"is damaged: {error}", "fetch the model again") from error
         output = self._output()
         resolved, initial = self._states()
         for layer in self.layers[1:]:
@@ -274,7 +284,14 @@ class _Follower:
         if operator.options.get("FusedActivationFunction", 0):
             raise refuse(operator, "a fused activation is not supported here")
         parts = [self._value(operator, i) for i in range(len(operator.inputs))]
+        output = self._quantisation(operator.outputs[0])
+        if any(self._quantisation(index) != output for index in operator.inputs):
+            raise refuse(operator, "joins values of different scales or zero points")
         self._set(operator, 0, np.concatenate(parts, axis=operator.options.get("Axis", 0)))
+
+    def _quantisation(self, index: int) -> tuple[list[float], list[int]]:
+        tensor = self.graph.tensors[index]
+        return tensor.scales.tolist(), tensor.zero_points.tolist()
 
     def _split_v(self, operator: Operator) -> None:
         value = self._value(operator, 0)

@@ -40,7 +40,8 @@ _OPERATORS = {
     value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)
 }
 _DTYPES = {"INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8}
-_READ_ERRORS = (
+#: What reading a damaged flatbuffer, or shapes that do not fit, can raise.
+READ_ERRORS = (
     struct.error,
     IndexError,
     ValueError,
@@ -123,7 +124,7 @@ def read_graph(data: bytes) -> Graph:
         )
     try:
         return _read(data)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise HostToolError(
             f"the file is damaged: {type(error).__name__} while reading its flatbuffer",
             "fetch the model again",
