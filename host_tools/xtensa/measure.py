@@ -21,6 +21,7 @@ from host_tools.xtensa.machine import XtensaMachine
 from host_tools.xtensa.recording import record_engine
 from host_tools.xtensa.replay import Replay
 from host_tools.xtensa.trace import Trace
+from host_tools.xtensa.workspaces import WORKSPACES
 
 CLOCK_HZ = 240_000_000
 STEPS_PER_SECOND = 100
@@ -91,7 +92,7 @@ class Measurement:
 def _count(trace: Trace, name: str, stride: int) -> Variant:
     """Replay with one variant of the kernels, and add up from the first slice on."""
     with XtensaMachine(count=True) as machine:
-        report = Replay(machine, load_kernels(machine, name), trace).run()
+        report = Replay(machine, load_kernels(machine, name), trace, WORKSPACES).run()
         counted = machine.counts()
     if report.different:
         raise HostToolError(
