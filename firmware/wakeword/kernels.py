@@ -119,7 +119,7 @@ def depthwise(x: ptr8, w: ptr8, at: int):
 # double rounding):
 #     a = (acc + bias) << left
 #     r = (a * multiplier + 2**30) >> 31                      SaturatingRoundingDoublingHighMul
-#     r = sign(r) * ((abs(r) + ((1 << right) >> 1)) >> right)   RoundingDivideByPOT, ties away from zero
+#     r = sign(r) * ((abs(r) + ((1 << right) >> 1)) >> right)   RoundingDivideByPOT
 #     out = min(max(r + zero, low), high)
 # With multiplier = 2**30 + m (a normalised multiplier is at least 2**30), a = ah * 2**15 + al, m =
 # mh * 2**15 + ml, all of al, mh, ml < 2**15:
@@ -172,7 +172,9 @@ def requantise(t: ptr32, p: ptr32, at: int):
 
 # Writes one row into a ring of p[5] rows that is kept twice, one copy after the other, so that the
 # newest rows always lie contiguous, oldest first, from the ring's position on.  The reference:
-#     for c in range(channels): ring[c * pitch + position * row_bytes] = ring[... + rows * row_bytes] = source[c]
+#     for c in range(channels):
+#         at = position * row_bytes + c * pitch
+#         ring[at] = ring[at + rows * row_bytes] = source[c]
 #     position = (position + advance) % rows
 # A row's values may come from several sources, one op each; the last of them advances (p[8] is 1,
 # else 0). Bounds: all are addresses and counts that model_format.check has held against the

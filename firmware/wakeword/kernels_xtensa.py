@@ -1,6 +1,6 @@
 """The model's kernels that pay in assembler, for the ESP32-S3; each has its namesake in `kernels`.
 
-Place in the pipeline: `model` takes these where they can be loaded and the viper kernels elsewhere;
+Place in the pipeline: `model` takes these where they can be loaded, the viper kernels elsewhere;
 what a kernel computes, its ranges and its bounds stand at the namesake, which stays the reference.
 A board loads this file only as a .mpy in which the build has marked the functions as viper (see
 docs/xtensa.md); as a .py file it is a SyntaxError there, and `model` falls back.

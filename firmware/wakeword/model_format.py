@@ -183,7 +183,7 @@ def _aligned(what, start):
 
 
 def _position(words, header, rings):
-    """Hold a ring's position (words[2] of a reader) and return the bytes that it can move a read."""
+    """Check a reader's ring position (words[2]); return the bytes that it can move the read."""
     at, step = words[2], words[3]
     if step == 0:
         _aligned("position", at)

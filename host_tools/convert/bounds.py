@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host_tools.convert.dataflow import Layer
 from host_tools.convert.graph import refuse
+from host_tools.convert.layers import Layer
 from host_tools.convert.quantise import quantise_multiplier
 
 LIMIT = 1 << 30
@@ -114,7 +114,8 @@ def _bound(
             assert layer.operator is not None
             raise refuse(
                 layer.operator,
-                f"{name} of output channel {c} can reach {value}, beyond the {LIMIT} that is safe in int32",
+                f"{name} of output channel {c} can reach {value}, "
+                f"beyond the {LIMIT} that is safe in int32",
                 "no published model comes near; this one cannot be run exactly in 32 bits",
             )
     # Within these limits every sum of two of them stays below 2**31, which is what the kernels

@@ -58,11 +58,7 @@ class Manifest:
         ):
             raise wrong("wake_word", word, f"1 to {fmt.MAX_NAME_BYTES} bytes of printable text")
         cutoff = micro.get("probability_cutoff")
-        if (
-            isinstance(cutoff, bool)
-            or not isinstance(cutoff, (int, float))
-            or not 0 <= cutoff <= 1
-        ):
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 <= cutoff <= 1:
             raise wrong("micro.probability_cutoff", cutoff, "0 to 1")
         window = micro.get("sliding_window_size")
         if (

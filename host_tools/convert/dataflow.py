@@ -8,8 +8,6 @@ those ops ends as plain sources of the computing layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from host_tools.convert.graph import (
@@ -20,72 +18,23 @@ from host_tools.convert.graph import (
     refuse,
     variable_name,
 )
+from host_tools.convert.layers import (
+    FEATURES,
+    LAG_SHIFT,
+    LAYER_SHIFT,
+    MAX_LAG,
+    MAX_STRIDE,
+    STATE,
+    Dataflow,
+    Layer,
+    index_of,
+    layer_of,
+)
 from host_tools.errors import HostToolError
-
-FEATURES = 40
-MAX_STRIDE = 16
-MAX_LAG = 1 << 15
-
-# A source is one int64: the layer's number, the lag in inferences, the index among the layer's
-# outputs.
-_LAYER, _LAG = 40, 20
-_MASK = (1 << 20) - 1
-_STATE = 1 << 21  # layer numbers from here on stand for state variables not yet followed
-
-
-def layer_of(sources: np.ndarray) -> np.ndarray:
-    """The layer number of each source."""
-    return sources >> _LAYER
-
-
-def lag_of(sources: np.ndarray) -> np.ndarray:
-    """How many inferences ago each source was computed."""
-    return (sources >> _LAG) & _MASK
-
-
-def index_of(sources: np.ndarray) -> np.ndarray:
-    """Which of its layer's outputs each source is."""
-    return sources & _MASK
-
-
-@dataclass
-class Layer:
-    """Something that produces values: the input (number 0) or a computing operator.
-
-    `sources` are the receptive fields, one row an output position in time: [rows, n] for dot,
-    lookup; [rows, taps, channels] for depthwise.  `rows` x `channels` outputs, int8.
-    """
-
-    kind: str  # input, dot, depthwise, lookup
-    rows: int
-    channels: int
-    operator: Operator | None = None
-    sources: np.ndarray | None = None
-    input: Tensor | None = None
-    output: Tensor | None = None
-    weights: np.ndarray | None = None  # dot: [channels, n]; depthwise: [taps, channels]
-    filter: Tensor | None = None
-    bias: np.ndarray | None = None
-
-
-@dataclass
-class Dataflow:
-    """All layers in order of computation, what each state element starts with, and the output's
-    source.
-    """
-
-    layers: list[Layer]
-    initial: dict[
-        int, int
-    ]  # source with a lag of at least 1 -> int8 value before the first inference
-    output: int
-    stride: int
 
 
 def follow(graph: Graph) -> Dataflow:
-    """Follow every element of the graph from the model's input to its output; HostToolError for
-    what is not supported.
-    """
+    """Follow every element from the model's input to its output; HostToolError if it cannot."""
     return _Follower(graph).run()
 
 
@@ -113,13 +62,13 @@ class _Follower:
             layer.sources = self._resolve(layer.sources, resolved)
         return Dataflow(self.layers, initial, int(self._resolve(output, resolved).flat[0]), stride)
 
-    # --- the model's ends
-    # ---------------------------------------------------------------------------------------------
+    # --- the model's ends ---
 
     def _input(self) -> int:
         if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
             raise HostToolError(
-                f"{len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; a wake-word model has one of each"
+                f"{len(self.graph.inputs)} inputs and {len(self.graph.outputs)} outputs; "
+                "a wake-word model has one of each"
             )
         tensor = self.graph.tensors[self.graph.inputs[0]]
         shape = tensor.shape
@@ -135,7 +84,8 @@ class _Follower:
             or not 1 <= shape[1] <= MAX_STRIDE
         ):
             raise HostToolError(
-                f"the input has shape {list(shape)}, not [1, stride, {FEATURES}] with a stride of 1 to {MAX_STRIDE}",
+                f"the input has shape {list(shape)}, not [1, stride, {FEATURES}] "
+                f"with a stride of 1 to {MAX_STRIDE}",
                 "take a streaming (not a non-streaming) model with 40 features",
             )
         self.layers.append(Layer("input", shape[1], FEATURES, output=tensor))
@@ -146,7 +96,8 @@ class _Follower:
         tensor = self.graph.tensors[self.graph.outputs[0]]
         if tensor.type != "UINT8" or int(np.prod(tensor.shape)) != 1:
             raise HostToolError(
-                f"the output is {tensor.type} of shape {list(tensor.shape)}, not one UINT8 probability",
+                f"the output is {tensor.type} of shape {list(tensor.shape)}, "
+                "not one UINT8 probability",
                 "the model must end in LOGISTIC and QUANTIZE",
             )
         source = self.values.get(tensor.index)
@@ -154,8 +105,7 @@ class _Follower:
             raise HostToolError("the output is not computed by LOGISTIC and QUANTIZE")
         return source
 
-    # --- states
-    # -------------------------------------------------------------------------------------------------------
+    # --- states ---
 
     def _states(self) -> tuple[dict[int, np.ndarray], dict[int, int]]:
         """Each state variable as sources, and the initial values of those sources."""
@@ -173,7 +123,7 @@ class _Follower:
                 raise HostToolError(
                     f"state variable {self.names[number]} starts with another shape"
                 )
-            for source, value in zip(resolved[number].flat, start.flat):
+            for source, value in zip(resolved[number].flat, start.flat, strict=True):
                 if initial.setdefault(int(source), int(value)) != int(value):
                     raise HostToolError(
                         f"state variable {self.names[number]} starts with contradicting values"
@@ -187,13 +137,13 @@ class _Follower:
         values = self.assigned[number].reshape(-1).copy()
         lag = np.ones(values.shape, np.int64)
         for _ in range(MAX_LAG):
-            states = layer_of(values) >= _STATE
+            states = layer_of(values) >= STATE
             if not states.any():
                 if int(lag.max()) >= MAX_LAG:
                     break
-                return (values + (lag << _LAG)).reshape(self.assigned[number].shape)
+                return (values + (lag << LAG_SHIFT)).reshape(self.assigned[number].shape)
             for i in np.flatnonzero(states):
-                assigned = self.assigned.get(int(layer_of(values[i])) - _STATE)
+                assigned = self.assigned.get(int(layer_of(values[i])) - STATE)
                 if assigned is None:
                     raise HostToolError("a state variable is read but never assigned")
                 values[i] = assigned.reshape(-1)[int(index_of(values[i]))]
@@ -209,7 +159,7 @@ class _Follower:
         out = sources.copy()
         layers = layer_of(sources)
         for number, values in resolved.items():
-            mask = layers == number + _STATE
+            mask = layers == number + STATE
             out[mask] = values.reshape(-1)[index_of(sources[mask])]
         return out
 
@@ -229,7 +179,7 @@ class _Follower:
             value = self.assigned[number].copy()
         else:
             size = int(np.prod(shape))
-            value = np.arange(size, dtype=np.int64) + ((number + _STATE) << _LAYER)
+            value = np.arange(size, dtype=np.int64) + ((number + STATE) << LAYER_SHIFT)
             if self.shapes.setdefault(number, shape) != shape:
                 raise refuse(operator, "the variable is read with two shapes")
         self._set(operator, 0, value.reshape(shape))
@@ -246,8 +196,7 @@ class _Follower:
         except (KeyError, IndexError):
             raise refuse(operator, "its variable has no VAR_HANDLE") from None
 
-    # --- data movement
-    # ------------------------------------------------------------------------------------------------
+    # --- data movement ---
 
     def _value(self, operator: Operator, i: int) -> np.ndarray:
         value = self.values.get(operator.inputs[i]) if i < len(operator.inputs) else None
@@ -332,8 +281,7 @@ class _Follower:
         )
         self._set(operator, 0, value[parts])
 
-    # --- computing
-    # ----------------------------------------------------------------------------------------------------
+    # --- computing ---
 
     def _tensor(self, operator: Operator, i: int, types: tuple[str, ...]) -> Tensor:
         tensor = self.graph.tensors[operator.inputs[i]]
@@ -369,9 +317,9 @@ class _Follower:
                 operator,
                 f"gives {layer.rows} x {layer.channels} values, {list(output.shape)} declared",
             )
-        self.values[output.index] = (np.arange(size, dtype=np.int64) + (number << _LAYER)).reshape(
-            output.shape
-        )
+        self.values[output.index] = (
+            np.arange(size, dtype=np.int64) + (number << LAYER_SHIFT)
+        ).reshape(output.shape)
 
     def _weights(self, operator: Operator, layer: Layer) -> np.ndarray:
         if not 2 <= len(operator.inputs) <= 3:

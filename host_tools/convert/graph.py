@@ -142,7 +142,8 @@ def _read(data: bytes) -> Graph:
             raise refuse(
                 operator,
                 "not among the ops of microWakeWord v2 models, which are " + ", ".join(SUPPORTED),
-                "first-generation models (MUL, MEAN, ADD) and float models are not supported; take a v2 model",
+                "first-generation models (MUL, MEAN, ADD) and float models are not supported; "
+                "take a v2 model",
             )
     tensors = _tensors(model, graphs[0])
     for operator in operators:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from host_tools.convert.bounds import prove
-from host_tools.convert.dataflow import Dataflow, Layer, index_of, lag_of, layer_of
 from host_tools.convert.graph import refuse
+from host_tools.convert.layers import Dataflow, Layer, index_of, lag_of, layer_of
 from host_tools.convert.quantise import activation_range, logistic_table, rescale_table
 from host_tools.errors import HostToolError
 from host_tools.firmware import model_format
@@ -141,8 +141,7 @@ class _Planner:
         self.plan.output_at = self.scratch[producer] + int(index_of(np.int64(self.flow.output)))
         return self.plan
 
-    # --- what is read, and which rings that takes
-    # ---------------------------------------------------------------------
+    # --- what is read, and which rings that takes ---
 
     def _look(self, number: int) -> None:
         layer = self.layers[number]
@@ -176,8 +175,7 @@ class _Planner:
             self.rings[key] = Ring(read.row, rows, by_channel)
         return self.rings[key]
 
-    # --- where everything lies
-    # ----------------------------------------------------------------------------------------
+    # --- where everything lies ---
 
     def _place(self) -> None:
         at = 4  # word 0 is the position of what does not move
@@ -229,8 +227,7 @@ class _Planner:
             )
         return values.pop() if values else 0
 
-    # --- ops
-    # ----------------------------------------------------------------------------------------------------------
+    # --- ops ---
 
     def _push(self, ring: Ring, row: int, ops: list[list[int]]) -> None:
         """One op for each run of values that lie together in scratch; the last of them advances

@@ -55,7 +55,7 @@ def rescale(value: int, multiplier: int, shift: int) -> int:
 
 
 def activation_range(kind: int, scale: np.float32, zero_point: int) -> tuple[int, int] | None:
-    """The int8 values a fused activation allows, or None for an activation that is not supported."""
+    """The int8 values a fused activation allows, or None for one that is not supported."""
 
     def quantised(real: float) -> int:
         return zero_point + _round_half_away(float(np.float32(real) / np.float32(scale)))
@@ -83,7 +83,7 @@ def rescale_table(
 
 
 def logistic_table(scale: np.float32, zero_point: int) -> list[int]:
-    """LOGISTIC on int8 (output scale 1/256, zero point -128): the output for each input -128..127."""
+    """LOGISTIC on int8 (output scale 1/256, zero point -128) of each input -128..127."""
     fraction, shift = math.frexp(float(scale) * (1 << 27))
     multiplier = _round_half_away(fraction * (1 << 31))
     if multiplier == 1 << 31:  # the reference narrows this to int32; no float32 scale gets here
