@@ -49,11 +49,11 @@ def _print(measurements: list[Measurement], console: Console) -> None:
         for title, header, rows in bench_report.tables(result):
             table = Table(title=title, title_justify="left")
             for i, name in enumerate(header):
-                table.add_column(name, justify="right" if i else "left")
+                table.add_column(name, justify="right" if i else "left", no_wrap=True)
             for row in rows:
                 table.add_row(*row)
             console.print(table)
-        console.print(bench_report.summary(result), highlight=False)
+        console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
 
 
 @click.command("bench")
@@ -108,5 +108,5 @@ def command(
         click.echo(bench_report.markdown(measurements))
     elif not update:
         _print(measurements, Console())
-        if not with_glue:
+        if glue is None and not with_glue:
             click.echo(f"Python around the kernels: not counted ({VALGRIND_HINT})", err=True)

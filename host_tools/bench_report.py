@@ -25,31 +25,40 @@ def best(result: Measurement) -> Variant:
 def tables(result: Measurement) -> list[tuple[str, list[str], Rows]]:
     """(title, header, rows) of the kernels' table and of the RAM's."""
     return [
-        (f"{result.model}: instructions on Xtensa", *kernel_table(result)),
+        (f"{result.model}: instructions of a call on Xtensa", *kernel_table(result)),
         (f"{result.model}: RAM, bytes", ["", "bytes"], _ram_rows(result)),
     ]
 
 
+def _display(kernel: str) -> str:
+    """frontend.kernels.fft as frontend.fft, kernels.dot as model.dot."""
+    room, _, name = kernel.rpartition("kernels.")
+    return f"{room or 'model.'}{name}"
+
+
 def kernel_table(result: Measurement) -> tuple[list[str], Rows]:
-    """A row for each kernel and for the sums, a pair of columns for each variant."""
-    header = ["kernel", "calls a second"]
+    """A row for each kernel and for the sums; for each variant, instructions a call and a second.
+
+    Returns (header, rows).
+    """
+    header = ["kernel", "calls/s"]
     for variant in result.variants:
-        header += [f"{variant.name}: a call", "million a second"]
+        header += [variant.name, "M/s"]
     by_name: list[dict[str, KernelCost]] = [
         {kernel.name: kernel for kernel in variant.kernels} for variant in result.variants
     ]
     rows = []
     for kernel in result.variants[0].kernels:
-        row = [kernel.name, f"{kernel.calls_per_second:.0f}"]
+        row = [_display(kernel.name), f"{kernel.calls_per_second:.0f}"]
         for kernels in by_name:
             cost = kernels[kernel.name]
             row += [f"{cost.per_call:,.0f}", f"{cost.per_second / 1e6:.2f}"]
         rows.append(row)
     inferences = 100 / result.stride
     for title, rate, per in (
-        ("front end, a step of 10 ms", 100, "front_end_per_step"),
+        ("front end, 10 ms step", 100, "front_end_per_step"),
         ("model, an inference", inferences, "per_inference"),
-        ("all, a step of 10 ms", 100, "per_step"),
+        ("all, 10 ms step", 100, "per_step"),
     ):
         row = [title, f"{rate:.0f}"]
         for variant in result.variants:
@@ -117,7 +126,12 @@ def markdown(results: list[Measurement]) -> str:
                 f"{result.ram.total / 1000:.1f}",
             ]
         )
-    parts = [_markdown_table(header, rows), _markdown_table(*kernel_table(results[0]))]
+    kernels, rows_of_kernels = kernel_table(results[0])
+    parts = [
+        _markdown_table(header, rows),
+        f"Instructions of each kernel call, and million a second (M/s), {results[0].model}:",
+        _markdown_table(kernels, rows_of_kernels),
+    ]
     glue = results[0].glue_per_step
     if glue is not None:
         parts.append(

@@ -99,14 +99,18 @@ class Replay:
         return self._regions[low]
 
     def _apply(self, change: Change, to_machine: bool) -> None:
+        """A change spans from the first to the last byte that changed; only those count."""
         if not change.content:
             return
         region = self._find(change.address)
-        offset = change.address - region.start
-        region.expected[offset : offset + len(change.content)] = change.content
-        region.dead[offset : offset + len(change.content)] = False
+        offset, size = change.address - region.start, len(change.content)
+        new = np.frombuffer(change.content, np.uint8)
+        changed = new != np.frombuffer(region.expected, np.uint8)[offset : offset + size]
+        region.expected[offset : offset + size] = change.content
+        region.dead[offset : offset + size] &= ~changed
         if to_machine:
-            self._machine.write(region.at + offset, change.content)
+            there = np.frombuffer(self._machine.read(region.at + offset, size), np.uint8)
+            self._machine.write(region.at + offset, np.where(changed, new, there).tobytes())
 
     def _expected(self, address: int, size: int) -> bytes:
         region = self._find(address)
@@ -127,7 +131,7 @@ class Replay:
             report.values += argument.size
             if got == region.expected:
                 continue
-            same = np.frombuffer(got, np.uint8) == np.frombuffer(bytes(region.expected), np.uint8)
+            same = np.frombuffer(got, np.uint8) == np.frombuffer(region.expected, np.uint8)
             wrong = np.flatnonzero(~(same | region.dead))
             if not len(wrong):
                 continue

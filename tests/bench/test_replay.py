@@ -155,6 +155,43 @@ def test_what_python_writes_does_not_paper_over_a_kernel(sample, machine):
     assert report.different == sum(len(before) for before in adds_inputs(trace))
 
 
+ENDS = """
+import micropython
+
+@micropython.viper
+def ends(x: ptr8, n: int):
+    x[0] = x[0] + 1
+    x[n - 1] = x[n - 1] + 1
+
+@micropython.viper
+def middle(x: ptr8, i: int) -> int:
+    return x[i]
+"""
+
+
+@pytest.mark.parametrize("reads, different", ((1, 0), (5, 1)))
+def test_a_workspace_may_hold_anything_until_somebody_reads_it(sample, machine, reads, different):
+    """Bytes 4..7 are the workspace, between two bytes that the kernel does write."""
+    (sample / "sample" / "kernels.py").write_text(ENDS)
+    (sample / "sample" / "__init__.py").write_text("")
+    (sample / "script.py").write_text(
+        "from sample.kernels import ends, middle\n"
+        "x = bytearray(12)\n"
+        "for i in range(3):\n"
+        "    ends(x, 12)\n"
+        "    x[1] += 1\n"
+        "    x[10] += 1\n"
+        f"middle(x, {reads})\n"
+    )
+    trace = recorded(sample, "ends,middle")
+    untidy = ENDS.replace("    x[0] =", "    x[5] = 99\n    x[0] =")
+    kernels = loaded(machine, sample, untidy)
+    workspaces = {"sample.kernels.ends": lambda call, read: (call.arguments[0].address + 4, 4)}
+    report = Replay(machine, kernels, trace, workspaces).run()
+    assert report.different == different, report.first
+    assert Replay(machine, kernels, trace).run().different == 3
+
+
 def test_limit_and_missing_kernels(sample, machine):
     trace = recorded(sample)
     functions = loaded(machine, sample)
