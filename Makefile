@@ -80,3 +80,6 @@ system-tools:
 	@command -v qemu-xtensa >/dev/null || { \
 		echo "note: qemu-xtensa is missing, so the chip's machine code cannot run here"; \
 		echo "      install it: sudo apt-get install qemu-user"; }
+	@command -v valgrind >/dev/null || { \
+		echo "note: valgrind is missing, so the Python around the kernels is not counted"; \
+		echo "      install it: sudo apt-get install valgrind"; }
