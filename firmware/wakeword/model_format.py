@@ -156,11 +156,11 @@ def check(data):
             _check_channels(data, words, header)
         ops.append((kind, at))
         at += 4 * OP_WORDS[kind]
-    # A position is only ever moved by push, which keeps it below its ring's rows: no other op may
+    # A position is only ever moved by push, which keeps it below its ring's rows: nothing else may
     # write there.
-    for kind, at in ops:
-        for low, size in _written(kind, header.words(data, at, OP_WORDS[kind])):
-            for ring in rings:
+    for ring in rings:
+        for kind, at in ops:
+            for low, size in _written(kind, header.words(data, at, OP_WORDS[kind])):
                 if low < ring + 4 and ring < low + size:
                     raise ModelFormatError("an op writes over a ring's position")
         for i in range(header.fill_count):
@@ -204,7 +204,7 @@ def _check_dot(words, header, rings):
     _aligned("weights", weights)
     _inside("weights", weights, 8 * blocks * channels, header.file_bytes)
     _aligned("workspace", work)
-    _inside("workspace", work, 16 * blocks, header.arena_bytes)
+    _inside("workspace", work, 16 * blocks + 8, header.arena_bytes)
 
 
 def _check_depthwise(words, header, rings):
