@@ -8,7 +8,11 @@ and the numbers in tables.py.  Imports micropython, array and its own room only.
 from array import array
 
 from . import tables
-from .kernels import compress, energies, fft, filter_bank, window
+
+try:
+    from .kernels_xtensa import compress, energies, fft, filter_bank, window
+except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
+    from .kernels import compress, energies, fft, filter_bank, window
 
 _CHANNELS = 40
 _CHUNKS_BEFORE_FIRST_SLICE = 2  # a window is 480 samples, three chunks
@@ -42,7 +46,8 @@ class Frontend:
     def process(self, chunk, out):
         """Take 160 int16 samples; return whether a slice was written to `out`.
 
-        `chunk` is a buffer of 320 bytes, little-endian, aligned to 2; `out` one of 40 bytes, which
+        `chunk` is a buffer of 320 bytes, little-endian, aligned to 4 (true of any bytearray and of
+        its slices at whole chunks); `out` one of 40 bytes, which
         gets uint8 = int8 + 128 values of the model's input.  False for the first two chunks after
         a reset.  Allocates nothing.
         """

@@ -429,7 +429,7 @@ def compress(channels: ptr16, table: ptr16, features: ptr16, out: ptr8):
     a mean of two uint32.  s < 2**22, since scaled < 2**32; every gain of the table lies in
     0..32636, so snr < 2**31 and neither wraps as in C; in limbs (s & 4095) * gain < 2**27.  |a1|,
     |a2| < 7459 make the quadratic's product < 2**28.  log2 < 29 << 16: times 45426 in two parts,
-    45426 * 32767 < 2**31. Features stay below 1250; (f * 25191 + 32677) >> 16 equals (f * 256 +
+    45426 * 32767 < 2**31. Features stay below 1250; (f * 25191 + 32768) >> 16 equals (f * 256 +
     333) // 666 up to 700.
     """
     c = 0
@@ -512,7 +512,7 @@ def compress(channels: ptr16, table: ptr16, features: ptr16, out: ptr8):
             s = t + 512 >> 10
         features[0] = s
         features = ptr16(int(features) + 2)
-        s = s * 25191 + 32677 >> 16
+        s = s * 25191 + 32768 >> 16
         if s > 255:
             s = 255
         out[c] = s
