@@ -108,6 +108,9 @@ class XtensaMachine:
                 bufsize=0,
                 pass_fds=[file.fileno()],
             )
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin and stdout and stderr
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
         self._array = np.frombuffer(self._memory, np.uint8)
         try:
             self._wait()
@@ -125,15 +128,15 @@ class XtensaMachine:
 
     def close(self) -> None:
         """End the process and free the memory; counts() stays usable."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
+        if not self._stdin.closed:
+            self._stdin.close()
             try:
                 self._process.wait(self.timeout_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._process.stdout.close()
-            self._process.stderr.close()
+            self._stdout.close()
+            self._stderr.close()
             if self._log:
                 self._log.finish()
             del self._array
@@ -225,7 +228,7 @@ class XtensaMachine:
         struct.pack_into("<7I", self._memory, 0, *words, 0, 0, monitor.NO_TRAP)
         self._called.append(function.name)
         try:
-            self._process.stdin.write(b"c")
+            self._stdin.write(b"c")
         except BrokenPipeError as error:
             raise HostToolError("the Xtensa machine has ended", "make a new one") from error
         self._wait()
@@ -245,16 +248,16 @@ class XtensaMachine:
 
     def _wait(self) -> None:
         """Wait for the monitor's byte; explain why when it does not come."""
-        ready = select.select([self._process.stdout], [], [], self.timeout_s)[0]
+        ready = select.select([self._stdout], [], [], self.timeout_s)[0]
         if not ready:
             self._process.kill()
             raise HostToolError(f"{self._current} did not return within {self.timeout_s} s")
-        if self._process.stdout.read(1):
+        if self._stdout.read(1):
             return
         status = self._process.wait()
         trap = struct.unpack_from("<I", self._memory, monitor.TRAP)[0]
         if status != monitor.EXIT_TRAP:
-            message = self._process.stderr.read().decode("utf-8", "replace").strip()
+            message = self._stderr.read().decode("utf-8", "replace").strip()
             raise HostToolError(f"{self._current} ended qemu-xtensa, status {status}: {message}")
         if trap == monitor.ARG_CHECK_NUM_SIG:
             raise HostToolError(f"{self._current} was called with a wrong number of arguments")

@@ -6,6 +6,7 @@ Counted as the ESP32's heap would: 16-byte blocks; a buffer is its object's bloc
 tuple or list 4 bytes an item. Code is not counted here (bench adds the .mpy files).
 """
 
+# mypy: ignore-errors
 # ruff: noqa: UP038 (MicroPython has no X | Y)
 
 import json

@@ -9,6 +9,8 @@ reads the format. A buffer is known by its address and size, so that slices of o
 buffer itself are the same memory, and only what changed since it was last seen is written.
 """
 
+# mypy: ignore-errors
+
 import struct
 import sys
 

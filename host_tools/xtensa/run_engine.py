@@ -6,6 +6,8 @@ PCM is raw int16, STEPS the number of chunks to process (the file is repeated wh
 record.py runs this as its SCRIPT.
 """
 
+# mypy: ignore-errors
+
 import sys
 
 from wakeword.engine import CHUNK_SAMPLES, Engine

@@ -41,6 +41,8 @@ def test_json_adds_up(report):
         front, inference = variant["front_end_per_step"], variant["per_inference"]
         assert front + inference / 3 == pytest.approx(variant["per_step"])
         assert variant["values_compared"] > 1_000_000
+        rates = {kernel["name"]: kernel["calls_per_second"] for kernel in variant["kernels"]}
+        assert rates["frontend.kernels.window"] == rates["kernels.load"] == 100
     viper = model["variants"][0]
     assert viper["name"] == VIPER
     # 36,480 MACs at the 8 to 20 instructions that viper takes for one.

@@ -58,8 +58,22 @@ def test_the_oracle_is_pymicro_features():
 @pytest.mark.parametrize("chunk_fill", SAMPLES)
 @pytest.mark.parametrize("history_fill", SAMPLES)
 def test_window(chip, history_fill, chunk_fill):
-    rng, machine = random.Random(history_fill + chunk_fill), chip.machine
-    history, chunk = SAMPLES[history_fill](rng, 320), SAMPLES[chunk_fill](rng, 160)
+    rng = random.Random(history_fill + chunk_fill)
+    check_window(chip, SAMPLES[history_fill](rng, 320), SAMPLES[chunk_fill](rng, 160))
+
+
+@pytest.mark.parametrize("bits", range(16))
+def test_window_does_not_take_the_lowest_sample_for_a_peak(chip, bits):
+    """Where the window is 1, -32768 stays, and the other samples alone set the shift."""
+    rng = random.Random(bits)
+    samples = [rng.randrange(-(1 << bits) + 1, 1 << bits) for _ in range(480)]
+    for middle in ((-32768, -32768), (-32768, (1 << bits) - 1), (-32768, 1 - (1 << bits))):
+        samples[239:241] = middle
+        check_window(chip, samples[:320], samples[320:])
+
+
+def check_window(chip, history, chunk):
+    machine = chip.machine
     history_at = machine.alloc(pack("h", history))
     windowed_at = machine.alloc(bytes(1024))
     table_at = machine.alloc(TABLES["WINDOW"])
@@ -110,6 +124,14 @@ def energy_cases():
     cases += [[rng.randrange(1 << size) for _ in range(247)] for size in range(1, 31, 2)]
     cases += [[rng.randrange(1 << rng.randrange(31)) for _ in range(247)] for _ in range(10)]
     cases += [[rng.randrange(MAX_ENERGY - 1000, MAX_ENERGY + 1) for _ in range(247)]]
+    for odd in (0, 1):  # sums just below 2**32, where the root saturates instead of rounding up
+        for which in (0, 1):
+            case = []
+            for band, pairs in enumerate(stages.BANDS):
+                weight = max(pairs[0][which], 3)
+                most = ((1 << 32) - 1) // weight if band % 2 == odd else 0
+                case += [min(most, MAX_ENERGY)] + [0] * (len(pairs) - 1)
+            cases.append(case + [0] * (247 - len(case)))
     cases += [[rng.randrange(2000) ** 2 for _ in range(247)] for _ in range(5)]
     return cases
 

@@ -38,10 +38,15 @@ def native(a, b=3):
     return inner
 
 def closure(a):
+    global shared
+    keep = lambda b=1: a + b
     @micropython.viper
     def local(x: int) -> int:
         return x
-    return lambda: local(a)
+    @micropython.viper
+    def shared(x: int) -> int:
+        return x + 5
+    return lambda: local(keep)
 
 @micropython.viper
 def last(x: ptr8):
@@ -72,7 +77,7 @@ def test_names_and_round_trip(tmp_path):
     assert mpy.to_bytes(parsed) == data
     names = list(machine_code(parsed))
     # `append` is one of MicroPython's built-in strings, `local` is a local variable.
-    assert names == ["Outer.method", "first", "closure.#0", "last", "#5"], names
+    assert names == ["Outer.method", "first", "closure.#1", "closure.shared", "last", "#5"], names
     codes = [code.data for code in machine_code(parsed).values()]
     assert len(set(codes)) == len(codes)
 
@@ -144,3 +149,14 @@ def test_truncated_and_damaged_files_never_crash(tmp_path):
         except HostToolError:
             continue
         assert len(mpy.to_bytes(parsed)) <= len(data)  # only numbers written too long get shorter
+
+
+def test_names_after_a_closure_over_many_variables(tmp_path):
+    """MAKE_CLOSURE ends with a byte, the number of variables, that is no opcode."""
+    for count in range(16, 56):
+        names = [f"v{i}" for i in range(count)]
+        source = f"def outer({', '.join(names)}):\n    global shared\n"
+        source += f"    keep = lambda: [{', '.join(names)}]\n    @micropython.viper\n"
+        source += "    def shared(x: int) -> int:\n        return x\n    return keep\n"
+        found = machine_code(mpy.from_bytes(compile_text(tmp_path, source)))
+        assert list(found) == ["outer.shared"], count
