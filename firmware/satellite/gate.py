@@ -1,0 +1,313 @@
+"""The one state machine: whether the microphone may be on, and the only way by which audio leaves.
+
+Place in the pipeline: after the engine, before light and stream.  Pure: no hardware, no clock, no
+network; time is counted in the chunks that it hears.  Allocates once, then never.
+
+Every event is a method, is defined in every state, and returns whether it was obeyed; what is
+refused is for the caller to record.  What mutes is obeyed in every state, at once.  What opens -
+`ready`, unmuting, `wake` - is obeyed only where it says so; whatever is unknown counts as muted.
+"""
+
+import micropython
+from micropython import const
+
+NOT_READY = const(0)
+MUTED = const(1)
+IDLE = const(2)
+STREAMING = const(3)
+ERROR = const(4)
+STATE_NAMES = ("NOT_READY", "MUTED", "IDLE", "STREAMING", "ERROR")
+
+#: Why a stream ended.  The first two let out what was heard before; the others drop it.
+END_OF_SPEECH = const(0)
+CAP = const(1)
+RECEIVER = const(2)
+NETWORK = const(3)
+LATE = const(4)
+NO_CONSENT = const(5)
+MUTE = const(6)
+FAULT = const(7)
+REASON_NAMES = (
+    "end-of-speech",
+    "cap",
+    "receiver",
+    "network",
+    "late",
+    "no-consent",
+    "mute",
+    "fault",
+)
+
+CHUNK_BYTES = const(320)
+CHUNK_MS = const(10)
+MAX_PREROLL_MS = const(500)
+
+
+# target[to + i] = source[i] for i in range(320); whole chunks, inside both buffers.
+@micropython.viper
+def _copy(target: ptr8, source: ptr8, to: int):
+    target = ptr8(int(target) + to)
+    i = 0
+    while i < 320:
+        target[i] = source[i]
+        i += 1
+
+
+# target[to + i] = source[at + i]; source[at + i] = 0
+@micropython.viper
+def _move(target: ptr8, source: ptr8, to: int, at: int):
+    target = ptr8(int(target) + to)
+    source = ptr8(int(source) + at)
+    i = 0
+    while i < 320:
+        target[i] = source[i]
+        source[i] = 0
+        i += 1
+
+
+class _Chunks:
+    """A first-in, first-out ring of chunks in one buffer; what is taken or dropped is zeroed."""
+
+    def __init__(self, capacity):
+        self.capacity = capacity
+        self.buffer = bytearray(capacity * CHUNK_BYTES)
+        self.count = 0
+        self._first = 0
+
+    def put(self, chunk):
+        """Append a chunk; into a full ring it goes in the oldest one's place."""
+        at = (self._first + self.count) % self.capacity
+        _copy(self.buffer, chunk, at * CHUNK_BYTES)
+        if self.count < self.capacity:
+            self.count += 1
+        else:
+            self._first = (self._first + 1) % self.capacity
+
+    def get(self, target):
+        """Move the oldest chunk to the start of `target`."""
+        _move(target, self.buffer, 0, self._first * CHUNK_BYTES)
+        self._first = (self._first + 1) % self.capacity
+        self.count -= 1
+
+    def pour(self, target):
+        """Move everything into another ring, which has room."""
+        while self.count:
+            to = (target._first + target.count) % target.capacity
+            _move(target.buffer, self.buffer, to * CHUNK_BYTES, self._first * CHUNK_BYTES)
+            target.count += 1
+            self._first = (self._first + 1) % self.capacity
+            self.count -= 1
+
+    def clear(self):
+        """Zero and forget everything; how many chunks that were."""
+        dropped = self.count
+        while self.count:
+            self.get(_SINK)
+        for i in range(CHUNK_BYTES):
+            _SINK[i] = 0
+        return dropped
+
+
+_SINK = bytearray(CHUNK_BYTES)
+
+
+class Gate:
+    """States and the outbox.  All arguments in ms, multiples of 10.
+
+    `buffer_ms`: how late audio may be before its stream is ended; `preroll_ms`: audio kept from
+    before a detection, 0 (nothing) to 500; `max_stream_ms`: the hard cap of a stream;
+    `consent_ms`: how long the receiver has to acknowledge the consent of a stream.
+
+    Read: `state`, `muted`, `may_listen`, `stream_id`, `last_reason` (of the last stream's end),
+    `sent_bytes` (of the present or last stream), `dropped_chunks` and `refused` (counts).
+    """
+
+    def __init__(self, buffer_ms=1000, preroll_ms=0, max_stream_ms=15000, consent_ms=1000):
+        if not 0 <= preroll_ms <= MAX_PREROLL_MS or preroll_ms + CHUNK_MS > buffer_ms:
+            raise ValueError("preroll of %d ms, buffer of %d ms" % (preroll_ms, buffer_ms))
+        self.state = NOT_READY
+        self._soft_muted = True  # by button, network or what was stored
+        self._switch_muted = False
+        self._outbox = _Chunks(buffer_ms // CHUNK_MS)
+        self._preroll = _Chunks(preroll_ms // CHUNK_MS)
+        self._max_chunks = max_stream_ms // CHUNK_MS
+        self._consent_chunks = consent_ms // CHUNK_MS
+        self._acknowledged = False
+        self._closing = False
+        self._heard = 0
+        self.stream_id = 0
+        self.last_reason = FAULT
+        self.sent_bytes = 0
+        self.dropped_chunks = 0
+        self.refused = 0
+
+    # --- what it says ---
+
+    @property
+    def muted(self):
+        """Whether anything mutes."""
+        return self._soft_muted or self._switch_muted
+
+    @property
+    def soft_muted(self):
+        """Whether button, network or the stored state mutes: what has to be stored."""
+        return self._soft_muted
+
+    @property
+    def may_listen(self):
+        """Whether the microphone may be on."""
+        return self.state == IDLE or self.state == STREAMING
+
+    @property
+    def is_closing(self):
+        """Whether the stream takes no more audio and only lets out what it has."""
+        return self._closing
+
+    @property
+    def waiting_chunks(self):
+        """Chunks of the stream that have not left."""
+        return self._outbox.count
+
+    # --- what opens ---
+
+    def ready(self, soft_muted):
+        """Everything works: NOT_READY or ERROR to MUTED or IDLE.  Anything but False is muted."""
+        if self.state != NOT_READY and self.state != ERROR:
+            return self._refuse()
+        if self.state == NOT_READY:
+            self._soft_muted = soft_muted is not False
+        elif soft_muted is not False:
+            self._soft_muted = True
+        self.state = MUTED if self.muted else IDLE
+        return True
+
+    def unmute(self):
+        """A person at the device: MUTED to IDLE, unless the switch is on mute."""
+        if self.state != MUTED or self._switch_muted:
+            return self._refuse()
+        self._soft_muted = False
+        self.state = IDLE
+        return True
+
+    def wake(self, stream_id):
+        """The wake word was heard: IDLE to STREAMING, under a random number of its own."""
+        if self.state != IDLE:
+            return self._refuse()
+        self.state = STREAMING
+        self.stream_id = stream_id
+        self.sent_bytes = 0
+        self._heard = 0
+        self._acknowledged = False
+        self._closing = False
+        self._preroll.pour(self._outbox)
+        return True
+
+    def acknowledge(self, stream_id):
+        """The receiver took note of the consent of this very stream."""
+        if self.state != STREAMING or stream_id != self.stream_id or self._acknowledged:
+            return self._refuse()
+        self._acknowledged = True
+        return True
+
+    # --- what closes ---
+
+    def mute(self):
+        """Button, network or software: mute, in any state."""
+        self._soft_muted = True
+        self._leave(MUTED, MUTE)
+        return True
+
+    def switch(self, is_muted):
+        """The level of the hardware switch.  On mute it wins; off, a mute of another kind stays."""
+        self._switch_muted = is_muted is not False
+        if self._switch_muted:
+            self._leave(MUTED, MUTE)
+        elif self.state == MUTED and not self._soft_muted:
+            self.state = IDLE
+        return True
+
+    def end(self, reason):
+        """End of speech or cap: no more audio into the stream, what was heard still leaves."""
+        if self.state != STREAMING or self._closing:
+            return self._refuse()
+        self._closing = True
+        self._heard = 0
+        self.last_reason = reason
+        return True
+
+    def finish(self):
+        """All of a closing stream has left: STREAMING to IDLE."""
+        if self.state != STREAMING or not self._closing or self._outbox.count:
+            return self._refuse()
+        self.state = IDLE
+        return True
+
+    def stop(self, reason):
+        """End the stream at once and drop what has not left: STREAMING to IDLE."""
+        if self.state != STREAMING:
+            return self._refuse()
+        self._leave(IDLE, reason)
+        return True
+
+    def fault(self):
+        """Something cannot be trusted: ERROR, from any state."""
+        if self.state == STREAMING:
+            self.last_reason = FAULT
+        self._drop()
+        self.state = ERROR
+        return True
+
+    def refuse(self):
+        """Something was asked for that nobody may have: counted, nothing else."""
+        return self._refuse()
+
+    # --- audio ---
+
+    def hear(self, chunk):
+        """Take note of a chunk of 320 bytes; ends the stream when it is late or too long."""
+        if self.state == STREAMING:
+            self._heard += 1
+            if self._closing:
+                if self._heard >= self._outbox.capacity:
+                    self.stop(LATE)
+                return
+            if not self._acknowledged and self._heard > self._consent_chunks:
+                self.stop(NO_CONSENT)
+            elif self._outbox.count == self._outbox.capacity:
+                self.dropped_chunks += 1
+                self.stop(LATE)
+            else:
+                self._outbox.put(chunk)
+                if self._heard >= self._max_chunks:
+                    self.end(CAP)
+        elif self.state == IDLE and self._preroll.capacity:
+            self._preroll.put(chunk)
+
+    def take(self, target):
+        """The way out: one chunk into `target`, its size in bytes, or 0 when nothing may leave."""
+        if self.state != STREAMING or not self._acknowledged or not self._outbox.count:
+            return 0
+        self._outbox.get(target)
+        self.sent_bytes += CHUNK_BYTES
+        return CHUNK_BYTES
+
+    # --- inside ---
+
+    def _leave(self, state, reason):
+        """Go to MUTED or IDLE from where that is possible; nothing of a stream survives it."""
+        if self.state == STREAMING:
+            self.last_reason = reason
+        self._drop()
+        if self.state == IDLE or self.state == STREAMING:
+            self.state = state
+
+    def _drop(self):
+        self.dropped_chunks += self._outbox.clear()
+        self._preroll.clear()
+        self._acknowledged = False
+        self._closing = False
+
+    def _refuse(self):
+        self.refused += 1
+        return False
+

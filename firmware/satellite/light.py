@@ -1,0 +1,96 @@
+"""What the light shows: the truth about the microphone, from the gate and from the microphone.
+
+Place in the pipeline: after the gate, before the light's driver.  Pure.  The state is what the
+gate says; `mic_on` is what the microphone says of itself, read back.  Where the two contradict
+each other the light says so: it never shows "muted" while the microphone is on.
+
+| microphone | state | colour | pattern | single-colour light |
+|---|---|---|---|---|
+| off | MUTED | red | steady | dark, a short flash every 2 s |
+| on | IDLE | green | slow breathing, never off | steady, breathing |
+| on | STREAMING | blue | fast pulses, never off | fast pulses, never off |
+| off | NOT_READY, IDLE, STREAMING | yellow | slow blinking | slow blinking |
+| off | ERROR | yellow | two flashes a second | two flashes a second |
+| on | MUTED, ERROR, NOT_READY | magenta | hectic, never off | hectic, never off |
+
+The patterns differ in rhythm, so colours need not be told apart.
+"""
+
+from .gate import ERROR, IDLE, MUTED, STREAMING
+
+RED = (255, 0, 0)
+GREEN = (0, 255, 0)
+BLUE = (0, 0, 255)
+YELLOW = (255, 160, 0)
+MAGENTA = (255, 0, 255)
+
+#: The least brightness, of 255, of a lit colour: dimming never hides it.
+MIN_BRIGHTNESS = 8
+
+
+def colour(state, mic_on):
+    """The colour, full brightness, as (r, g, b)."""
+    if mic_on:
+        if state == IDLE:
+            return GREEN
+        if state == STREAMING:
+            return BLUE
+        return MAGENTA
+    return RED if state == MUTED else YELLOW
+
+
+def level(state, mic_on, now_ms):
+    """The pattern's brightness at a time, 0..255; at least 64 while the microphone is on."""
+    if mic_on:
+        if state == IDLE:  # breathing, 4 s
+            phase = now_ms % 4000
+            return 96 + (phase if phase < 2000 else 4000 - phase) * 159 // 2000
+        if state == STREAMING:  # pulses, 0.5 s
+            return 255 if now_ms % 500 < 250 else 96
+        return 255 if now_ms % 160 < 80 else 64
+    if state == MUTED:
+        return 255
+    if state == ERROR:
+        phase = now_ms % 1000
+        return 255 if phase < 120 or 240 <= phase < 360 else 0
+    return 255 if now_ms % 2000 < 1000 else 0
+
+
+def mono_level(state, mic_on, now_ms):
+    """As `level`, for a light of one colour: muted is dark but for a short flash every 2 s."""
+    if state == MUTED and not mic_on:
+        return 255 if now_ms % 2000 < 60 else 0
+    return level(state, mic_on, now_ms)
+
+
+class Light:
+    """Drives the light's driver: `show(r, g, b)` with 0..255 each, and `is_ok()`.
+
+    `brightness` is 1..255; what must be seen stays at least MIN_BRIGHTNESS.  `has_colour` is False
+    for a single LED, which gets the same level on all three.
+    """
+
+    def __init__(self, driver, brightness=255, has_colour=True):
+        self._driver = driver
+        self.brightness = max(MIN_BRIGHTNESS, min(255, brightness))
+        self._has_colour = has_colour
+        self.shown = None  # (state, mic_on) of the last update that worked
+
+    def update(self, state, mic_on, now_ms):
+        """Show a state; False when the light cannot be driven, and then nothing may be trusted."""
+        bright = (level if self._has_colour else mono_level)(state, mic_on, now_ms)
+        r, g, b = colour(state, mic_on) if self._has_colour else (255, 255, 255)
+        try:
+            self._driver.show(self._dim(r, bright), self._dim(g, bright), self._dim(b, bright))
+            if not self._driver.is_ok():
+                raise OSError("light does not follow")
+        except OSError:
+            self.shown = None
+            return False
+        self.shown = (state, mic_on)
+        return True
+
+    def _dim(self, value, bright):
+        if not value or not bright:
+            return 0
+        return max(MIN_BRIGHTNESS * value // 255, value * bright * self.brightness // 65025, 1)
