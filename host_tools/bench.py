@@ -96,7 +96,8 @@ def command(
     micropython.require_native_emitter()
     if glue and not has_valgrind():
         raise HostToolError("valgrind is not installed", VALGRIND_HINT)
-    names = tuple(known_models()) if every else models or (DEFAULT_MODEL,)
+    known = sorted(known_models(), key=lambda name: name != DEFAULT_MODEL)  # the default first
+    names = tuple(known) if every else models or (DEFAULT_MODEL,)
     with_glue = has_valgrind() if glue is None else glue
     measurements = _measure_all(names, seconds, with_glue)
     if update:
