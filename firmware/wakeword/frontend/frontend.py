@@ -36,9 +36,10 @@ class Frontend:
 
     def reset(self):
         """Put the exact initial state back; allocates nothing."""
-        for buffer in (self._history, self._channels):
-            for i in range(len(buffer)):
-                buffer[i] = 0
+        for i in range(len(self._history)):
+            self._history[i] = 0
+        for i in range(len(self._channels)):
+            self._channels[i] = 0
         for i in range(_CHANNELS):
             self.features[i] = 0
         self._missing = _CHUNKS_BEFORE_FIRST_SLICE
@@ -47,9 +48,8 @@ class Frontend:
         """Take 160 int16 samples; return whether a slice was written to `out`.
 
         `chunk` is a buffer of 320 bytes, little-endian, aligned to 4 (true of any bytearray and of
-        its slices at whole chunks); `out` one of 40 bytes, which
-        gets uint8 = int8 + 128 values of the model's input.  False for the first two chunks after
-        a reset.  Allocates nothing.
+        its slices at whole chunks); `out` one of 40 bytes, which gets uint8 = int8 + 128 values
+        of the model's input.  False for the first two chunks after a reset.  Allocates nothing.
         """
         shift = window(self._history, chunk, tables.WINDOW, self._windowed)
         if self._missing:

@@ -534,8 +534,8 @@ def energies(a2, a3, a4, a5):
     l32i_n(a2, a1, 4)
 
 
-# filter_bank: limbs as in the viper kernel, except that the energies' total and the rest of the root
-# are kept modulo 2**32: the low halves' total is below 2**20, the rest below 2**29.
+# filter_bank: limbs as in the viper kernel, except that the energies' total and the rest of the
+# root are kept modulo 2**32: the low halves' total is below 2**20, the rest below 2**29.
 @micropython.asm_xtensa
 def filter_bank(a2, a3, a4, a5):
     mov(a7, a5)
