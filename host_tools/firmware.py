@@ -22,3 +22,4 @@ def _load(name: str) -> ModuleType:
 
 
 model_format = _load("wakeword.model_format")
+protocol = _load("satellite.protocol")

@@ -1,0 +1,403 @@
+"""The messages between a device and its receiver: Wyoming events, and limits on what comes in.
+
+A message is one line of JSON (`type`, `version`, and `data_length`, `payload_length` when there is
+such a part), then `data_length` bytes of JSON, then `payload_length` raw bytes, as the `wyoming`
+package writes and reads them.  docs/protocol.md says who sends what, and when.  Stands between the
+gate and the socket on the device; the receiver reads and writes with this same file.
+
+Runs in MicroPython and CPython.  May import json only.
+"""
+
+import json
+
+#: The release of Wyoming whose framing this is.  A reader accepts its major version only.
+WYOMING_VERSION = "1.10.2"
+#: Version of the consent that this project adds to Wyoming.
+CONSENT_VERSION = 1
+
+RATE_HZ = 16000
+WIDTH_BYTES = 2
+CHANNELS = 1
+
+#: Limits on what comes in: the line without its newline, the data, and the payload: none on the
+#: device, which takes no audio, at most this at the receiver.
+MAX_HEADER_BYTES = 1024
+MAX_DATA_BYTES = 4096
+MAX_PAYLOAD_BYTES = 65536
+#: Nested objects and lists, and separators (`,` `:` `[` `{`) in a header or data: bounds the
+#: memory that a hostile line can make the JSON reader take.
+MAX_DEPTH = 8
+MAX_SEPARATORS = 128
+MAX_NAME_CHARACTERS = 64
+MAX_PREROLL_MS = 500
+MAX_COUNT = 1000000
+
+#: The largest payload that the device puts into one audio-chunk: 100 ms.
+MAX_CHUNK_BYTES = 3200
+
+PING = "ping"
+PONG = "pong"
+DETECTION = "detection"
+CONSENT = "consent"
+CONSENT_ACCEPTED = "consent-accepted"
+CONSENT_WITHDRAWN = "consent-withdrawn"
+AUDIO_START = "audio-start"
+AUDIO_CHUNK = "audio-chunk"
+AUDIO_STOP = "audio-stop"
+STOP = "stop"
+MUTE = "mute"
+DELETED = "deleted"
+ERROR = "error"
+
+#: What each end may send.
+FROM_DEVICE = (
+    PING,
+    PONG,
+    DETECTION,
+    CONSENT,
+    CONSENT_WITHDRAWN,
+    AUDIO_START,
+    AUDIO_CHUNK,
+    AUDIO_STOP,
+)
+FROM_RECEIVER = (PING, PONG, CONSENT_ACCEPTED, STOP, MUTE, DELETED, ERROR)
+#: What asks a device to listen, to send or to unmute: it refuses these and records that it did.
+REFUSED = (
+    "unmute",
+    "listen",
+    "start",
+    "wake",
+    "detect",
+    "transcribe",
+    "run-satellite",
+    "run-pipeline",
+    "start-streaming",
+    CONSENT,
+    CONSENT_WITHDRAWN,
+    DETECTION,
+    AUDIO_START,
+    AUDIO_CHUNK,
+    AUDIO_STOP,
+)
+
+
+class ProtocolError(Exception):
+    """A message that breaks docs/protocol.md: says what and which limit, not the peer's words."""
+
+
+class Event:
+    """One message: `type` a str, `data` a dict, `payload` bytes (empty when there is none)."""
+
+    __slots__ = ("type", "data", "payload")
+
+    def __init__(self, type, data=None, payload=b""):
+        self.type = type
+        self.data = {} if data is None else data
+        self.payload = payload
+
+
+def _is_text(value):
+    """Printable ASCII, 1 to MAX_NAME_CHARACTERS: so no NUL, no escape sequence, no line break."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
+        return False
+    return all(32 <= ord(c) < 127 for c in value)
+
+
+def _is_text_or_none(value):
+    return value is None or _is_text(value)
+
+
+def _is_stream(value):
+    """A random number of 64 bits, as 16 lower-case hexadecimal digits."""
+    return (
+        isinstance(value, str) and len(value) == 16 and all(c in "0123456789abcdef" for c in value)
+    )
+
+
+def _is_bool(value):
+    return value is True or value is False
+
+
+def _is_int(value, least, most):
+    return type(value) is int and least <= value <= most
+
+
+def _is_time_or_none(value):
+    return value is None or _is_int(value, 0, 2**63 - 1)
+
+
+_FORMAT = {
+    "rate": lambda value: _is_int(value, RATE_HZ, RATE_HZ),
+    "width": lambda value: _is_int(value, WIDTH_BYTES, WIDTH_BYTES),
+    "channels": lambda value: _is_int(value, CHANNELS, CHANNELS),
+    "timestamp?": _is_time_or_none,
+}
+_STREAM = {"stream": _is_stream}
+_WISHES = {"keep_recordings": _is_bool, "share_for_training": _is_bool}
+
+#: Type -> field -> test of its value.  A name with `?` may be absent; other fields are ignored.
+_FIELDS = {
+    PING: {"text?": _is_text_or_none},
+    PONG: {"text?": _is_text_or_none},
+    DETECTION: {
+        "name?": _is_text_or_none,
+        "timestamp?": _is_time_or_none,
+        "probability?": lambda value: _is_int(value, 0, 255),
+    },
+    CONSENT: {
+        "stream": _is_stream,
+        "keep_recordings": _is_bool,
+        "share_for_training": _is_bool,
+        "preroll_ms": lambda value: _is_int(value, 0, MAX_PREROLL_MS),
+        "version?": lambda value: _is_int(value, CONSENT_VERSION, CONSENT_VERSION),
+    },
+    CONSENT_ACCEPTED: _STREAM,
+    CONSENT_WITHDRAWN: _WISHES,
+    AUDIO_START: _FORMAT,
+    AUDIO_CHUNK: _FORMAT,
+    AUDIO_STOP: {"timestamp?": _is_time_or_none},
+    STOP: _STREAM,
+    MUTE: {},
+    DELETED: {"count": lambda value: _is_int(value, 0, MAX_COUNT)},
+}
+
+
+def check(event):
+    """Raise ProtocolError unless the event is one whose fields and payload are as documented.
+
+    Types that are not in the protocol pass: whoever reads them ignores or refuses them.
+    """
+    fields = _FIELDS.get(event.type)
+    if fields is None:
+        return
+    data = event.data
+    for name in fields:
+        key = name[:-1] if name[-1] == "?" else name
+        if key not in data:
+            if key == name:
+                raise ProtocolError("%s without %s" % (event.type, key))
+        elif not fields[name](data[key]):
+            raise ProtocolError("%s: %s is not as documented" % (event.type, key))
+    if event.type == AUDIO_CHUNK:
+        if not event.payload or len(event.payload) % WIDTH_BYTES:
+            raise ProtocolError("audio-chunk of %d bytes" % len(event.payload))
+    elif event.payload:
+        raise ProtocolError("%s with a payload" % event.type)
+
+
+def encode(type, data=None, payload=b""):
+    """The message as bytes.  Allocates; audio goes through AudioChunk.  Raises ProtocolError."""
+    if not _is_type(type):
+        raise ProtocolError("type is not a name")
+    check(Event(type, data, payload))
+    body = json.dumps(data, separators=(",", ":")).encode() if data else b""
+    if len(body) > MAX_DATA_BYTES:
+        raise ProtocolError("data longer than %d bytes" % MAX_DATA_BYTES)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ProtocolError("payload longer than %d bytes" % MAX_PAYLOAD_BYTES)
+    head = '{"type":"%s","version":"%s"' % (type, WYOMING_VERSION)
+    if body:
+        head += ',"data_length":%d' % len(body)
+    if payload:
+        head += ',"payload_length":%d' % len(payload)
+    return head.encode() + b"}\n" + body + payload
+
+
+class AudioChunk:
+    """The audio-chunk message of the hot path: one buffer, made once, that is filled and sent.
+
+    `payload` is a memoryview of MAX_CHUNK_BYTES to copy samples into (int16, little-endian);
+    `message(count)` is then the whole message with its first `count` bytes.  The length in the
+    header is padded with spaces, so that the header always has the same size.
+    """
+
+    def __init__(self):
+        data = '{"rate":%d,"width":%d,"channels":%d}' % (RATE_HZ, WIDTH_BYTES, CHANNELS)
+        head = '{"type":"%s","version":"%s","data_length":%d,"payload_length":' % (
+            AUDIO_CHUNK,
+            WYOMING_VERSION,
+            len(data),
+        )
+        tail = "}\n" + data
+        self._digits_at = len(head)
+        self.header_bytes = len(head) + 4 + len(tail)
+        self._buffer = bytearray(self.header_bytes + MAX_CHUNK_BYTES)
+        self._buffer[: self.header_bytes] = (head + "    " + tail).encode()
+        view = memoryview(self._buffer)
+        self.payload = view[self.header_bytes :]
+        self._view = view
+        # One view for each multiple of 10 ms, so that sending whole chunks allocates nothing.
+        self._views = [view[: self.header_bytes + n] for n in range(0, MAX_CHUNK_BYTES + 1, 320)]
+
+    def message(self, count):
+        """The message with `count` bytes of payload, 2 to MAX_CHUNK_BYTES and even.
+
+        Valid until the payload is filled again.  Allocates nothing for multiples of 320.
+        """
+        assert 0 < count <= MAX_CHUNK_BYTES and count % WIDTH_BYTES == 0
+        digits = count
+        at = self._digits_at + 4
+        while at > self._digits_at:
+            at -= 1
+            self._buffer[at] = 48 + digits % 10 if digits else 32
+            digits //= 10
+        if count % 320 == 0:
+            return self._views[count // 320]
+        return self._view[: self.header_bytes + count]
+
+
+def _is_type(value):
+    """1 to MAX_NAME_CHARACTERS of a-z, A-Z, 0-9, `-` and `_`."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
+        return False
+    for c in value:
+        if not ("a" <= c <= "z" or "0" <= c <= "9" or "A" <= c <= "Z" or c in "-_"):
+            return False
+    return True
+
+
+def _bound(raw, what):
+    """Refuse JSON bytes that nest deep, hold many values, or hold control characters."""
+    depth = separators = 0
+    in_string = escaped = False
+    for byte in raw:
+        if byte < 32 and (in_string or (byte != 9 and byte != 10 and byte != 13)):
+            raise ProtocolError("%s with a control character" % what)
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 92:  # backslash
+                escaped = True
+            elif byte == 34:  # quotation mark
+                in_string = False
+        elif byte == 34:
+            in_string = True
+        elif byte == 44 or byte == 58:  # , :
+            separators += 1
+        elif byte == 91 or byte == 123:  # [ {
+            separators += 1
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ProtocolError("%s nested deeper than %d" % (what, MAX_DEPTH))
+        elif byte == 93 or byte == 125:  # ] }
+            depth -= 1
+    if separators > MAX_SEPARATORS:
+        raise ProtocolError("%s with more than %d separators" % (what, MAX_SEPARATORS))
+
+
+def _object(raw, what):
+    """The dict in JSON bytes `raw`; `what` names the part in the error."""
+    _bound(raw, what)
+    try:
+        value = json.loads(str(raw, "utf-8"))
+    except ValueError:  # a UnicodeError is one too
+        raise ProtocolError("%s is not JSON" % what) from None
+    if not isinstance(value, dict):
+        raise ProtocolError("%s is not a JSON object" % what)
+    return value
+
+
+def _length(header, name, most):
+    value = header.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or value < 0:
+        raise ProtocolError("%s is not a length" % name)
+    if value > most:
+        raise ProtocolError("%s above %d" % (name, most))
+    return value
+
+
+class Decoder:
+    """Bytes in, events out: `for event in decoder.feed(data): ...`
+
+    Holds at most one incomplete message besides what was fed.  Every event is checked; those
+    before a bad message come out first, then ProtocolError is raised, now and at every later try:
+    what follows a broken message has no known beginning, so the connection must be closed.
+    """
+
+    def __init__(self, max_payload_bytes=0):
+        self._max_payload_bytes = max_payload_bytes
+        self._failure = None
+        self._fed = b""
+        self._at = 0
+        self._part = bytearray()
+        self._header = None
+        self._data_length = 0
+        self._body_length = 0
+
+    @property
+    def is_within_message(self):
+        """Whether the bytes so far end inside a message."""
+        return self._header is not None or len(self._part) > 0
+
+    def feed(self, data):
+        """Take `data` (bytes-like, copied) and return this decoder, to iterate over."""
+        self._fed = self._fed[self._at :] + bytes(data)
+        self._at = 0
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._failure is not None:
+            raise ProtocolError(self._failure)
+        try:
+            event = self._next()
+        except ProtocolError as error:
+            self._failure = str(error)
+            self._fed = b""
+            self._at = 0
+            self._part = bytearray()
+            raise
+        if event is None:
+            raise StopIteration
+        return event
+
+    def _next(self):
+        """The next complete event, or None when more bytes are needed."""
+        if self._header is None:
+            end = self._fed.find(b"\n", self._at)
+            stop = len(self._fed) if end < 0 else end
+            if len(self._part) + stop - self._at > MAX_HEADER_BYTES:
+                raise ProtocolError("header longer than %d bytes" % MAX_HEADER_BYTES)
+            self._part.extend(self._fed[self._at : stop])
+            self._at = stop
+            if end < 0:
+                return None
+            self._at += 1
+            self._open(bytes(self._part))
+            self._part = bytearray()
+        take = min(self._body_length - len(self._part), len(self._fed) - self._at)
+        self._part.extend(self._fed[self._at : self._at + take])
+        self._at += take
+        if len(self._part) < self._body_length:
+            return None
+        return self._close()
+
+    def _open(self, line):
+        """Read a header line; afterwards the lengths of what follows are known."""
+        header = _object(line, "header")
+        if not _is_type(header.get("type")):
+            raise ProtocolError("type is not a name")
+        if not isinstance(header.get("data", {}), dict):
+            raise ProtocolError("data is not a JSON object")
+        version = header.get("version")
+        if version is not None and not (_is_text(version) and version.split(".")[0] == "1"):
+            raise ProtocolError("Wyoming version is not 1.x, as %s is" % WYOMING_VERSION)
+        self._data_length = _length(header, "data_length", MAX_DATA_BYTES)
+        payload_length = _length(header, "payload_length", self._max_payload_bytes)
+        self._body_length = self._data_length + payload_length
+        self._header = header
+
+    def _close(self):
+        """The event of a header whose data and payload are complete."""
+        data = self._header.get("data", {})
+        if self._data_length:
+            data.update(_object(bytes(self._part[: self._data_length]), "data"))
+        event = Event(self._header["type"], data, bytes(self._part[self._data_length :]))
+        self._header = None
+        self._part = bytearray()
+        check(event)
+        return event
