@@ -164,6 +164,11 @@ class Gate:
         return self._closing
 
     @property
+    def may_take(self):
+        """Whether `take` would give audio now."""
+        return self.state == STREAMING and self._acknowledged and self._outbox.count > 0
+
+    @property
     def waiting_chunks(self):
         """Chunks of the stream that have not left."""
         return self._outbox.count
@@ -178,7 +183,7 @@ class Gate:
             self._soft_muted = soft_muted is not False
         elif soft_muted is not False:
             self._soft_muted = True
-        self.state = MUTED if self.muted else IDLE
+        self._go(MUTED if self.muted else IDLE, "ready")
         return True
 
     def unmute(self):
@@ -186,14 +191,14 @@ class Gate:
         if self.state != MUTED or self._switch_muted:
             return self._refuse()
         self._soft_muted = False
-        self.state = IDLE
+        self._go(IDLE, "unmute")
         return True
 
     def wake(self, stream_id):
         """The wake word was heard: IDLE to STREAMING, under a random number of its own."""
         if self.state != IDLE:
             return self._refuse()
-        self.state = STREAMING
+        self._go(STREAMING, "wake")
         self.stream_id = stream_id
         self.sent_bytes = 0
         self._heard = 0
@@ -223,7 +228,7 @@ class Gate:
         if self._switch_muted:
             self._leave(MUTED, MUTE)
         elif self.state == MUTED and not self._soft_muted:
-            self.state = IDLE
+            self._go(IDLE, "switch")
         return True
 
     def end(self, reason):
@@ -239,7 +244,9 @@ class Gate:
         """All of a closing stream has left: STREAMING to IDLE."""
         if self.state != STREAMING or not self._closing or self._outbox.count:
             return self._refuse()
-        self.state = IDLE
+        self._closing = False
+        self._acknowledged = False
+        self._go(IDLE, REASON_NAMES[self.last_reason])
         return True
 
     def stop(self, reason):
@@ -254,7 +261,8 @@ class Gate:
         if self.state == STREAMING:
             self.last_reason = FAULT
         self._drop()
-        self.state = ERROR
+        if self.state != ERROR:
+            self._go(ERROR, "fault")
         return True
 
     def refuse(self):
@@ -285,7 +293,7 @@ class Gate:
 
     def take(self, target):
         """The way out: one chunk into `target`, its size in bytes, or 0 when nothing may leave."""
-        if self.state != STREAMING or not self._acknowledged or not self._outbox.count:
+        if not self.may_take:
             return 0
         self._outbox.get(target)
         self.sent_bytes += CHUNK_BYTES
@@ -293,13 +301,17 @@ class Gate:
 
     # --- inside ---
 
+    def _go(self, state, why):
+        """Change the state; `why` is a word for whoever watches (a subclass that traces)."""
+        self.state = state
+
     def _leave(self, state, reason):
         """Go to MUTED or IDLE from where that is possible; nothing of a stream survives it."""
         if self.state == STREAMING:
             self.last_reason = reason
         self._drop()
         if self.state == IDLE or self.state == STREAMING:
-            self.state = state
+            self._go(state, REASON_NAMES[reason])
 
     def _drop(self):
         self.dropped_chunks += self._outbox.clear()
@@ -310,4 +322,3 @@ class Gate:
     def _refuse(self):
         self.refused += 1
         return False
-

@@ -1,0 +1,220 @@
+"""The application: what is heard, what the light shows, what may leave, in one order.
+
+Place in the pipeline: above everything but main.py, which hands in the drivers.  One loop does
+all that concerns microphone, light and gate, so their order is the order of its lines:
+
+* to listen: the light first, and only if it can be driven the microphone;
+* to stop: the microphone first, read back, then the light;
+* on a wake word: the gate, then the light, then - when this loop waits - the first byte.
+
+The network runs beside it in `streamer` and can only use the gate's methods.  Must not import
+machine, network or drivers.
+"""
+
+import asyncio
+
+from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NAMES, STREAMING
+
+#: How long to wait between two looks at the controls while the microphone is off.
+QUIET_STEP_MS = 10
+
+
+class App:
+    """Ties the parts together; `parts` is any object with these attributes.
+
+    engine    wakeword.engine.Engine                 gate       gate.Gate
+    light     light.Light                            endpoint   endpoint.EndOfSpeech
+    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
+    streamer  streamer.Streamer                      clock      now_ms() sleep_ms(ms)
+    audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
+    diagnostics  counters                            watchdog   feed()
+    random_number() -> int, fresh for each stream
+    """
+
+    def __init__(self, parts):
+        self._parts = parts
+        self._gate = parts.gate
+        self._chunk = bytearray(CHUNK_BYTES)
+        self._stored_mute = True
+        self._stream_began_ms = 0
+        self._in_stream = False
+        self._refused = 0
+        self._network = None
+
+    async def run(self):
+        """Run until something fails; the caller then calls `close`."""
+        self.boot()
+        self._network = asyncio.create_task(self._parts.streamer.run())
+        while True:
+            await self.step()
+            if self._network.done():
+                raise RuntimeError("the network task has ended")
+
+    def boot(self):
+        """Read the stored mute state, record the start, open the gate as far as it may be."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        self._show(now_ms)
+        self._record("boot")
+        self._stored_mute = parts.mute_store.load() is not False
+        self._gate.switch(parts.controls.switch_muted() is True)
+        self._gate.ready(self._stored_mute)
+        self._record("mute", on=self._gate.muted, source="boot")
+
+    async def step(self):
+        """One turn: controls, microphone and light, one chunk of audio."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        self._serve_controls()
+        self._obey(now_ms)
+        if parts.mic.is_on():
+            try:
+                await parts.mic.read(self._chunk)
+            except OSError:
+                self.fault("microphone")
+                return
+            if self._gate.may_listen:  # it may have been muted while the chunk was read
+                self._hear()
+        else:
+            await parts.clock.sleep_ms(QUIET_STEP_MS)
+        self._settle()
+        parts.watchdog.feed()
+
+    def fault(self, what):
+        """Close the gate, stop the microphone, record it."""
+        self._gate.fault()
+        self._parts.diagnostics.count("faults")
+        self._record("fault", what=what)
+        self._settle()
+        self._obey(self._parts.clock.now_ms())
+
+    def close(self):
+        """The last thing before the firmware ends: nothing may listen or leave any more."""
+        self._gate.fault()
+        if self._network is not None:
+            self._network.cancel()
+        self._parts.mic.stop()
+        self._show(self._parts.clock.now_ms())
+
+    # --- inside ---
+
+    def _hear(self):
+        parts = self._parts
+        gate = self._gate
+        gate.hear(self._chunk)
+        model = parts.engine.process(self._chunk)
+        parts.diagnostics.count("chunks")
+        if gate.state == STREAMING:
+            if parts.engine.slice_ready and parts.endpoint.update(parts.engine.slice):
+                gate.end(END_OF_SPEECH)
+        elif model >= 0:
+            self._wake(model)
+        if gate.state == STREAMING:
+            parts.streamer.notify()
+
+    def _wake(self, model):
+        parts = self._parts
+        mean = parts.engine.detectors[model].mean
+        parts.diagnostics.count("wakes")
+        if not parts.streamer.is_connected:
+            self._record("wake", model=model, probability=mean, streamed=False)
+            return
+        self._gate.wake(parts.random_number())
+        parts.endpoint.reset()
+        self._in_stream = True
+        self._stream_began_ms = parts.clock.now_ms()
+        self._obey(self._stream_began_ms)  # the light, before the first byte
+        self._record("wake", model=model, probability=mean, streamed=True)
+        self._record("stream-start")
+
+    def _serve_controls(self):
+        parts = self._parts
+        gate = self._gate
+        switch = parts.controls.switch_muted()
+        if switch is not None:
+            was_muted = gate.muted
+            gate.switch(switch)
+            if gate.muted != was_muted:
+                self._record("mute", on=gate.muted, source="switch")
+        if parts.controls.was_pressed():
+            self._press()
+
+    def _press(self):
+        gate = self._gate
+        if gate.state == ERROR:  # a person asks to try again; nobody is heard before another press
+            gate.mute()
+            if self._show(self._parts.clock.now_ms()):
+                gate.ready(True)
+        elif gate.state != MUTED:
+            if not gate.muted:
+                gate.mute()
+                self._record("mute", on=True, source="button")
+        else:
+            if self._save_mute(False) and gate.unmute():
+                self._record("mute", on=False, source="button")
+            else:
+                self._save_mute(gate.soft_muted)
+                self._record("refused", what="unmute")
+
+    def _save_mute(self, muted):
+        """Store the mute state; False when that failed, and then it counts as muted."""
+        try:
+            self._parts.mute_store.save(muted)
+        except OSError:
+            self._parts.diagnostics.count("faults")
+            self._stored_mute = True
+            return False
+        self._stored_mute = muted
+        return True
+
+    def _obey(self, now_ms):
+        """Bring microphone and light in line with the gate, in the order that is true."""
+        mic = self._parts.mic
+        gate = self._gate
+        if gate.may_listen and not mic.is_on():
+            if not self._parts.light.update(gate.state, True, now_ms):
+                self.fault("light")
+                return
+            self._record("mic", on=True)
+            if not gate.may_listen:  # the record could not be written
+                return
+            try:
+                mic.start()
+            except OSError:
+                self.fault("microphone")
+                return
+        elif not gate.may_listen and mic.is_on():
+            mic.stop()
+            self._record("mic", on=mic.is_on())
+        if not self._show(now_ms) and gate.state != ERROR and gate.state != NOT_READY:
+            self.fault("light")
+
+    def _show(self, now_ms):
+        return self._parts.light.update(self._gate.state, self._parts.mic.is_on(), now_ms)
+
+    def _settle(self):
+        """Record what ended and what was refused; store a mute that came from elsewhere."""
+        gate = self._gate
+        if self._in_stream and gate.state != STREAMING:
+            self._in_stream = False
+            self._record(
+                "stream-end",
+                bytes=gate.sent_bytes,
+                duration_ms=self._parts.clock.now_ms() - self._stream_began_ms,
+                reason=REASON_NAMES[gate.last_reason],
+            )
+        if gate.refused != self._refused:
+            self._refused = gate.refused
+            self._parts.diagnostics.count("refused")
+        if gate.soft_muted and not self._stored_mute:
+            self._stored_mute = True
+            self._save_mute(True)
+
+    def _record(self, kind, **fields):
+        """Into the audit log; what cannot be recorded must not happen."""
+        try:
+            self._parts.audit.append(kind, self._parts.clock.now_ms(), **fields)
+        except OSError:
+            if self._gate.state != ERROR:
+                self._gate.fault()
+                self._parts.diagnostics.count("faults")

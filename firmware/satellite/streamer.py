@@ -1,0 +1,228 @@
+"""Keeps the connection to the receiver up and carries to it what the gate lets out.
+
+Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  Nothing is
+sent of a stream before its consent was acknowledged, and no audio but what `gate.take` gives.  A
+slow network never holds up anything else: writing waits here, the gate's outbox fills, and the gate
+ends the stream.  All times are the device's clock, passed by `notify`.
+Must not import machine, network or drivers; `connect` is injected.
+"""
+
+import asyncio
+
+from . import protocol
+from .gate import MUTED, NETWORK, RECEIVER, STREAMING
+
+KEEP_ALIVE_MS = 30000
+#: Without an answer to a ping for so long the connection counts as lost.
+SILENCE_MS = 75000
+FIRST_PAUSE_MS = 1000
+LONGEST_PAUSE_MS = 60000
+READ_BYTES = 512
+
+_FORMAT = {
+    "rate": protocol.RATE_HZ,
+    "width": protocol.WIDTH_BYTES,
+    "channels": protocol.CHANNELS,
+}
+
+
+class Streamer:
+    """One connection at a time, for ever.
+
+    connect() -> (reader, writer)  a coroutine; raises OSError or ValueError when it fails
+    gate                           gate.Gate
+    clock                          now_ms()
+    consent                        dict: keep_recordings, share_for_training, preroll_ms
+    diagnostics                    count(name)
+    random_number()                int, for the jitter of the pauses between attempts
+    `owner` is set by whoever wants to know: remote_mute(), remote_refused(type), first_byte(),
+    connection(up), deleted(count), sent(bytes).
+    """
+
+    def __init__(self, connect, gate, clock, consent, diagnostics, random_number):
+        self._connect = connect
+        self._gate = gate
+        self._clock = clock
+        self._consent = consent
+        self._diagnostics = diagnostics
+        self._random_number = random_number
+        self._event = asyncio.Event()
+        self._audio = protocol.AudioChunk()
+        self._outgoing = []  # small messages, answers; bounded
+        self._writer = None
+        self._stream = 0  # the stream that was announced on this connection, 0 for none
+        self._has_audio = False
+        self._spoken_ms = 0
+        self._heard_ms = 0
+        self.owner = None
+        self.is_connected = False
+        self.withdrawal = None  # a consent that has to be withdrawn at the receiver, until it did
+
+    def notify(self):
+        """Something may have changed: a chunk was heard, a state, the time.  Allocates nothing."""
+        self._event.set()
+
+    async def run(self):
+        """Connect, serve, pause, and again; the pauses double up to a minute, with jitter."""
+        pause_ms = FIRST_PAUSE_MS
+        while True:
+            try:
+                reader, self._writer = await self._connect()
+                await self._serve(reader)
+                pause_ms = FIRST_PAUSE_MS
+            except (OSError, ValueError, protocol.ProtocolError):
+                self._diagnostics.count("reconnects")
+            finally:
+                await self._hang_up()
+            wake_ms = self._clock.now_ms() + pause_ms // 2 + self._random_number() % pause_ms
+            pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+            while self._clock.now_ms() < wake_ms:
+                await self._wait()
+
+    # --- inside ---
+
+    async def _wait(self):
+        await self._event.wait()
+        self._event.clear()
+
+    async def _hang_up(self):
+        was_connected = self.is_connected
+        self.is_connected = False
+        if self._gate.state == STREAMING:
+            self._gate.stop(NETWORK)
+        self._stream = 0
+        self._outgoing.clear()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:
+                pass
+        if was_connected and self.owner is not None:
+            self.owner.connection(False)
+
+    async def _serve(self, reader):
+        """Until the connection ends: OSError, ProtocolError, or a quiet end."""
+        self._heard_ms = self._spoken_ms = self._clock.now_ms()
+        await self._send(protocol.encode(protocol.PING))  # write first: it makes the handshake
+        listening = asyncio.create_task(self._listen(reader))
+        try:
+            while not listening.done():
+                await self._wait()
+                await self._turn()
+                if self._clock.now_ms() - self._heard_ms > SILENCE_MS:
+                    raise OSError("receiver is silent")
+        finally:
+            listening.cancel()
+            try:
+                await listening
+            except (asyncio.CancelledError, OSError, protocol.ProtocolError):
+                pass
+
+    async def _listen(self, reader):
+        """Read what the receiver says and do what it may; wakes `_serve` at the end."""
+        decoder = protocol.Decoder(0)
+        try:
+            while True:
+                data = await reader.read(READ_BYTES)
+                if not data:
+                    return
+                for event in decoder.feed(data):
+                    self._heard_ms = self._clock.now_ms()
+                    self._obey(event)
+        finally:
+            self._event.set()
+
+    def _obey(self, event):
+        kind = event.type
+        gate = self._gate
+        if kind == protocol.PING:
+            self._say(protocol.PONG, event.data if "text" in event.data else None)
+        elif kind == protocol.PONG:
+            if not self.is_connected:
+                self.is_connected = True
+                if self.owner is not None:
+                    self.owner.connection(True)
+        elif kind == protocol.CONSENT_ACCEPTED:
+            gate.acknowledge(int(event.data["stream"], 16))
+        elif kind == protocol.STOP:
+            if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
+                gate.stop(RECEIVER)
+        elif kind == protocol.MUTE:
+            if gate.state != MUTED:
+                gate.mute()
+                if self.owner is not None:
+                    self.owner.remote_mute()
+        elif kind == protocol.DELETED:
+            self.withdrawal = None
+            if self.owner is not None:
+                self.owner.deleted(event.data["count"])
+        elif kind in protocol.REFUSED:
+            gate.refuse()
+            if self.owner is not None:
+                self.owner.remote_refused(kind)
+        self._event.set()
+
+    def _say(self, kind, data=None):
+        if len(self._outgoing) < 4:
+            self._outgoing.append(protocol.encode(kind, data))
+
+    async def _turn(self):
+        """Send what is due: answers, a stream's opening, audio, its end, a sign of life."""
+        while self._outgoing:
+            await self._send(self._outgoing.pop(0))
+        gate = self._gate
+        if self._stream and (gate.state != STREAMING or gate.stream_id != self._stream):
+            await self._end_stream()
+        if gate.state == STREAMING:
+            if not self._stream:
+                await self._open_stream()
+            await self._carry()
+            if gate.is_closing and not gate.waiting_chunks:
+                await self._end_stream()
+                gate.finish()
+        elif self.is_connected and self.withdrawal is not None:
+            withdrawal, self.withdrawal = self.withdrawal, None
+            await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, withdrawal))
+        if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
+            await self._send(protocol.encode(protocol.PING))
+
+    async def _open_stream(self):
+        self._stream = self._gate.stream_id
+        self._has_audio = False
+        consent = dict(self._consent)
+        consent["stream"] = "%016x" % self._stream
+        await self._send(protocol.encode(protocol.CONSENT, consent))
+        if self.owner is not None:
+            self.owner.first_byte()
+
+    async def _carry(self):
+        """Everything that the gate lets out, a chunk a message, so that a mute cuts at a chunk."""
+        payload = self._audio.payload
+        while self._gate.may_take:
+            if not self._has_audio:
+                self._has_audio = True
+                await self._send(protocol.encode(protocol.AUDIO_START, _FORMAT))
+                continue  # it may have been muted while that was written
+            count = self._gate.take(payload)
+            self._writer.write(self._audio.message(count))
+            if self.owner is not None:
+                self.owner.sent(count)
+            await self._drain()
+        for i in range(len(payload)):
+            payload[i] = 0
+
+    async def _end_stream(self):
+        self._stream = 0
+        if self._has_audio:
+            self._has_audio = False
+            await self._send(protocol.encode(protocol.AUDIO_STOP))
+
+    async def _send(self, message):
+        self._writer.write(message)
+        await self._drain()
+
+    async def _drain(self):
+        self._spoken_ms = self._clock.now_ms()
+        await self._writer.drain()
