@@ -1,15 +1,18 @@
 """Collects the files of this folder for MicroPython: one pytest item per `def test_*`.
 
 The files themselves never run in CPython.  A file may set HEAP_BYTES to a number to get exactly
-that heap; otherwise it gets the usual one.
+that heap; otherwise it gets the usual one.  A file that sets NEEDS_MODELS finds the folder of
+built_models.py in the environment as EARNEST_TEST_MODELS.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
+from built_models import models_folder
 
 from host_tools import micropython
 
@@ -22,26 +25,34 @@ class MicroPythonFile(pytest.File):
 
     def collect(self):
         heap_bytes = micropython.DEFAULT_HEAP_BYTES
+        needs_models = False
         names = []
         for node in ast.parse(self.path.read_text(), str(self.path)).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 names.append(node.name)
             elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HEAP_BYTES":
                 heap_bytes = int(ast.literal_eval(node.value))
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEEDS_MODELS":
+                needs_models = bool(ast.literal_eval(node.value))
         for name in names:
-            yield MicroPythonTest.from_parent(self, name=name, heap_bytes=heap_bytes)
+            yield MicroPythonTest.from_parent(
+                self, name=name, heap_bytes=heap_bytes, needs_models=needs_models
+            )
 
 
 class MicroPythonTest(pytest.Item):
     """One test function, run in a MicroPython of its own."""
 
-    def __init__(self, *, heap_bytes, **keywords):
+    def __init__(self, *, heap_bytes, needs_models, **keywords):
         super().__init__(**keywords)
         self.heap_bytes = heap_bytes
+        self.needs_models = needs_models
 
     def runtest(self):
         if not micropython.has_native_emitter():
             pytest.skip("this host's MicroPython has no native emitter")
+        if self.needs_models:
+            os.environ["EARNEST_TEST_MODELS"] = str(models_folder())
         done = micropython.run(
             HERE / "run.py",
             self.path.name,

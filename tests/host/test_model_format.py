@@ -15,7 +15,8 @@ from viper import Memory, load_kernels
 from host_tools.convert import convert_model
 from host_tools.errors import HostToolError
 from host_tools.firmware import model_format as fmt
-from host_tools.xtensa.kernels import ASSEMBLER, VIPER, kernel_names, load_kernels as on_chip
+from host_tools.xtensa.kernels import ASSEMBLER, VIPER, kernel_names
+from host_tools.xtensa.kernels import load_kernels as on_chip
 from host_tools.xtensa.machine import XtensaMachine, find_qemu
 
 DOT, DEPTHWISE, REQUANTISE, PUSH, LOOKUP = 1, 2, 3, 4, 5
@@ -48,7 +49,7 @@ def converted() -> tuple[bytes, ...]:
     return tuple(sorted(built, key=len))
 
 
-# --- damage ---------------------------------------------------------------------------------------
+# --- damage -------------------------------------------------------------------------------------
 
 
 def test_a_file_cut_short_is_refused_wherever_it_is_cut():
@@ -94,7 +95,7 @@ def test_another_version_is_refused_and_both_are_named():
         assert f"version {fmt.VERSION}" in str(caught.value)
 
 
-# --- limits ---------------------------------------------------------------------------------------
+# --- limits -------------------------------------------------------------------------------------
 
 MINIMAL = write([])
 
@@ -326,7 +327,7 @@ def test_fills_without_any_ring():
     check(write([[LOOKUP, 0, 1, 0, constants_at([[0] * 5], 1)]], bytes(256), ((0, 4, 7),)))
 
 
-# --- mutants with a right CRC ---------------------------------------------------------------------
+# --- mutants with a right CRC -------------------------------------------------------------------
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:

@@ -1,8 +1,8 @@
 """Runs the firmware's viper kernels in CPython, with every integer and every access watched.
 
 The kernels' own source is executed with stand-ins for `int`, `ptr8`, `ptr16` and `ptr32`: an
-intermediate that leaves int32 raises `Overflow` (or wraps, as on the chip), a load or store outside
-the buffers given raises `Outside`.  So a bound can be tried at its very limit, which neither the
+intermediate that leaves int32 raises `Overflow` (or wraps, as on the chip), a load or store
+outside the buffers given raises `Outside`.  So a bound can be tried at its very limit, which neither the
 64-bit host nor the chip, where it would silently wrap, can show.  Slow; for tests only.
 """
 
