@@ -25,14 +25,15 @@ class App:
     engine    wakeword.engine.Engine                 gate       gate.Gate
     light     light.Light                            endpoint   endpoint.EndOfSpeech
     mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
-    streamer  streamer.Streamer                      clock      now_ms() sleep_ms(ms)
+    streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
     random_number() -> int, fresh for each stream
     """
 
-    def __init__(self, parts):
-        self._parts = parts
+    def __init__(self, parts, muted_on_boot=False):
+        self.parts = parts
+        self._muted_on_boot = muted_on_boot
         self._gate = parts.gate
         self._chunk = bytearray(CHUNK_BYTES)
         self._stored_mute = True
@@ -40,30 +41,33 @@ class App:
         self._in_stream = False
         self._refused = 0
         self._network = None
+        self.is_connected = False
+        self.worst_first_byte_ms = 0  # from the deciding inference to the socket
 
     async def run(self):
         """Run until something fails; the caller then calls `close`."""
         self.boot()
-        self._network = asyncio.create_task(self._parts.streamer.run())
+        self._network = asyncio.create_task(self.parts.streamer.run())
         while True:
             await self.step()
             if self._network.done():
+                await self._network  # raises what ended it
                 raise RuntimeError("the network task has ended")
 
     def boot(self):
         """Read the stored mute state, record the start, open the gate as far as it may be."""
-        parts = self._parts
+        parts = self.parts
         now_ms = parts.clock.now_ms()
         self._show(now_ms)
         self._record("boot")
         self._stored_mute = parts.mute_store.load() is not False
         self._gate.switch(parts.controls.switch_muted() is True)
-        self._gate.ready(self._stored_mute)
+        self._gate.ready(self._stored_mute or self._muted_on_boot)
         self._record("mute", on=self._gate.muted, source="boot")
 
     async def step(self):
         """One turn: controls, microphone and light, one chunk of audio."""
-        parts = self._parts
+        parts = self.parts
         now_ms = parts.clock.now_ms()
         self._serve_controls()
         self._obey(now_ms)
@@ -78,29 +82,57 @@ class App:
         else:
             await parts.clock.sleep_ms(QUIET_STEP_MS)
         self._settle()
+        parts.streamer.notify()
         parts.watchdog.feed()
 
     def fault(self, what):
         """Close the gate, stop the microphone, record it."""
         self._gate.fault()
-        self._parts.diagnostics.count("faults")
+        self.parts.diagnostics.count("faults")
         self._record("fault", what=what)
         self._settle()
-        self._obey(self._parts.clock.now_ms())
+        self._obey(self.parts.clock.now_ms())
 
     def close(self):
         """The last thing before the firmware ends: nothing may listen or leave any more."""
         self._gate.fault()
         if self._network is not None:
             self._network.cancel()
-        self._parts.mic.stop()
-        self._show(self._parts.clock.now_ms())
+        self.parts.mic.stop()
+        self._show(self.parts.clock.now_ms())
+
+    # --- what the streamer tells ---
+
+    def remote_mute(self):
+        """The network muted; the gate has already obeyed."""
+        self._record("mute", on=True, source="network")
+
+    def remote_refused(self, what):
+        """The network asked for something that it may not have."""
+        self._record("refused", what=what)
+
+    def first_byte(self):
+        """The first byte of a stream was handed to the socket."""
+        took_ms = self.parts.clock.now_ms() - self._stream_began_ms
+        self.worst_first_byte_ms = max(self.worst_first_byte_ms, took_ms)
+
+    def connection(self, is_up):
+        """The receiver was reached or lost."""
+        self.is_connected = is_up
+
+    def deleted(self, count):
+        """The receiver deleted what it had kept under a consent that was withdrawn."""
+        self._record("consent", deleted=count)
+
+    def sent(self, size):
+        """`size` bytes of audio were handed to the socket."""
 
     # --- inside ---
 
     def _hear(self):
-        parts = self._parts
+        parts = self.parts
         gate = self._gate
+        began_us = parts.clock.ticks_us()
         gate.hear(self._chunk)
         model = parts.engine.process(self._chunk)
         parts.diagnostics.count("chunks")
@@ -109,11 +141,10 @@ class App:
                 gate.end(END_OF_SPEECH)
         elif model >= 0:
             self._wake(model)
-        if gate.state == STREAMING:
-            parts.streamer.notify()
+        parts.diagnostics.step(parts.clock.ticks_us() - began_us)
 
     def _wake(self, model):
-        parts = self._parts
+        parts = self.parts
         mean = parts.engine.detectors[model].mean
         parts.diagnostics.count("wakes")
         if not parts.streamer.is_connected:
@@ -128,7 +159,7 @@ class App:
         self._record("stream-start")
 
     def _serve_controls(self):
-        parts = self._parts
+        parts = self.parts
         gate = self._gate
         switch = parts.controls.switch_muted()
         if switch is not None:
@@ -143,7 +174,7 @@ class App:
         gate = self._gate
         if gate.state == ERROR:  # a person asks to try again; nobody is heard before another press
             gate.mute()
-            if self._show(self._parts.clock.now_ms()):
+            if self._show(self.parts.clock.now_ms()):
                 gate.ready(True)
         elif gate.state != MUTED:
             if not gate.muted:
@@ -159,9 +190,9 @@ class App:
     def _save_mute(self, muted):
         """Store the mute state; False when that failed, and then it counts as muted."""
         try:
-            self._parts.mute_store.save(muted)
+            self.parts.mute_store.save(muted)
         except OSError:
-            self._parts.diagnostics.count("faults")
+            self.parts.diagnostics.count("faults")
             self._stored_mute = True
             return False
         self._stored_mute = muted
@@ -169,15 +200,16 @@ class App:
 
     def _obey(self, now_ms):
         """Bring microphone and light in line with the gate, in the order that is true."""
-        mic = self._parts.mic
+        mic = self.parts.mic
         gate = self._gate
         if gate.may_listen and not mic.is_on():
-            if not self._parts.light.update(gate.state, True, now_ms):
+            if not self.parts.light.update(gate.state, True, now_ms):
                 self.fault("light")
                 return
             self._record("mic", on=True)
             if not gate.may_listen:  # the record could not be written
                 return
+            self.parts.engine.reset()  # nothing of what was heard before the silence
             try:
                 mic.start()
             except OSError:
@@ -190,7 +222,7 @@ class App:
             self.fault("light")
 
     def _show(self, now_ms):
-        return self._parts.light.update(self._gate.state, self._parts.mic.is_on(), now_ms)
+        return self.parts.light.update(self._gate.state, self.parts.mic.is_on(), now_ms)
 
     def _settle(self):
         """Record what ended and what was refused; store a mute that came from elsewhere."""
@@ -200,12 +232,12 @@ class App:
             self._record(
                 "stream-end",
                 bytes=gate.sent_bytes,
-                duration_ms=self._parts.clock.now_ms() - self._stream_began_ms,
+                duration_ms=self.parts.clock.now_ms() - self._stream_began_ms,
                 reason=REASON_NAMES[gate.last_reason],
             )
         if gate.refused != self._refused:
             self._refused = gate.refused
-            self._parts.diagnostics.count("refused")
+            self.parts.diagnostics.count("refused")
         if gate.soft_muted and not self._stored_mute:
             self._stored_mute = True
             self._save_mute(True)
@@ -213,8 +245,8 @@ class App:
     def _record(self, kind, **fields):
         """Into the audit log; what cannot be recorded must not happen."""
         try:
-            self._parts.audit.append(kind, self._parts.clock.now_ms(), **fields)
+            self.parts.audit.append(kind, self.parts.clock.now_ms(), **fields)
         except OSError:
             if self._gate.state != ERROR:
                 self._gate.fault()
-                self._parts.diagnostics.count("faults")
+                self.parts.diagnostics.count("faults")
