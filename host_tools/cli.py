@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": ("host_tools.convert_command", "Check, convert and prove a .tflite model."),
     "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
     "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
+    "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
     "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
 }
 INTERRUPTED = 130

@@ -1,0 +1,54 @@
+"""Files that only their owner may read: keys, device lists and recordings of the receiver."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from host_tools.errors import HostToolError
+
+_OWNER_ONLY_FILE = 0o600
+_OWNER_ONLY_FOLDER = 0o700
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` (and its parents) for its owner alone; one that exists stays as it is."""
+    try:
+        for missing in reversed([f for f in (folder, *folder.parents) if not f.exists()]):
+            missing.mkdir(mode=_OWNER_ONLY_FOLDER, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # complains when it is a file
+    except OSError as error:
+        raise HostToolError(
+            f"cannot make the folder {folder}: {error.strerror}", "name a folder you may write to"
+        ) from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write the whole file or nothing, mode 0600 from its first byte on; raises HostToolError."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY_FILE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise HostToolError(
+            f"cannot write {path}: {error.strerror}", "look at its folder's rights and free space"
+        ) from error
+
+
+def read(path: Path) -> bytes:
+    """The file's content; raises HostToolError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HostToolError(
+            f"cannot read {path}: {error.strerror}", "name the data folder with --data"
+        ) from error
