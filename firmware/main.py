@@ -39,7 +39,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     parts.clock = drivers.clock
     parts.watchdog = drivers.watchdog
     parts.random_number = drivers.random_number
-    parts.endpoint = EndOfSpeech()
+    parts.endpoint = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = AuditLog(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
     parts.streamer = Streamer(
@@ -54,7 +54,8 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
         parts.diagnostics,
         drivers.random_number,
     )
-    app = App(parts, config.muted_on_boot)
+    parts.config = config
+    app = App(parts)
     parts.streamer.owner = app
     return app
 
@@ -65,13 +66,13 @@ def start():
 
     import drivers.board
     import machine
-    from satellite.config import Config
+    from satellite.config import load
     from wakeword.model import read
 
     hardware = drivers.board.Drivers()
     app = None
     try:
-        config = Config.from_json(hardware.storage.read("config.json", Config.MAX_BYTES))
+        config = load(hardware.storage)
         hardware.configure(config)
         models = [read("models/%s.ewm" % name) for name in config.models]
         app = build(hardware, config, models)

@@ -28,12 +28,11 @@ class App:
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
-    random_number() -> int, fresh for each stream
+    random_number() -> int, fresh for each stream    config     config.Config
     """
 
-    def __init__(self, parts, muted_on_boot=False):
+    def __init__(self, parts):
         self.parts = parts
-        self._muted_on_boot = muted_on_boot
         self._gate = parts.gate
         self._chunk = bytearray(CHUNK_BYTES)
         self._stored_mute = True
@@ -58,12 +57,22 @@ class App:
         """Read the stored mute state, record the start, open the gate as far as it may be."""
         parts = self.parts
         now_ms = parts.clock.now_ms()
+        config = parts.config
         self._show(now_ms)
-        self._record("boot")
         self._stored_mute = parts.mute_store.load() is not False
         self._gate.switch(parts.controls.switch_muted() is True)
-        self._gate.ready(self._stored_mute or self._muted_on_boot)
-        self._record("mute", on=self._gate.muted, source="boot")
+        muted = self._stored_mute or config.muted_on_boot
+        self._record(
+            "boot",
+            muted=muted,
+            preroll_ms=config.preroll_ms,
+            keep_recordings=config.keep_recordings,
+            share_for_training=config.share_for_training,
+            insecure=config.insecure,
+        )
+        if self._gate.state != ERROR:
+            self._gate.ready(muted)
+            self._record("mute", on=self._gate.muted, source="boot")
 
     async def step(self):
         """One turn: controls, microphone and light, one chunk of audio."""
@@ -109,7 +118,7 @@ class App:
 
     def remote_refused(self, what):
         """The network asked for something that it may not have."""
-        self._record("refused", what=what)
+        self._record("refused", what=what, source="network")
 
     def first_byte(self):
         """The first byte of a stream was handed to the socket."""
@@ -122,7 +131,7 @@ class App:
 
     def deleted(self, count):
         """The receiver deleted what it had kept under a consent that was withdrawn."""
-        self._record("consent", deleted=count)
+        self._record("consent", what="deleted", recordings=count)
 
     def sent(self, size):
         """`size` bytes of audio were handed to the socket."""
@@ -145,18 +154,27 @@ class App:
 
     def _wake(self, model):
         parts = self.parts
+        config = parts.config
         mean = parts.engine.detectors[model].mean
+        name = config.models[model]
+        now_ms = parts.clock.now_ms()
         parts.diagnostics.count("wakes")
-        if not parts.streamer.is_connected:
-            self._record("wake", model=model, probability=mean, streamed=False)
+        if not parts.streamer.is_connected or not parts.audit.may_stream(now_ms):
+            self._record("wake", model=name, probability=mean, streamed=False)
             return
         self._gate.wake(parts.random_number())
+        parts.diagnostics.count("streams")
         parts.endpoint.reset()
         self._in_stream = True
-        self._stream_began_ms = parts.clock.now_ms()
-        self._obey(self._stream_began_ms)  # the light, before the first byte
-        self._record("wake", model=model, probability=mean, streamed=True)
-        self._record("stream-start")
+        self._stream_began_ms = now_ms
+        self._obey(now_ms)  # the light, before the first byte
+        self._record("wake", model=name, probability=mean, streamed=True)
+        self._record(
+            "stream-start",
+            preroll_ms=config.preroll_ms,
+            keep_recordings=config.keep_recordings,
+            share_for_training=config.share_for_training,
+        )
 
     def _serve_controls(self):
         parts = self.parts
@@ -185,7 +203,7 @@ class App:
                 self._record("mute", on=False, source="button")
             else:
                 self._save_mute(gate.soft_muted)
-                self._record("refused", what="unmute")
+                self._record("refused", what="unmute", source="button")
 
     def _save_mute(self, muted):
         """Store the mute state; False when that failed, and then it counts as muted."""
@@ -227,6 +245,12 @@ class App:
     def _settle(self):
         """Record what ended and what was refused; store a mute that came from elsewhere."""
         gate = self._gate
+        try:
+            self.parts.audit.tick(self.parts.clock.now_ms())
+        except OSError:
+            if gate.state != ERROR:
+                gate.fault()
+                self.parts.diagnostics.count("faults")
         if self._in_stream and gate.state != STREAMING:
             self._in_stream = False
             self._record(

@@ -18,6 +18,8 @@ SILENCE_MS = 75000
 FIRST_PAUSE_MS = 1000
 LONGEST_PAUSE_MS = 60000
 READ_BYTES = 512
+#: Numbers of OSError below this are TLS's own (mbed TLS), above it the system's.
+LEAST_TLS_ERROR = -1000
 
 _FORMAT = {
     "rate": protocol.RATE_HZ,
@@ -69,17 +71,29 @@ class Streamer:
             try:
                 reader, self._writer = await self._connect()
                 await self._serve(reader)
+            except protocol.ProtocolError:
+                self._failed("message")
+            except ValueError:  # the peer's certificate is for another name
+                self._failed("peer")
+            except OSError as error:
+                is_tls = bool(error.args) and error.args[0] < LEAST_TLS_ERROR
+                self._failed("peer" if is_tls else None)
+            if self.is_connected:
                 pause_ms = FIRST_PAUSE_MS
-            except (OSError, ValueError, protocol.ProtocolError):
-                self._diagnostics.count("reconnects")
-            finally:
-                await self._hang_up()
+            await self._hang_up()
             wake_ms = self._clock.now_ms() + pause_ms // 2 + self._random_number() % pause_ms
             pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
             while self._clock.now_ms() < wake_ms:
                 await self._wait()
 
     # --- inside ---
+
+    def _failed(self, refused):
+        self._diagnostics.count("reconnects")
+        if refused is not None:
+            self._gate.refuse()
+            if self.owner is not None:
+                self.owner.remote_refused(refused)
 
     async def _wait(self):
         await self._event.wait()
@@ -113,12 +127,14 @@ class Streamer:
                 await self._turn()
                 if self._clock.now_ms() - self._heard_ms > SILENCE_MS:
                     raise OSError("receiver is silent")
+            await listening  # raises what ended it
         finally:
-            listening.cancel()
-            try:
-                await listening
-            except (asyncio.CancelledError, OSError, protocol.ProtocolError):
-                pass
+            if not listening.done():
+                listening.cancel()
+                try:
+                    await listening
+                except (asyncio.CancelledError, OSError, protocol.ProtocolError):
+                    pass
 
     async def _listen(self, reader):
         """Read what the receiver says and do what it may; wakes `_serve` at the end."""
