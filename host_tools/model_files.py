@@ -127,8 +127,11 @@ def write_whole(path: Path, data: bytes) -> None:
     """Several processes may build the same model at once: the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)  # where one of them failed
 
 
 def _read(path: Path, most_bytes: int) -> bytes:

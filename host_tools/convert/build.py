@@ -53,8 +53,8 @@ class Manifest:
         word = data.get("wake_word")
         if (
             not isinstance(word, str)
+            or not word.isprintable()  # which also leaves out what UTF-8 cannot encode
             or not 1 <= len(word.encode()) <= fmt.MAX_NAME_BYTES
-            or not word.isprintable()
         ):
             raise wrong("wake_word", word, f"1 to {fmt.MAX_NAME_BYTES} bytes of printable text")
         cutoff = micro.get("probability_cutoff")
