@@ -4,7 +4,6 @@ import gc
 import os
 
 import micropython
-
 from wakeword.engine import CHUNK_SAMPLES, Engine
 from wakeword.model import read
 
@@ -101,7 +100,7 @@ def test_the_first_of_several_detections_counts_and_each_has_its_pause():
 
 def test_detectors_take_what_the_file_says():
     engine = Engine(models(MIXED), 700)
-    for model, detector in zip(engine.models, engine.detectors):
+    for model, detector in zip(engine.models, engine.detectors, strict=False):
         header = model.header
         assert detector.cutoff == header.probability_cutoff
         assert len(detector._recent) == header.sliding_window_size

@@ -4,7 +4,6 @@ import gc
 import os
 
 import micropython
-
 from wakeword.model import Model, ModelFormatError, read
 from wakeword.model_format import check, crc32
 
@@ -58,7 +57,7 @@ def test_random_models_have_outputs_that_vary():
 
 def test_reset_is_a_new_model_at_any_phase():
     values = slices(48)
-    for name, stride in STRIDES.items():
+    for name in STRIDES:
         want = outputs(load(name), values)
         arena = bytes(load(name)._arena)
         model = load(name)

@@ -2,8 +2,8 @@
 
 The kernels' own source is executed with stand-ins for `int`, `ptr8`, `ptr16` and `ptr32`: an
 intermediate that leaves int32 raises `Overflow` (or wraps, as on the chip), a load or store
-outside the buffers given raises `Outside`.  So a bound can be tried at its very limit, which neither the
-64-bit host nor the chip, where it would silently wrap, can show.  Slow; for tests only.
+outside the buffers given raises `Outside`.  So a bound can be tried at its very limit, which
+neither the 64-bit host nor the chip, where it would silently wrap, can show.  Slow; for tests.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import operator
 import types
+from functools import lru_cache
 
 from host_tools.firmware import FIRMWARE
 
@@ -113,8 +114,9 @@ class _Literals(ast.NodeTransformer):
         return node
 
 
-def load_kernels(memory: Memory, module: str = "wakeword.kernels", wraps: bool = False) -> dict:
-    """{name: function} of a kernel module; they take addresses and ints."""
+@lru_cache(maxsize=8)
+def _compiled(module: str) -> tuple[types.CodeType, dict[str, list[str]]]:
+    """A kernel module's functions as code, and each function's types of arguments."""
     path = FIRMWARE / (module.replace(".", "/") + ".py")
     tree = ast.parse(path.read_text(), str(path))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -124,6 +126,12 @@ def load_kernels(memory: Memory, module: str = "wakeword.kernels", wraps: bool =
             argument.annotation = None
     tree.body = functions
     tree = ast.fix_missing_locations(_Literals().visit(tree))
+    return compile(tree, str(path), "exec"), kinds
+
+
+def load_kernels(memory: Memory, module: str = "wakeword.kernels", wraps: bool = False) -> dict:
+    """{name: function} of a kernel module; they take addresses and ints."""
+    code, kinds = _compiled(module)
     int32 = _int32(wraps)
     names: dict = {"int": lambda value: int32.checked(int(value))}
     for size in (1, 2, 4):
@@ -134,5 +142,5 @@ def load_kernels(memory: Memory, module: str = "wakeword.kernels", wraps: bool =
         return lambda *args: function(*(c(a) for c, a in zip(casts, args, strict=True)))
 
     names["micropython"] = types.SimpleNamespace(viper=viper)
-    exec(compile(tree, str(path), "exec"), names)
+    exec(code, names)
     return {name: names[name] for name in kinds}
