@@ -1,0 +1,54 @@
+"""Counters and worst times, for people who look after a device.
+
+Place: beside everything; read by `earnest status` and by nobody else.  Counting allocates nothing.
+Imports nothing, reads no clock; holds no audio and no text.
+"""
+
+COUNTERS = (
+    "chunks",  # of 10 ms, taken from the microphone
+    "overruns",  # times the microphone's ring ran over
+    "late_chunks",  # chunks whose work took longer than a chunk lasts
+    "inferences",
+    "wakes",
+    "streams",
+    "reconnects",
+    "dropped_chunks",  # of a stream, not sent
+    "refused",  # what a peer or an event asked for and did not get
+    "faults",
+)
+CHUNK_US = 10000
+_MAX = 0x3FFFFFFF  # the largest small integer on the chip; counters stop there
+
+
+class Diagnostics:
+    """`count` anything in COUNTERS, tell `step` how long a chunk took, read a `snapshot`."""
+
+    def __init__(self):
+        self._counts = {name: 0 for name in COUNTERS}
+        self._worst_step_us = 0
+        self._heap_low_bytes = -1
+
+    def count(self, name, by=1):
+        """Add `by`, 0 or more; a name that is not in COUNTERS raises KeyError."""
+        counts = self._counts
+        left = _MAX - counts[name]
+        counts[name] += by if by < left else left
+
+    def step(self, took_us):
+        """One chunk was worked on for `took_us`."""
+        if took_us > self._worst_step_us:
+            self._worst_step_us = took_us if took_us < _MAX else _MAX
+        if took_us > CHUNK_US:
+            self.count("late_chunks")
+
+    def heap(self, free_bytes):
+        """The heap has `free_bytes` free now: the least ever seen is kept."""
+        if self._heap_low_bytes < 0 or free_bytes < self._heap_low_bytes:
+            self._heap_low_bytes = free_bytes
+
+    def snapshot(self):
+        """A new dict: the counters, `worst_step_us`, and `heap_low_bytes` (-1: never told)."""
+        result = dict(self._counts)
+        result["worst_step_us"] = self._worst_step_us
+        result["heap_low_bytes"] = self._heap_low_bytes
+        return result
