@@ -1,0 +1,31 @@
+"""Device time: milliseconds since the start, always growing.
+
+Place in the pipeline: the one clock that everything with `now_ms` is told.  Imports only the
+runtime's time and asyncio; must not import wakeword or satellite.
+"""
+
+import asyncio
+import time
+
+
+class Clock:
+    """`time.ticks_ms` wraps every 12.4 days; this does not, if asked once in six days.
+
+    After 12.4 days the number no longer fits a small integer and each reading allocates 16 bytes.
+    """
+
+    def __init__(self, ticks_ms=time.ticks_ms):
+        self._ticks_ms = ticks_ms
+        self._ticks = ticks_ms()
+        self._now_ms = 0
+
+    def now_ms(self):
+        """Milliseconds since this clock was made."""
+        ticks = self._ticks_ms()
+        self._now_ms += time.ticks_diff(ticks, self._ticks)
+        self._ticks = ticks
+        return self._now_ms
+
+    def sleep_ms(self, ms):
+        """`await sleep_ms(ms)`; allocates nothing."""
+        return asyncio.sleep_ms(ms)

@@ -1,0 +1,49 @@
+"""The button and the mute switch: what a person does at the device.
+
+Place in the pipeline: the app asks once a turn, some ten milliseconds apart.  Imports machine;
+must not import wakeword or satellite.  The contacts are judged by `debounce`.
+"""
+
+import time
+
+from machine import Pin
+
+from .clock import Clock
+from .debounce import ButtonDebounce, SwitchDebounce
+
+
+class Controls:
+    """button, switch: pin numbers or None.  The levels say when pressed, and when on mute.
+
+    The button's pin is pulled to the level of *not pressed*, the switch's to that of *muted*: a
+    wire that comes off mutes.
+    """
+
+    def __init__(
+        self, button=None, pressed=0, switch=None, muted=1, now_ms=None, ticks_ms=time.ticks_ms
+    ):
+        self._now_ms = now_ms or Clock(ticks_ms).now_ms
+        self._pressed = pressed
+        self._muted = muted
+        self._button = None
+        if button is not None:
+            self._button = Pin(button, Pin.IN, Pin.PULL_DOWN if pressed else Pin.PULL_UP)
+            self._button_debounce = ButtonDebounce()
+        self._switch = None
+        if switch is not None:
+            self._switch = Pin(switch, Pin.IN, Pin.PULL_UP if muted else Pin.PULL_DOWN)
+            self._switch_debounce = SwitchDebounce()
+
+    def was_pressed(self):
+        """True once for each press, however long it is held."""
+        if self._button is None:
+            return False
+        is_closed = self._button.value() == self._pressed
+        return self._button_debounce.update(is_closed, self._now_ms())
+
+    def switch_muted(self):
+        """Whether the switch stands on mute; None when the board has none."""
+        if self._switch is None:
+            return None
+        reads_muted = self._switch.value() == self._muted
+        return self._switch_debounce.update(reads_muted, self._now_ms())

@@ -1,0 +1,50 @@
+"""Contacts bounce: a button's presses and a mute switch's position out of raw levels.
+
+Place in the pipeline: `controls` reads the pins and asks here.  Pure: imports nothing, and is told
+the time in device milliseconds.
+"""
+
+PRESS_MS = 30
+OPEN_MS = 50
+
+
+class ButtonDebounce:
+    """One event for each press, once the contact was closed for PRESS_MS; none for its length.
+
+    A button that is down when the device starts counts only once it has been let go: a stuck
+    button, or one held for the boot loader, is nobody's wish.
+    """
+
+    def __init__(self):
+        self._is_down = True
+        self._level = True
+        self._since_ms = 0
+
+    def update(self, is_closed, now_ms):
+        """Tell the level read now; True at the moment a press is certain."""
+        if is_closed != self._level:
+            self._level = is_closed
+            self._since_ms = now_ms
+        if is_closed == self._is_down or now_ms - self._since_ms < PRESS_MS:
+            return False
+        self._is_down = is_closed
+        return is_closed
+
+
+class SwitchDebounce:
+    """A mute switch: muted at once, open only after OPEN_MS without a flicker; muted at start."""
+
+    def __init__(self):
+        self.is_muted = True
+        self._open_since_ms = None
+
+    def update(self, reads_muted, now_ms):
+        """Tell the position read now; the position that counts."""
+        if reads_muted:
+            self.is_muted = True
+            self._open_since_ms = None
+        elif self._open_since_ms is None:
+            self._open_since_ms = now_ms
+        elif now_ms - self._open_since_ms >= OPEN_MS:
+            self.is_muted = False
+        return self.is_muted

@@ -1,0 +1,272 @@
+"""The microphone on the I2S port: started and stopped for real, read without blocking, watched.
+
+Place in the pipeline: hands chunks of 160 int16 samples to the app.  Imports machine; must not
+import wakeword or satellite.
+
+How it reads: `machine.I2S` has three modes (extmod/machine_i2s.c).  Blocking reads hold up every
+other task for up to a DMA buffer, 16 ms.  With a callback a second thread of the system fills the
+buffer: stopping the port in mid-read would end in that thread as a crash, its queue is one deep,
+and a callback that finds the scheduler full is lost.  Asyncio's StreamReader waits for a flag
+that the DMA interrupt sets, allocates at each read, and was seen to freeze on octal SPIRAM
+(micropython #16029).  So: the port is polled once, which switches it to the non-blocking mode for
+good, and from then on `readinto` takes what is there, with a few milliseconds of sleep in
+between; neither the flag nor the stream layer is waited for.
+"""
+
+import asyncio
+import gc
+import select
+import time
+
+from machine import I2S, Pin
+from micropython import const
+
+from .microphone_health import (
+    ALL_ZERO,
+    NO_DATA,
+    STUCK,
+    WRONG_CHANNEL,
+    MicrophoneHealth,
+    is_alive,
+    judge,
+)
+from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter
+from .ring_clock import RingClock
+
+RATE_HZ = const(16000)
+SAMPLES = const(160)
+CHUNK_MS = const(10)
+PORTS = (0, 1)
+#: Without a sample for this long the port is taken for dead.
+SILENT_MS = const(500)
+_WAIT_MS = const(4)
+_DMA_BYTES = const(256 * 8)
+#: Reads end at the borders of DMA buffers of 256 pairs, so inside a chunk at multiples of this.
+_STEP_BYTES = const(32 * 8)
+_ETIMEDOUT = const(116)
+
+
+class I2SMicrophone:
+    """One microphone; allocates its buffers once.
+
+    sck, ws, sd: pin numbers.  channel, shift, gain_q4: see pcm.Converter.  settle_ms: so much
+    after the start is delivered as silence, while the microphone wakes up.  supply: the pin that
+    feeds the microphone, on at level supply_on; sense: a pin that reads that supply (high: on).
+    ring_bytes: 8 bytes a sample; of 32768, 256 ms, one DMA buffer of 16 ms is always being filled.
+    ticks_ms: for tests.
+    """
+
+    def __init__(
+        self,
+        sck,
+        ws,
+        sd,
+        channel=LEFT,
+        shift=14,
+        gain_q4=UNITY_GAIN_Q4,
+        settle_ms=100,
+        supply=None,
+        supply_on=1,
+        sense=None,
+        port=0,
+        ring_bytes=32768,
+        ticks_ms=time.ticks_ms,
+    ):
+        self._pins = (sck, ws, sd)
+        self._channel = channel
+        self._converter = Converter(SAMPLES, channel, shift, gain_q4)
+        self._settle_chunks = settle_ms // CHUNK_MS
+        self._supply_on = supply_on
+        self._port = port
+        self._ring_bytes = ring_bytes
+        self._ticks_ms = ticks_ms
+        per_ms = BYTES_PER_PAIR * RATE_HZ // 1000
+        self._ring = RingClock((ring_bytes - _DMA_BYTES) // per_ms)
+        self._health = MicrophoneHealth()
+        self._raw = bytearray(SAMPLES * BYTES_PER_PAIR)
+        view = memoryview(self._raw)
+        self._rests = tuple(view[at:] for at in range(0, len(self._raw), _STEP_BYTES))
+        self._reader = _Read(self)
+        self._filled = 0
+        self._now_ms = 0
+        self._ticks = 0
+        self._last_data_ms = 0
+        self._settling = 0
+        self._i2s = None
+        self._supply = None
+        if supply is not None:
+            self._supply = Pin(supply, Pin.OUT, value=1 - supply_on)
+        self._sense = None if sense is None else Pin(sense, Pin.IN)
+        self._rest_pins()  # whatever ran before a soft reset: no clock reaches the microphone
+
+    # --- what the light and the gate rely on ---
+
+    def is_on(self):
+        """Read back: the port exists, or the supply reads on although it should not."""
+        return self._i2s is not None or self._supply_is_on()
+
+    def start(self):
+        """Supply, read back, then the clock.  Raises OSError, with everything off again."""
+        if self._i2s is not None:
+            return
+        try:
+            if self._supply is not None:
+                self._supply.value(self._supply_on)
+                if not self._supply_is_on():
+                    raise OSError("the microphone's supply does not come on")
+            self._i2s = self._open()
+        except OSError:
+            self.stop()
+            raise
+        self._filled = 0
+        self._settling = self._settle_chunks
+        self._converter.reset()
+        self._health.reset()
+        self._ticks = self._ticks_ms()
+        self._last_data_ms = self._now_ms
+        self._ring.empty(self._now_ms)
+
+    def stop(self):
+        """The clock, the pins, the supply.  Ask `is_on` whether it worked; raises nothing."""
+        if self._i2s is not None:
+            try:
+                self._i2s.deinit()
+                self._i2s = None
+            except OSError:
+                pass  # still on, and is_on() says so
+        self._rest_pins()
+        if self._supply is not None:
+            self._supply.value(1 - self._supply_on)
+        for i in range(len(self._raw)):
+            self._raw[i] = 0
+
+    # --- audio ---
+
+    def read(self, chunk):
+        """`await read(chunk)`: the next 10 ms into `chunk` (320 bytes).  Allocates nothing.
+
+        Raises OSError when the microphone is off, or has delivered nothing for SILENT_MS.
+        """
+        self._reader.chunk = chunk
+        return self._reader
+
+    def try_read(self, chunk):
+        """As `read`, at once: True when `chunk` was filled, False when it is too early."""
+        i2s = self._i2s
+        if i2s is None:
+            raise OSError("the microphone is off")
+        ticks = self._ticks_ms()
+        self._now_ms += time.ticks_diff(ticks, self._ticks)
+        self._ticks = ticks
+        raw = self._raw
+        count = i2s.readinto(self._rest(self._filled)) or 0
+        if count:
+            self._last_data_ms = self._now_ms
+        elif self._now_ms - self._last_data_ms > SILENT_MS:
+            self._health.state = NO_DATA
+            raise OSError(_ETIMEDOUT, "no samples")
+        self._filled += count
+        if self._filled < len(raw):
+            self._ring.empty(self._now_ms - self._filled // BYTES_PER_PAIR // 16)
+            return False
+        self._filled = 0
+        self._ring.took(SAMPLES, self._now_ms)
+        converter = self._converter
+        converter.convert(raw, chunk)
+        if self._settling:
+            self._settling -= 1
+            for i in range(len(chunk)):
+                chunk[i] = 0
+            return True
+        seen = judge(converter.low, converter.high, converter.clamped, SAMPLES)
+        if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
+            if is_alive(raw, 1 - self._channel):
+                self._health.state = WRONG_CHANNEL
+        return True
+
+    # --- what diagnostics ask ---
+
+    @property
+    def overruns(self):
+        """How often samples were lost because nobody read them in time."""
+        return self._ring.overruns
+
+    @property
+    def worst_behind_ms(self):
+        """The most that ever waited to be read."""
+        return self._ring.worst_behind_ms
+
+    def health(self):
+        """OK, or what is wrong, of microphone_health.HEALTH_NAMES."""
+        return self._health.state
+
+    # --- inside ---
+
+    def _supply_is_on(self):
+        if self._sense is not None:
+            return self._sense.value() == 1
+        return self._supply is not None and self._supply.value() == self._supply_on
+
+    def _rest_pins(self):
+        """Disconnect the port from the wires: low, and no way to feed an unfed microphone."""
+        for number in self._pins:
+            Pin(number, Pin.IN, Pin.PULL_DOWN)
+
+    def _open(self):
+        """Open the port; one left in use by a soft reset is collected, else the other is taken."""
+        failure = None
+        for port in (self._port, self._port, PORTS[1 - self._port]):
+            try:
+                i2s = self._new(port)
+            except (OSError, ValueError) as error:
+                failure = error
+                gc.collect()
+                continue
+            poller = select.poll()
+            poller.register(i2s, select.POLLIN)
+            poller.poll(0)  # from here on readinto does not wait
+            poller.unregister(i2s)
+            self._port = port
+            return i2s
+        raise OSError("no I2S port can be opened: " + str(failure))
+
+    def _new(self, port):
+        sck, ws, sd = self._pins
+        return I2S(
+            port,
+            sck=Pin(sck),
+            ws=Pin(ws),
+            sd=Pin(sd),
+            mode=I2S.RX,
+            bits=32,
+            format=I2S.STEREO,
+            rate=RATE_HZ,
+            ibuf=self._ring_bytes,
+        )
+
+    def _rest(self, filled):
+        """What is still to be filled; allocates only at a border that the chip does not make."""
+        if filled % _STEP_BYTES:
+            return memoryview(self._raw)[filled:]
+        return self._rests[filled // _STEP_BYTES]
+
+
+class _Read:
+    """The awaitable of `read`, one for all reads: a coroutine for each would allocate."""
+
+    def __init__(self, microphone):
+        self._microphone = microphone
+        self._done = StopIteration()
+        self.chunk = None
+
+    def __iter__(self):
+        return self
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        if self._microphone.try_read(self.chunk):
+            self._done.__traceback__ = None
+            raise self._done
+        asyncio.sleep_ms(_WAIT_MS).__next__()

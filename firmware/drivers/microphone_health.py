@@ -1,0 +1,66 @@
+"""Whether a microphone is alive, judged by what it delivers: dead, stuck, at the rail, or silent.
+
+Place in the pipeline: `i2s_microphone` tells it the extremes of each chunk.  Pure: imports nothing
+but micropython.
+
+A living MEMS microphone is never still: its own noise moves the lowest of the bits that `pcm`
+keeps.  So 160 equal samples mean a wire, a supply or a dead microphone, and half a second of them
+is not chance.
+"""
+
+from micropython import const
+
+OK, NO_DATA, ALL_ZERO, STUCK, RAIL, WRONG_CHANNEL = (
+    const(0),
+    const(1),
+    const(2),
+    const(3),
+    const(4),
+    const(5),
+)
+HEALTH_NAMES = ("OK", "NO_DATA", "ALL_ZERO", "STUCK", "RAIL", "WRONG_CHANNEL")
+BAD_CHUNKS = const(50)
+
+
+def judge(low, high, clamped, samples):
+    """What one chunk looks like: its extremes before DC removal, samples clamped, of how many."""
+    if low == high:
+        return ALL_ZERO if low == 0 else STUCK
+    if 2 * clamped > samples:
+        return RAIL
+    return OK
+
+
+def is_alive(raw, channel):
+    """Whether the words of one channel differ at all; raw: left-right pairs of 32 bits."""
+    first = 4 * channel
+    for at in range(first, len(raw), 8):
+        for i in range(4):
+            if raw[at + i] != raw[first + i]:
+                return True
+    return False
+
+
+class MicrophoneHealth:
+    """`state` changes after BAD_CHUNKS chunks of one fault in a row; a good chunk heals it."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        """A microphone is taken for healthy when it is started."""
+        self.state = OK
+        self._seen = OK
+        self._count = 0
+
+    def update(self, seen):
+        """Tell what `judge` said of a chunk; True when `state` changed.  Allocates nothing."""
+        if seen != self._seen:
+            self._seen = seen
+            self._count = 0
+        self._count += 1
+        if seen == OK or self._count == BAD_CHUNKS:
+            changed = self.state != seen
+            self.state = seen
+            return changed
+        return False

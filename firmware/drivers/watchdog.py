@@ -1,0 +1,40 @@
+"""The watchdog: resets a device whose audio path stands still, and says so after the reset.
+
+Place in the pipeline: the app feeds it once a turn of the audio loop.  No timer feeds it: a timer
+would keep a dead loop alive.  Imports machine; must not import wakeword or satellite.
+"""
+
+import machine
+from micropython import const
+
+TIMEOUT_MS = const(8000)
+
+
+class Watchdog:
+    """Starts with the first `feed`, since nothing can stop it once it runs; 0 never starts it."""
+
+    def __init__(self, timeout_ms=TIMEOUT_MS):
+        self._timeout_ms = timeout_ms
+        self._wdt = None
+
+    def feed(self):
+        """The audio loop has made a turn."""
+        if self._wdt is not None:
+            self._wdt.feed()
+        elif self._timeout_ms:
+            self._wdt = machine.WDT(timeout=self._timeout_ms)
+
+
+def reset_reason():
+    """Why the device started: power, reset, watchdog, sleep, soft, unknown."""
+    cause = machine.reset_cause()
+    for name, value in (
+        ("power", machine.PWRON_RESET),
+        ("reset", machine.HARD_RESET),
+        ("watchdog", machine.WDT_RESET),
+        ("sleep", machine.DEEPSLEEP_RESET),
+        ("soft", machine.SOFT_RESET),
+    ):
+        if cause == value:
+            return name
+    return "unknown"

@@ -1,0 +1,210 @@
+"""The chip's `machine`, as far as the drivers use it: pins, PWM, I2S and watchdog that behave.
+
+For: tests of firmware/drivers in the host's MicroPython (put tests/fakes before everything else on
+the path).  No recording stubs: wrong use raises what the chip raises, and the state of every pin
+can be looked at.  `reset()` starts a new chip.
+
+Modelled after ports/esp32 of MicroPython 1.28: a port can be open once; an object made anew for
+an open port closes it first, unless a soft reset lost track of it; reads wait until the port was
+polled; samples come in DMA buffers of 256 pairs, and the oldest of a full ring is lost in silence.
+"""
+
+import io
+
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+_DMA_PAIRS = 256
+_EINVAL, _EBUSY = 22, 0x105
+
+
+class World:
+    """The outside: levels on wires, the sound at the microphone, time, what is broken."""
+
+    def __init__(self):
+        self.now_us = 0
+        self.levels = {}  # wire: level driven from outside
+        self.shorted = {}  # wire: level whatever is driven
+        self.users = {}  # wire: what uses it inside the chip
+        self.pins = {}
+        self.ports = [None, None]
+        self.leaked = [False, False]  # in use, and nobody has the object
+        self.bus_is_dead = False
+        self.pwm_lag_looks = 0
+        self.pwm_is_stuck = False
+        self.cause = PWRON_RESET
+        self.fed = 0
+        self.wdt_timeout_ms = None
+        self.sound = lambda n: (0, 0)  # pair n -> (left, right), signed 32 bits
+        self.events = []
+
+    def sleep_ms(self, ms):
+        self.now_us += 1000 * ms
+
+    def ticks_ms(self):
+        return self.now_us // 1000 & 0x3FFFFFFF
+
+
+world = World()
+
+
+def reset():
+    """A new chip and a quiet world."""
+    world.__init__()
+
+
+def soft_reset(loses_ports=False):
+    """Objects are gone; the finaliser of a port ran, or (loses_ports) did not."""
+    for port in (0, 1):
+        if world.ports[port] is not None:
+            if loses_ports:
+                world.leaked[port] = True
+            else:
+                world.ports[port].deinit()
+        world.ports[port] = None
+
+
+class Pin:
+    IN, OUT = 1, 3
+    PULL_UP, PULL_DOWN = 2, 1
+
+    def __new__(cls, number, *arguments, **keywords):
+        if not 0 <= number <= 48 or 22 <= number <= 25:
+            raise ValueError("invalid pin")
+        pin = world.pins.get(number)
+        if pin is None:
+            pin = object.__new__(cls)
+            pin.number, pin.mode, pin.pull, pin.driven = number, None, None, 0
+            world.pins[number] = pin
+        return pin
+
+    def __init__(self, number, mode=None, pull=-1, value=None):
+        if mode is not None:
+            self.mode = mode
+            world.users.pop(number, None)  # the port, if any, is disconnected from the wire
+        if pull != -1:
+            self.pull = pull
+        if value is not None:
+            self.driven = value
+            world.events.append((number, value))
+
+    def value(self, level=None):
+        if level is None:
+            return self._level()
+        self.driven = 1 if level else 0
+        world.events.append((self.number, self.driven))
+
+    def _level(self):
+        if self.number in world.shorted:
+            return world.shorted[self.number]
+        if self.mode == Pin.OUT:
+            return self.driven
+        if self.number in world.levels:
+            return world.levels[self.number]
+        return 1 if self.pull == Pin.PULL_UP else 0
+
+
+class PWM:
+    def __init__(self, pin, freq=None, duty_u16=0):
+        self._pin = pin
+        self.freq_hz = freq
+        self._duty = self._old = 0
+        self._looks = 0
+        self.duty_u16(duty_u16)
+        world.users[pin.number] = self
+
+    def duty_u16(self, duty=None):
+        if duty is None:
+            if world.pwm_is_stuck or self._looks < world.pwm_lag_looks:
+                self._looks += 1
+                return self._old
+            return self._duty & 0xFFF8  # 13 bits at 10 kHz
+        if not 0 <= duty <= 65535:
+            raise ValueError("duty_u16 must be from 0 to 65536")
+        if not world.pwm_is_stuck:
+            self._old = self._duty
+        self._duty = duty
+        self._looks = 0
+
+
+class I2S(io.IOBase):
+    RX, TX = 1, 2
+    MONO, STEREO = 0, 1
+
+    def __init__(self, port, *, sck, ws, sd, mode, bits, format, rate, ibuf):
+        if port not in (0, 1):
+            raise ValueError("invalid id")
+        if world.ports[port] is not None:
+            world.ports[port].deinit()
+        world.ports[port] = self
+        if mode != I2S.RX or bits not in (16, 32) or format not in (I2S.MONO, I2S.STEREO):
+            raise ValueError("invalid mode, bits or format")
+        self.port, self.is_open = port, False
+        if world.leaked[port] or world.bus_is_dead:
+            raise OSError(_EBUSY, "no free channel")
+        self._pair_bytes = bits // 8 * (2 if format == I2S.STEREO else 1)
+        if self._pair_bytes != 8:
+            raise ValueError("only stereo of 32 bits is modelled")
+        self.is_open, self.waits = True, True
+        self._rate = rate
+        self._wires = [pin.number for pin in (sck, ws, sd)]
+        for number in self._wires:
+            world.users[number] = self
+        self._began_us = world.now_us
+        self._taken = 0
+        self._ring_pairs = max(ibuf // 2048, 2) * _DMA_PAIRS - _DMA_PAIRS
+        self.lost = 0
+        world.events.append(("clock", 1))
+
+    def ioctl(self, request, argument):
+        """The host's select asks Python streams here; MP_STREAM_POLL is 3."""
+        if request == 3:
+            self.waits = False
+            return argument if self._waiting() else 0
+        return -1
+
+    def _waiting(self):
+        pairs = (world.now_us - self._began_us) * self._rate // 1000000
+        ready = pairs // _DMA_PAIRS * _DMA_PAIRS
+        if ready - self._taken > self._ring_pairs:
+            self.lost += ready - self._taken - self._ring_pairs
+            self._taken = ready - self._ring_pairs
+        return ready - self._taken
+
+    def readinto(self, buffer):
+        if not self.is_open:
+            raise OSError(_EINVAL)
+        if len(buffer) % 8:
+            raise OSError(_EINVAL)
+        wanted = len(buffer) // 8
+        if self.waits:
+            raise RuntimeError("this read would block the other tasks")
+        count = min(wanted, self._waiting())
+        at = 0
+        for n in range(self._taken, self._taken + count):
+            for word in world.sound(n):
+                for shift in (0, 8, 16, 24):
+                    buffer[at] = word >> shift & 255
+                    at += 1
+        self._taken += count
+        return 8 * count
+
+    def deinit(self):
+        if self.is_open:
+            self.is_open = False
+            for number in self._wires:
+                if world.users.get(number) is self:
+                    world.users.pop(number)
+            world.events.append(("clock", 0))
+
+
+class WDT:
+    def __init__(self, timeout=5000):
+        if timeout <= 0:
+            raise ValueError("WDT timeout too short")
+        world.wdt_timeout_ms = timeout
+
+    def feed(self):
+        world.fed += 1
+
+
+def reset_cause():
+    return world.cause

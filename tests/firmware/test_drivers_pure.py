@@ -1,0 +1,198 @@
+"""The drivers' pure parts: conversion, health, lost samples, contacts, waits."""
+
+from array import array
+
+import micropython
+from drivers import microphone_health as health
+from drivers.back_off import BackOff
+from drivers.debounce import OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
+from drivers.pcm import LEFT, RIGHT, Converter
+from drivers.ring_clock import RingClock
+
+
+def pairs(words, channel, other=0):
+    """Bytes of left-right pairs with these signed words in one channel."""
+    raw = bytearray()
+    for word in words:
+        both = (word, other) if channel == LEFT else (other, word)
+        for value in both:
+            raw.extend(bytes(value >> shift & 255 for shift in (0, 8, 16, 24)))
+    return raw
+
+
+def reference(words, shift, gain_q4, dc):
+    """The formula of the docstring in plain Python; returns (samples, dc)."""
+    out = []
+    for word in words:
+        y = (word >> shift) - (dc >> 9)
+        dc += y
+        out.append(min(max(y * gain_q4 >> 4, -32768), 32767))
+    return out, dc
+
+
+def noise(count, seed=7):
+    """Signed 32-bit words all over the range."""
+    words = []
+    for _ in range(count):
+        seed = (seed * 1103515245 + 12345) & 0x7FFFFFFF
+        words.append((seed << 3 & 0xFFFFFFFF) - (1 << 31))
+    return words
+
+
+EXTREMES = (-(1 << 31), (1 << 31) - 1, -1, 0, 1, 1 << 30, -(1 << 30), (1 << 14) - 1, -(1 << 14))
+
+
+def test_convert_equals_its_formula():
+    for channel in (LEFT, RIGHT):
+        for shift in (12, 13, 14, 15):
+            for gain_q4 in (1, 16, 255):
+                converter = Converter(160, channel, shift, gain_q4)
+                dc = 0
+                for words in (
+                    noise(160),
+                    (EXTREMES * 18)[:160],
+                    [-(1 << 31)] * 160,
+                    [(1 << 31) - 1] * 160,
+                ):
+                    out = array("h", bytes(320))
+                    converter.convert(pairs(words, channel, 0x12345678), out)
+                    want, dc = reference(words, shift, gain_q4, dc)
+                    assert list(out) == want, (channel, shift, gain_q4)
+                    assert converter.low == min(words) >> shift
+                    assert converter.high == max(words) >> shift
+
+
+def test_dc_is_removed_and_speech_is_not():
+    converter = Converter(160, LEFT, 14)
+    out = array("h", bytes(320))
+    offset = 3000 << 14
+    for _ in range(100):
+        converter.convert(pairs([offset] * 160, LEFT), out)
+    assert max(abs(v) for v in out) <= 1, max(out)
+    square = [offset + ((2000 if i // 16 % 2 else -2000) << 14) for i in range(160)]  # 500 Hz
+    for _ in range(20):
+        converter.convert(pairs(square, LEFT), out)
+    assert 1900 < max(out) < 2200 and -2200 < min(out) < -1900, (min(out), max(out))
+
+
+def test_dc_never_leaves_its_range_at_the_rail():
+    converter = Converter(160, LEFT, 12, 255)
+    out = array("h", bytes(320))
+    for word in (-(1 << 31), (1 << 31) - 1):
+        for _ in range(60):
+            converter.convert(pairs([word] * 160, LEFT), out)
+        assert abs(converter._words[4] - (1 << 29)) <= (1 << 28) + 512
+
+
+def test_convert_allocates_nothing():
+    converter = Converter(160)
+    raw, out = pairs(noise(160), LEFT), bytearray(320)
+    micropython.heap_lock()
+    converter.convert(raw, out)
+    seen = health.judge(converter.low, converter.high, converter.clamped, 160)
+    micropython.heap_unlock()
+    assert seen == health.RAIL, seen
+
+
+def test_wrong_settings_are_refused():
+    for wrong in ((2, 14, 16), (0, 11, 16), (0, 16, 16), (0, 14, 0), (0, 14, 256)):
+        try:
+            Converter(160, *wrong)
+        except ValueError:
+            continue
+        raise AssertionError(wrong)
+
+
+def test_judge():
+    assert health.judge(-3, 5, 0, 160) == health.OK
+    assert health.judge(0, 0, 0, 160) == health.ALL_ZERO
+    assert health.judge(-1, -1, 0, 160) == health.STUCK
+    assert health.judge(-9, 9, 81, 160) == health.RAIL
+    assert health.judge(-9, 9, 80, 160) == health.OK
+
+
+def test_health_waits_and_heals():
+    state = health.MicrophoneHealth()
+    for i in range(health.BAD_CHUNKS - 1):
+        assert not state.update(health.STUCK), i
+    assert state.state == health.OK
+    assert state.update(health.STUCK) and state.state == health.STUCK
+    assert not state.update(health.STUCK)
+    assert state.update(health.OK) and state.state == health.OK
+    for i in range(3 * health.BAD_CHUNKS):  # two faults in turn are no steady fault
+        assert not state.update(health.STUCK if i % 2 else health.RAIL)
+
+
+def test_is_alive_looks_at_its_channel_only():
+    assert health.is_alive(pairs((5, 6), RIGHT, 9), RIGHT)
+    assert not health.is_alive(pairs((5, 6), RIGHT, 9), LEFT)
+    assert not health.is_alive(pairs((5, 5), LEFT), LEFT)
+
+
+def test_ring_clock_sees_what_was_lost():
+    ring = RingClock(240)
+    ring.empty(1000)
+    assert not ring.took(160, 1240)  # 240 ms waited: all there
+    assert not ring.took(160, 1250)
+    assert ring.overruns == 0 and ring.worst_behind_ms == 240
+    assert ring.took(160, 1262) and ring.overruns == 1
+    for i in range(24):  # what the full ring held is not counted again
+        assert not ring.took(160, 1262), i
+    assert ring.overruns == 1
+    ring.empty(1300)
+    assert not ring.took(160, 1500)
+
+
+def test_ring_clock_does_not_drift_into_overruns():
+    ring = RingClock(240)
+    for second in range(100):  # each second a read that came up empty, 0.1 % drift
+        for i in range(100):
+            assert not ring.took(160, second * 1001 + i * 10)
+        ring.empty((second + 1) * 1001)
+
+
+def test_a_press_counts_once_whatever_its_length():
+    for held_ms in (PRESS_MS, 300, 10000):
+        button = ButtonDebounce()
+        count = 0
+        for now_ms in range(0, 200, 10):
+            count += button.update(False, now_ms)
+        for now_ms in range(200, 200 + held_ms + 10, 10):
+            count += button.update(True, now_ms)
+        for now_ms in range(210 + held_ms, 500 + held_ms, 10):
+            count += button.update(False, now_ms)
+        assert count == 1, (held_ms, count)
+
+
+def test_bounces_and_noise_are_no_press():
+    button = ButtonDebounce()
+    for now_ms in range(0, 100, 10):
+        assert not button.update(False, now_ms)
+    for now_ms in range(100, 400, 10):
+        assert not button.update(now_ms // 20 % 2 == 0, now_ms)
+
+
+def test_a_button_held_at_the_start_is_no_press():
+    button = ButtonDebounce()
+    for now_ms in range(0, 5000, 10):
+        assert not button.update(True, now_ms)
+
+
+def test_the_switch_mutes_at_once_and_opens_late():
+    switch = SwitchDebounce()
+    assert switch.is_muted and switch.update(False, 0)
+    assert switch.update(False, OPEN_MS - 1)
+    assert not switch.update(False, OPEN_MS)
+    assert switch.update(True, OPEN_MS + 1), "one look is enough to mute"
+    assert switch.update(False, OPEN_MS + 2)
+    assert switch.update(True, OPEN_MS + 30)
+    assert switch.update(False, OPEN_MS + 40) and switch.update(False, 2 * OPEN_MS + 39)
+    assert not switch.update(False, 2 * OPEN_MS + 40)
+
+
+def test_back_off_doubles_is_bounded_and_jitters():
+    waits = BackOff(1000, 8000)
+    assert [waits.wait_ms(255) for _ in range(5)] == [1000, 2000, 4000, 8000, 8000]
+    assert waits.wait_ms(0) == 4000 and 4000 < waits.wait_ms(100) < 8000
+    waits.reset()
+    assert waits.wait_ms(255) == 1000
