@@ -60,7 +60,7 @@ def super_twiddles() -> list[int]:
     return table
 
 
-def mel(hz: float) -> np.float32:
+def mel(hz: float | np.floating) -> np.floating:
     """Hertz to mel (filterbank_util.c: FreqToMel)."""
     return f32(1127.0) * np.log1p(f32(f32(hz) / f32(700.0)))
 

@@ -78,10 +78,9 @@ def _scales(layer: Layer) -> np.ndarray:
         and layer.operator.name == "FULLY_CONNECTED"
         and len(filter_scales) == 1
     ):
-        product = np.float32(in_scale) * np.float32(
-            filter_scales[0]
-        )  # float32 on purpose: kernel_util.cc
-        return np.full(layer.channels, np.float64(product) / np.float64(out_scale))
+        # A product in float32, as GetQuantizedConvolutionMultipler in kernel_util.cc has it.
+        single = np.float32(in_scale) * np.float32(filter_scales[0])
+        return np.full(layer.channels, np.float64(single) / np.float64(out_scale))
     product = np.float64(in_scale) * filter_scales.astype(np.float64)
     return np.broadcast_to(product / np.float64(out_scale), (layer.channels,))
 

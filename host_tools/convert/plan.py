@@ -135,10 +135,10 @@ class _Planner:
                 if int((ring.row >> 20).max()) == number:
                     for row in range(ring.rows_per_inference):
                         self._push(ring, row, self.plan.ops)
-        producer = int(layer_of(np.int64(self.flow.output)))
-        if lag_of(np.int64(self.flow.output)):
+        output = np.array([self.flow.output])
+        if lag_of(output)[0]:
             raise HostToolError("the output is a past value")
-        self.plan.output_at = self.scratch[producer] + int(index_of(np.int64(self.flow.output)))
+        self.plan.output_at = self.scratch[int(layer_of(output)[0])] + int(index_of(output)[0])
         return self.plan
 
     # --- what is read, and which rings that takes ---
