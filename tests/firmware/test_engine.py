@@ -100,8 +100,8 @@ def test_the_first_of_several_detections_counts_and_each_has_its_pause():
 
 def test_detectors_take_what_the_file_says():
     engine = Engine(models(MIXED), 700)
-    for model, detector in zip(engine.models, engine.detectors, strict=False):
-        header = model.header
+    for i, detector in enumerate(engine.detectors):
+        header = engine.models[i].header
         assert detector.cutoff == header.probability_cutoff
         assert len(detector._recent) == header.sliding_window_size
         assert detector.step_ms == 10 * header.stride
