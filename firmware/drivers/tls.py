@@ -2,7 +2,7 @@
 
 The device trusts one authority, its owner's, and no other; the receiver's name must be the one it
 was given.  Certificates and key are DER files.  Plain connections exist only where the
-configuration says `insecure`.  A refused peer is an OSError or, for a wrong name, a ValueError.
+configuration says `insecure`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import ssl
 MAX_FILE_BYTES = 4096
 
 
-def context(storage, authority="ca.der", certificate="device.der", key="device.key.der"):
+def context(storage, authority, certificate, key):
     """An SSLContext from DER files; OSError when one is missing.  Allocates; once at start."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED
@@ -27,16 +27,22 @@ def _read(storage, name):
     return data
 
 
-async def connect(host, port, name, made):
-    """(reader, writer) of a connection under a context of `context`; the handshake is still to do.
+def connector(config, storage):
+    """The coroutine function `connect() -> (reader, writer)` for a configuration.
 
-    It happens in the first write, so the caller writes first.
+    Its errors: OSError, ValueError for a wrong name, both at the first write, where the handshake
+    is; so the caller writes first.  The files are read once, here: OSError when one is missing.
     """
-    if made is None:
-        raise ValueError("a connection needs certificates")
-    return await asyncio.open_connection(host, port, ssl=made, server_hostname=name)
+    host, port = config.receiver_host, config.receiver_port
+    if config.insecure:
+        made, name = None, None
+    else:
+        made = context(storage, config.ssl_authority, config.ssl_certificate, config.ssl_key)
+        name = config.receiver_name or host
 
+    async def connect():
+        if not host:
+            raise OSError("no receiver in the configuration")
+        return await asyncio.open_connection(host, port, ssl=made, server_hostname=name)
 
-async def connect_insecure(host, port):
-    """(reader, writer) of a plain connection; only for a configuration that says `insecure`."""
-    return await asyncio.open_connection(host, port)
+    return connect

@@ -80,20 +80,18 @@ class Perfect:
 class Network:
     """`connect` for the streamer; `serve` gives the script's requests and cuts to a connection."""
 
-    def __init__(self, world, settings):
+    def __init__(self, world):
         self._world = world
-        self._settings = settings
         self._peer = None
+        self.connector = None  # the firmware's own, when there is a real receiver
 
     async def connect(self):
         if not self._world.network_is_up:
             raise OSError("network is gone")
-        if self._settings is None:
+        if self.connector is None:
             self._peer = Perfect(self._world)
             return self._peer, self._peer
-        from drivers.tls import connect  # the firmware's own
-
-        reader, writer = await connect(**self._settings)
+        reader, writer = await self.connector()
         self._peer = writer
         return reader, writer
 
@@ -106,7 +104,7 @@ class Network:
             if isinstance(self._peer, Perfect):
                 self._peer.cut()
             else:
-                self._peer.close()
+                self._peer.s.close()
             self._peer = None
         while world.requests and isinstance(self._peer, Perfect):
             self._peer.ask(world.requests.pop(0))

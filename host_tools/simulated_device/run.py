@@ -22,6 +22,7 @@ import link
 import main
 import micropython
 import world as simulated
+from drivers import tls
 from drivers.files import Files
 from satellite.config import Config
 from satellite.gate import STATE_NAMES, STREAMING, Gate
@@ -38,7 +39,7 @@ class Device:
     def __init__(self, settings):
         self.settings = settings
         self.world = simulated.World(sys.stdin.buffer, settings["script"], self.tell)
-        self.network = link.Network(self.world, settings.get("receiver"))
+        self.network = link.Network(self.world)
         self.slices = 0
         self.app = None
         self.shown = None
@@ -117,7 +118,7 @@ class Device:
         await simulated.breathe()
         gate = self.app.parts.gate
         streamer = self.app.parts.streamer
-        if self.settings.get("receiver") is None:
+        if not self.settings["receiver"]:
             turns = 20 if gate.state == STREAMING or not streamer.is_connected else 0
             await simulated.breathe(turns)
         else:
@@ -144,6 +145,8 @@ class Device:
         parts.random_number = self.next_random
         models = [read(path) for path in settings["models"]]
         config = Config.from_json(json.dumps(settings["config"]))
+        if settings["receiver"]:
+            self.network.connector = tls.connector(config, parts.storage)
         self.app = main.build(parts, config, models, self.engine_class(), self.gate_class())
         self.tell_records()
         self.tell_sent()
