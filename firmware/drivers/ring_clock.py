@@ -4,8 +4,8 @@ Place in the pipeline: `i2s_microphone` tells it of every read.  Pure: imports n
 the time.
 
 Whenever a read finds the ring empty, nothing is behind.  From there on, the time that passed less
-the samples that were taken is what waits in the ring; once that is more than the ring holds,
-something was lost.  Starting afresh at each empty ring keeps the drift between the two clocks out.
+the samples that were taken is what waits in the ring; once that is as much as the ring holds,
+something was lost.  Starting afresh at each empty ring keeps the drift between the clocks out.
 """
 
 
@@ -35,7 +35,7 @@ class RingClock:
         self._samples += samples
         if behind_ms > self.worst_behind_ms:
             self.worst_behind_ms = behind_ms
-        if behind_ms <= self.ring_ms:
+        if behind_ms < self.ring_ms:
             return False
         self.overruns += 1
         self._empty_at_ms = now_ms - self.ring_ms  # the ring is full: that much is still to come

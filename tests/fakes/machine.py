@@ -10,9 +10,12 @@ polled; samples come in DMA buffers of 256 pairs, and the oldest of a full ring 
 """
 
 import io
+import time
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 _DMA_PAIRS = 256
+#: Ticks wrap after the third day, whatever the host's period is.
+_FIRST_TICKS_MS = time.ticks_add(0, -3 * 86400000)
 _EINVAL, _EBUSY = 22, 0x105
 
 
@@ -40,7 +43,7 @@ class World:
         self.now_us += 1000 * ms
 
     def ticks_ms(self):
-        return self.now_us // 1000 & 0x3FFFFFFF
+        return time.ticks_add(_FIRST_TICKS_MS, self.now_us // 1000)
 
 
 world = World()

@@ -1,4 +1,4 @@
-"""`neopixel`, as far as the drivers use it: what was written stays on the wire it was written to."""
+"""`neopixel`, as far as the drivers use it: what was written stays with the wire."""
 
 
 class NeoPixel:

@@ -1,0 +1,425 @@
+"""The drivers on a chip that behaves: order, read-back, faults, no allocation.
+
+The chip is tests/fakes: real classes with the state of every wire.  Each test starts a new one.
+"""
+
+import asyncio
+import sys
+
+import micropython
+
+sys.path.insert(0, "tests/fakes")
+
+import machine
+import neopixel
+import network
+from drivers import microphone_health as health
+from drivers.clock import Clock
+from drivers.controls import Controls
+from drivers.i2s_microphone import I2SMicrophone
+from drivers.lights import APA102Light, NeoPixelLight, PWMLight
+from drivers.pcm import RIGHT
+from drivers.watchdog import Watchdog, reset_reason
+from drivers.wifi import Wifi
+from machine import Pin, world
+
+SCK, WS, SD, SUPPLY, SENSE = 4, 5, 6, 7, 8
+
+
+def microphone(**settings):
+    """A new chip with a microphone that hears a ramp on the left."""
+    machine.reset()
+    world.sound = lambda n: ((n % 20000 - 10000) << 14, 0)
+    return I2SMicrophone(SCK, WS, SD, settle_ms=0, ticks_ms=world.ticks_ms, **settings)
+
+
+def read(mic, chunk):
+    """One chunk, the time running until it is there."""
+    for _ in range(200):
+        if mic.try_read(chunk):
+            return
+        world.sleep_ms(1)
+    raise AssertionError("no chunk within 200 ms")
+
+
+def refuses(call, *arguments):
+    """Whether the call raises OSError."""
+    try:
+        call(*arguments)
+    except OSError:
+        return True
+    return False
+
+
+def test_samples_arrive_in_order_and_none_is_missing():
+    mic = microphone()
+    mic.start()
+    previous = None
+    chunk = bytearray(320)
+    values = []
+    for _ in range(50):
+        read(mic, chunk)
+        values.extend(
+            (chunk[i] | chunk[i + 1] << 8) - (chunk[i + 1] >> 7 << 16) for i in range(0, 320, 2)
+        )
+    assert len(values) == 8000
+    for i in range(2000, 8000):  # a ramp less its slowly following mean rises by about one
+        previous = values[i - 1]
+        assert 0 <= values[i] - previous <= 1, (i, previous, values[i])
+    assert mic.overruns == 0 and mic.worst_behind_ms <= 20 and mic.health() == health.OK
+
+
+def test_reading_allocates_nothing():
+    mic = microphone()
+    mic.start()
+    chunk = bytearray(320)
+    read(mic, chunk)
+    # the fake's own arithmetic allocates, so it is replaced by one chunk that is always there
+    mic._i2s.readinto = None
+    full = bytes(1280)
+
+    class Port:
+        def readinto(self, buffer):
+            buffer[:] = full
+            return len(buffer)
+
+    mic._i2s = Port()
+    mic._ticks_ms = int
+    read_once = mic.read(chunk)
+    micropython.heap_lock()
+    try:
+        for _ in range(100):
+            try:
+                next(read_once)
+            except StopIteration:
+                pass
+    finally:
+        micropython.heap_unlock()
+
+
+def test_read_can_be_awaited_beside_other_tasks():
+    mic = microphone()
+    mic.start()
+    turns = [0]
+
+    async def other():
+        while True:
+            world.sleep_ms(1)
+            turns[0] += 1
+            await asyncio.sleep_ms(0)
+
+    async def main():
+        task = asyncio.create_task(other())
+        chunk = bytearray(320)
+        for _ in range(10):
+            await mic.read(chunk)
+        task.cancel()
+
+    asyncio.run(main())
+    assert turns[0] >= 80, turns
+
+
+def test_off_means_off():
+    mic = microphone()
+    assert not mic.is_on() and refuses(mic.try_read, bytearray(320))
+    mic.start()
+    assert mic.is_on() and world.users[SCK] is mic._i2s
+    mic.start()
+    assert world.events == [("clock", 1)], "a second start does nothing"
+    mic.stop()
+    assert not mic.is_on() and not world.users and not any(mic._raw)
+    assert Pin(SCK).mode == Pin.IN and Pin(SCK).pull == Pin.PULL_DOWN
+    mic.stop()
+    assert refuses(mic.try_read, bytearray(320))
+
+
+def test_the_supply_comes_first_and_goes_last():
+    for on in (0, 1):
+        mic = microphone(supply=SUPPLY, supply_on=on)
+        assert Pin(SUPPLY).value() == 1 - on and not mic.is_on()
+        world.events.clear()
+        mic.start()
+        mic.stop()
+        want = [(SUPPLY, on), ("clock", 1), ("clock", 0), (SUPPLY, 1 - on)]
+        assert world.events == want, world.events
+
+
+def test_a_supply_that_stays_on_is_told():
+    mic = microphone(supply=SUPPLY)
+    mic.start()
+    world.shorted[SUPPLY] = 1
+    mic.stop()
+    assert mic.is_on()
+
+
+def test_the_sense_pin_is_believed_before_the_supply_pin():
+    mic = microphone(supply=SUPPLY, sense=SENSE)
+    world.levels[SENSE] = 0
+    assert refuses(mic.start) and not mic.is_on() and "clock" not in str(world.events)
+    assert Pin(SUPPLY).value() == 0, "switched off again"
+    world.levels[SENSE] = 1
+    mic.start()
+    mic.stop()
+    assert mic.is_on(), "somebody else feeds the microphone"
+
+
+def test_a_failed_start_leaves_everything_off():
+    mic = microphone(supply=SUPPLY)
+    world.bus_is_dead = True
+    assert refuses(mic.start)
+    assert not mic.is_on() and Pin(SUPPLY).value() == 0
+    world.bus_is_dead = False
+    mic.start()
+    assert mic.is_on()
+
+
+def test_ports_do_not_leak():
+    mic = microphone()
+    for _ in range(20):
+        mic.start()
+        mic.stop()
+    assert world.ports[1] is None and not world.users
+
+
+def test_a_soft_reset_leaves_no_clock_and_no_lost_port():
+    for loses_ports in (False, True):
+        mic = microphone()
+        mic.start()
+        machine.soft_reset(loses_ports)
+        mic = I2SMicrophone(SCK, WS, SD, settle_ms=0, ticks_ms=world.ticks_ms)
+        assert SCK not in world.users, "no clock on the wire before anybody asked for it"
+        mic.start()
+        assert mic.is_on() and world.users[SCK] is world.ports[1 if loses_ports else 0]
+
+
+def test_lost_samples_are_counted():
+    mic = microphone()
+    mic.start()
+    chunk = bytearray(320)
+    read(mic, chunk)
+    world.sleep_ms(200)
+    for _ in range(40):
+        read(mic, chunk)
+    assert mic.overruns == 0 and mic._i2s.lost == 0
+    assert 184 <= mic.worst_behind_ms <= 216, mic.worst_behind_ms
+    world.sleep_ms(300)
+    for _ in range(40):
+        read(mic, chunk)
+    assert mic.overruns == 1 and mic._i2s.lost > 0, (mic.overruns, mic._i2s.lost)
+
+
+def test_the_first_moments_are_silence():
+    machine.reset()
+    world.sound = lambda n: (n << 16, 0)
+    mic = I2SMicrophone(SCK, WS, SD, settle_ms=50, ticks_ms=world.ticks_ms)
+    mic.start()
+    chunk = bytearray(b"\x55" * 320)
+    for i in range(7):
+        read(mic, chunk)
+        assert any(chunk) == (i >= 5), i
+
+
+def test_dead_microphones_are_noticed():
+    for sound, want in (
+        (lambda n: (0, 0), health.ALL_ZERO),
+        (lambda n: (-1, -1), health.STUCK),
+        (lambda n: (0, n << 16), health.WRONG_CHANNEL),
+        (lambda n: (0x7FFFFF00 if n // 80 % 2 else -0x7FFFFF00, 0), health.RAIL),
+        (lambda n: (n % 7 << 14, 0), health.OK),
+    ):
+        mic = microphone()
+        world.sound = sound
+        mic.start()
+        chunk = bytearray(320)
+        for _ in range(60):
+            read(mic, chunk)
+        assert mic.health() == want, (health.HEALTH_NAMES[mic.health()], want)
+
+
+def test_the_right_channel_can_be_chosen():
+    mic = microphone(channel=RIGHT)
+    world.sound = lambda n: (0, n % 9 << 14)
+    mic.start()
+    chunk = bytearray(320)
+    for _ in range(60):
+        read(mic, chunk)
+    assert mic.health() == health.OK
+
+
+def test_a_port_that_delivers_nothing_is_an_error_and_not_a_wait_for_ever():
+    mic = microphone()
+    mic.start()
+    mic._i2s._waiting = lambda: 0
+
+    def wait():
+        while not mic.try_read(bytearray(320)):
+            world.sleep_ms(10)
+
+    assert refuses(wait) and 500 <= world.now_us // 1000 <= 520
+    assert mic.health() == health.NO_DATA
+
+
+def test_a_stop_that_fails_is_told():
+    mic = microphone()
+    mic.start()
+
+    def deinit():
+        raise OSError(5)
+
+    mic._i2s.deinit = deinit
+    mic.stop()
+    assert mic.is_on()
+
+
+def test_neopixels_on_every_pin_a_revision_may_use():
+    machine.reset()
+    light = NeoPixelLight((48, 38), 2)
+    light.show(1, 2, 3)
+    assert neopixel.NeoPixel.wires[48] == neopixel.NeoPixel.wires[38] == [(1, 2, 3)] * 2
+    assert light.is_ok() and light.has_colour
+    world.shorted[38] = 1
+    assert not light.is_ok()
+
+
+def apa102_frames(pins, call):
+    """The bytes that the LEDs clock in while `call` runs."""
+    world.events.clear()
+    call()
+    data, bits = 0, []
+    for number, level in world.events:
+        if number == pins[0]:
+            data = level
+        elif level:
+            bits.append(data)
+    return [int("".join(str(b) for b in bits[i : i + 8]), 2) for i in range(0, len(bits), 8)]
+
+
+def test_apa102_frames_and_a_stuck_line():
+    machine.reset()
+    light = APA102Light((38, 39), 2)
+    frames = apa102_frames((38, 39), lambda: light.show(1, 2, 3))
+    assert frames == [0] * 4 + [255, 3, 2, 1] * 2 + [0] * 4, frames
+    assert light.is_ok()
+    for number, level in ((38, 0), (38, 1), (39, 0), (39, 1)):
+        world.shorted = {number: level}
+        assert refuses(light.show, 1, 2, 3) and not light.is_ok(), (number, level)
+    world.shorted = {}
+    light.show(0, 0, 0)
+    assert light.is_ok()
+
+
+def test_pwm_lights_read_their_duty_back():
+    for on in (1, 0):
+        machine.reset()
+        single, colour = PWMLight((3,), on), PWMLight((4, 5, 6), on)
+        assert colour.has_colour and not single.has_colour
+        single.show(10, 200, 30)
+        colour.show(10, 200, 0)
+        assert single.is_ok() and colour.is_ok()
+        duty = single._pwms[0].duty_u16()
+        assert abs((duty if on else 65535 - duty) - 200 * 257) < 16, duty
+        world.pwm_lag_looks = 3  # the chip shows a new duty with its next period
+        single.show(0, 0, 0)
+        assert single.is_ok()
+        world.pwm_is_stuck = True
+        single.show(255, 255, 255)
+        assert not single.is_ok()
+
+
+def test_controls():
+    machine.reset()
+    controls = Controls(button=0, pressed=0, switch=9, muted=1, ticks_ms=world.ticks_ms)
+    assert controls.switch_muted() is True, "a loose wire mutes"
+    world.levels[9] = 0
+    muted, presses = [], 0
+    for i in range(100):
+        world.levels[0] = 0 if 30 <= i < 90 else 1
+        muted.append(controls.switch_muted())
+        presses += controls.was_pressed()
+        world.sleep_ms(10)
+    assert presses == 1 and muted[0] and not muted[10]
+    world.levels[9] = 1
+    assert controls.switch_muted() is True
+    controls = Controls(ticks_ms=world.ticks_ms)
+    assert controls.switch_muted() is None and controls.was_pressed() is False
+
+
+def test_an_unconnected_button_is_never_pressed():
+    for pressed in (0, 1):
+        machine.reset()
+        controls = Controls(button=0, pressed=pressed, ticks_ms=world.ticks_ms)
+        for _ in range(100):
+            assert not controls.was_pressed()
+            world.sleep_ms(10)
+
+
+def test_the_clock_never_wraps():
+    machine.reset()
+    clock = Clock(world.ticks_ms)
+    for day in range(1, 40):
+        world.sleep_ms(86400000)
+        assert clock.now_ms() == day * 86400000
+
+
+def test_the_watchdog_starts_with_the_first_turn():
+    machine.reset()
+    dog = Watchdog(8000)
+    assert world.wdt_timeout_ms is None
+    dog.feed()
+    assert world.wdt_timeout_ms == 8000 and world.fed == 0
+    dog.feed()
+    assert world.fed == 1
+    machine.reset()
+    never = Watchdog(0)
+    never.feed()
+    assert world.wdt_timeout_ms is None
+    world.cause = machine.WDT_RESET
+    assert reset_reason() == "watchdog"
+    world.cause = 99
+    assert reset_reason() == "unknown"
+
+
+def test_wifi_connects_and_says_why_not():
+    network.reset()
+    wifi = Wifi("home", "secret")
+    assert wifi.status() == "off" and not wifi.is_connected()
+    assert asyncio.run(wifi.connect()) and wifi.status() == "connected"
+    assert network.air.interfaces[network.AP_IF].active() is False
+    assert network.air.interfaces[network.STA_IF].reconnects == 0
+    network.air.is_near = False
+    assert not wifi.is_connected() and wifi.status() == "no access point"
+    network.air.radio_fails = True
+    assert not asyncio.run(wifi.connect())
+    assert wifi.attempts == 2
+
+
+def test_wifi_comes_back_with_growing_waits():
+    network.reset()
+    network.air.radio_fails = True
+    waits = []
+
+    class Waits:
+        resets = 0
+
+        def wait_ms(self, random_byte):
+            assert 0 <= random_byte <= 255
+            waits.append(random_byte)
+            if len(waits) == 3:
+                network.air.radio_fails = False
+            return 1
+
+        def reset(self):
+            self.resets += 1
+
+    back_off = Waits()
+    wifi = Wifi("home", "secret", back_off)
+
+    async def main():
+        task = asyncio.create_task(wifi.run())
+        while not wifi.is_connected():
+            await asyncio.sleep_ms(1)
+        await asyncio.sleep_ms(5)
+        task.cancel()
+
+    asyncio.run(main())
+    assert len(waits) == 3 and back_off.resets == 1 and network.air.connects == 1
