@@ -155,7 +155,7 @@ class AuditLog:
 
     def _put(self, kind, now_ms, fields):
         line, digest = encode(self.seq + 1, now_ms, kind, fields, self.hash)
-        if self._size and self._size + len(line) + 1 > self._file_bytes:
+        if self._size and self._size + len(line) > self._file_bytes:
             self._rotate()
         if not self._size and self.seq >= 0 and kind not in OPENERS:
             oldest = self._oldest_seq()
@@ -163,8 +163,8 @@ class AuditLog:
             if self._storage.size(file_name(self._files)) >= 0:
                 self._storage.remove(file_name(self._files))
             line, digest = encode(self.seq + 1, now_ms, kind, fields, self.hash)
-        self._storage.append(FILE, line + b"\n")
-        self._size += len(line) + 1
+        self._storage.append(FILE, line)
+        self._size += len(line)
         self._advance(digest)
 
     def _advance(self, digest):
@@ -188,7 +188,7 @@ class AuditLog:
             data = self._storage.read(file_name(age), MAX_RECORD_BYTES)
             if data:
                 try:
-                    return decode(data.split(b"\n", 1)[0])["seq"]
+                    return decode(data[: data.find(b"\n") + 1])["seq"]
                 except AuditError:
                     continue
         return None
@@ -220,8 +220,8 @@ class AuditLog:
         fields = {"bytes": len(rest), "lost": lost, "head": state}
         if is_torn:
             line, digest = encode(self.seq + 1, now_ms, "torn", fields, self.hash)
-            storage.write_atomic(FILE, data[:good] + line + b"\n")
-            self._size = good + len(line) + 1
+            storage.write_atomic(FILE, data[:good] + line)
+            self._size = good + len(line)
             self._advance(digest)
         elif is_damaged:
             self._rotate()
@@ -253,8 +253,8 @@ def _follow(data):
     chain = Chain()
     good = 0
     while True:
-        end = data.find(b"\n", good)
-        if end < 0:
+        end = data.find(b"\n", good) + 1
+        if not end:
             return chain, good
         before = chain.seq, chain.hash
         try:
@@ -262,7 +262,7 @@ def _follow(data):
         except AuditError:
             chain.seq, chain.hash = before
             return chain, good
-        good = end + 1
+        good = end
 
 
 def _counted(kind, fields, count):

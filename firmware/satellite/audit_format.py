@@ -145,7 +145,7 @@ def _spelled(name, kind, value):
 
 
 def encode(seq, t_ms, kind, fields, previous):
-    """(the line as bytes, without its newline; its hash).  Raises AuditError for what `KINDS`
+    """(the line as bytes, with its newline; its hash).  Raises AuditError for what `KINDS`
     does not allow; `previous` is the hash of the record before, NO_HASH for the first.
     """
     if not isinstance(kind, str) or kind not in KINDS:
@@ -166,8 +166,8 @@ def encode(seq, t_ms, kind, fields, previous):
     parts.append(',"prev":"%s"' % _checked_hash(previous))
     body = "".join(parts).encode()
     digest = binascii.hexlify(hashlib.sha256(body).digest())
-    line = body + b',"hash":"' + digest + b'"}'
-    if len(line) >= MAX_RECORD_BYTES:
+    line = body + b',"hash":"' + digest + b'"}\n'
+    if len(line) > MAX_RECORD_BYTES:
         raise AuditError("the record would be too long")
     return line, digest.decode()
 
@@ -179,8 +179,10 @@ def _checked_hash(value):
 
 
 def _object(line, what):
-    if len(line) >= MAX_RECORD_BYTES:
+    if len(line) > MAX_RECORD_BYTES:
         raise AuditError("%s is too long" % what)
+    if line[-1:] != b"\n":
+        raise AuditError("%s is cut off" % what)
     try:
         record = json.loads(bytes(line).decode())
     except (ValueError, RuntimeError):
@@ -193,7 +195,7 @@ def _object(line, what):
 
 
 def decode(line):
-    """The record of a line without its newline, as a dict; raises AuditError.
+    """The record of a line with its newline, as a dict; raises AuditError.
 
     There is one spelling of each record: whatever differs in a byte is refused.
     """
@@ -284,8 +286,15 @@ class Chain:
         return None
 
 
+def split(data):
+    """The lines of a file's bytes, each with its newline; one that was cut off has none."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    last = lines.pop()[:-1]
+    return lines + [last] if last else lines
+
+
 def verify(lines, head=None):
-    """Check a whole log, oldest line first (bytes without newlines); `head` is the head file's
+    """Check a whole log, oldest line first (as `split` gives them); `head` is the head file's
     bytes, or None where it was not copied.
 
     Returns (records that could be read, problems): a problem is (index of the line, sentence),

@@ -6,7 +6,7 @@ import fakes  # noqa: F401
 from power_loss_storage import PowerLossDisk, every_power_loss, storage_on
 from satellite import audit
 from satellite.audit import FILE, HEAD, AuditLog, file_name
-from satellite.audit_format import MAX_RECORD_BYTES, AuditError, decode, verify
+from satellite.audit_format import MAX_RECORD_BYTES, AuditError, decode, split, verify
 
 FILE_BYTES = 4 * MAX_RECORD_BYTES
 FILES = 3
@@ -17,7 +17,7 @@ def lines_of(files, count=FILES):
     for age in range(count, -1, -1):
         data = files.get(file_name(age), b"")
         assert not data or data[-1:] == b"\n", data
-        lines += data.split(b"\n")[:-1]
+        lines += split(data)
     return lines
 
 
@@ -156,12 +156,12 @@ def test_power_loss_while_a_tear_is_mended():
 
 def test_a_tail_that_was_cut_off_stays_visible():
     files = filled({}, 5)
-    whole = files[FILE].split(b"\n")[:-1]
+    whole = split(files[FILE])
     for cut in range(1, 6):
         for extra in (b"", whole[5 - cut][:50]):
             short = dict(files)
-            short[FILE] = b"".join(line + b"\n" for line in whole[: 5 - cut]) + extra
-            _, problems = verify(short[FILE].split(b"\n")[:-1], short[HEAD])
+            short[FILE] = b"".join(whole[: 5 - cut]) + extra
+            _, problems = verify(split(short[FILE]), short[HEAD])
             assert "missing at the end" in problems[-1][1], problems
             disk = PowerLossDisk(short)
             log = AuditLog(storage_on(disk), FILE_BYTES, FILES)
@@ -370,4 +370,4 @@ def test_random_lives():
 
 def test_decode_needs_no_python_that_the_chip_lacks():
     files = filled({}, 1)
-    assert decode(files[FILE][:-1])["kind"] == "mic"
+    assert decode(files[FILE])["kind"] == "mic"

@@ -77,7 +77,7 @@ def test_texts_at_and_past_their_limits():
     cases = (
         ("wifi_ssid", ["", "a", "a" * 32, "caf\xe9 2"], ["a" * 33, "\xe9" * 17, "a\n", "\x7f", 1]),
         ("receiver_host", ["", "a" * 253, "192.168.1.7", "fe80::1"], ["a" * 254, "a b", "a/b"]),
-        ("receiver_name", ["", "a" * 64, "receiver.lan"], ["a" * 65, "a_b", "*", None]),
+        ("receiver_name", ["a", "a" * 63, "receiver.lan"], ["", "a" * 64, "a_b", "*", None]),
         ("ssl_certificate", ["a", "a" * 64], ["", "a" * 65, "a/b", "../a\\", 7]),
         ("ssl_key", ["k.der"], ["", "/k.der"]),
         ("ssl_authority", ["ca.der"], ["", "c a"]),
