@@ -19,6 +19,7 @@ COMMANDS = {
     "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
     "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
     "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
+    "audit": ("host_tools.audit", "Verify and show a device's audit log."),
     "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
 }
 INTERRUPTED = 130

@@ -23,3 +23,4 @@ def _load(name: str) -> ModuleType:
 
 model_format = _load("wakeword.model_format")
 protocol = _load("satellite.protocol")
+audit_format = _load("satellite.audit_format")
