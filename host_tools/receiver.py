@@ -248,7 +248,8 @@ class _Connection:
 
     async def send(self, event: Event) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
-        self._writer.write(protocol.encode(event.type, event.data, event.payload or b""))
+        data = {name: value for name, value in event.data.items() if value is not None}
+        self._writer.write(protocol.encode(event.type, data, event.payload or b""))
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
     async def stop(self, reason: str) -> None:

@@ -1,0 +1,276 @@
+"""The messages on any runtime: limits at and one past, what is malformed, audio unallocated."""
+
+import json
+
+from satellite import protocol
+
+STREAM = "00ff00ff00ff00ff"
+CONSENT = {
+    "stream": STREAM,
+    "keep_recordings": False,
+    "share_for_training": False,
+    "preroll_ms": 500,
+}
+
+
+def decode(data, max_payload_bytes=0, step=None):
+    """The events in `data`, fed `step` bytes at a time, or the words of the ProtocolError."""
+    decoder = protocol.Decoder(max_payload_bytes)
+    events = []
+    try:
+        for at in range(0, len(data), step or max(1, len(data))):
+            for event in decoder.feed(data[at : at + (step or len(data))]):
+                events.append((event.type, event.data, event.payload))
+    except protocol.ProtocolError as error:
+        return str(error)
+    return events
+
+
+def refused(data, words, max_payload_bytes=0):
+    got = decode(data, max_payload_bytes)
+    assert isinstance(got, str) and words in got, (data[:80], got)
+    assert decode(data, max_payload_bytes, 1) == got, data[:80]
+
+
+def raises(function, *arguments):
+    try:
+        function(*arguments)
+    except protocol.ProtocolError:
+        return True
+    return False
+
+
+def message(type, body):
+    """A message of one known type whose data are the JSON text `body`."""
+    head = {"type": type, "data_length": len(body)}
+    return (json.dumps(head) + "\n" + body).encode()
+
+
+def test_every_message_comes_back_however_it_is_cut():
+    form = {"rate": 16000, "width": 2, "channels": 1}
+    messages = (
+        (protocol.PING, {}, b""),
+        (protocol.PONG, {"text": "hello"}, b""),
+        (protocol.DETECTION, {"name": "okay_nabu", "probability": 251}, b""),
+        (protocol.CONSENT, CONSENT, b""),
+        (protocol.CONSENT_ACCEPTED, {"stream": STREAM}, b""),
+        (protocol.CONSENT_WITHDRAWN, {"keep_recordings": False, "share_for_training": True}, b""),
+        (protocol.AUDIO_START, form, b""),
+        (protocol.AUDIO_CHUNK, form, bytes(range(256)) * 3),
+        (protocol.AUDIO_STOP, {}, b""),
+        (protocol.STOP, {"stream": STREAM}, b""),
+        (protocol.MUTE, {}, b""),
+        (protocol.DELETED, {"count": 3}, b""),
+        ("run-satellite", {"nested": {"list": [1, None, True, "x"]}}, b""),
+    )
+    whole = b"".join([protocol.encode(*m) for m in messages])
+    for step in (1, 2, 7, 100, 100000):
+        assert decode(whole, 4096, step) == list(messages), step
+
+
+def test_header_limit():
+    room = protocol.MAX_HEADER_BYTES - len('{"type":"x","y":""}')
+    line = '{"type":"x","y":"%s"}' % ("z" * room)
+    assert len(line) == protocol.MAX_HEADER_BYTES
+    assert len(decode(line.encode() + b"\n")) == 1
+    refused(line.replace("zz", "zzz", 1).encode() + b"\n", "header longer")
+    refused(b" " * (protocol.MAX_HEADER_BYTES + 1), "header longer")
+
+
+def test_data_limit():
+    most = protocol.MAX_DATA_BYTES
+    body = '{"y":"%s"}' % ("z" * (most - len('{"y":""}')))
+    assert len(decode(message("x", body))) == 1
+    refused(message("x", body.replace("zz", "zzz", 1)), "data_length above 4096")
+    text = "z" * (most - len('{"y":""}'))
+    assert len(decode(protocol.encode("x", {"y": text}))) == 1
+    assert raises(protocol.encode, "x", {"y": text + "z"})
+
+
+def test_payload_limit():
+    for most in (0, 2, 640, protocol.MAX_PAYLOAD_BYTES):
+        for length in (most, most + 1):
+            head = json.dumps({"type": "x", "payload_length": length})
+            data = head.encode() + b"\n" + bytes(length)
+            if length == most:
+                assert decode(data, most) == [("x", {}, bytes(length))]
+            else:
+                got = decode(data, most)
+                assert got == "payload_length above " + str(most), got
+    assert raises(protocol.encode, "x", None, bytes(protocol.MAX_PAYLOAD_BYTES + 1))
+
+
+def test_nesting_and_separator_limits():
+    for depth in (protocol.MAX_DEPTH, protocol.MAX_DEPTH + 1):
+        lists = depth - 1  # within the object
+        line = b'{"type":"x","y":' + b"[" * lists + b"]" * lists + b"}\n"
+        if depth == protocol.MAX_DEPTH:
+            assert len(decode(line)) == 1
+        else:
+            refused(line, "nested deeper")
+    refused(message("x", "[" * 4000), "nested deeper")
+    for separators in (protocol.MAX_SEPARATORS, protocol.MAX_SEPARATORS + 1):
+        zeros = ",".join(["0"] * (separators - 2))  # besides: { : [
+        body = '{"y":[' + zeros + "]}"
+        if separators == protocol.MAX_SEPARATORS:
+            assert len(decode(message("x", body))) == 1
+        else:
+            refused(message("x", body), "separators")
+    # Inside a string they are no separators.
+    assert len(decode(message("x", '{"y":"%s"}' % ('[{,:\\"' * 200)))) == 1
+
+
+def test_malformed_headers():
+    for line, words in (
+        (b"", "not JSON"),
+        (b"hello", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"type":"ping"', "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"1", "not a JSON object"),
+        (b"null", "not a JSON object"),
+        (b'"ping"', "not a JSON object"),
+        (b"{}", "type"),
+        (b'{"type":1}', "type"),
+        (b'{"type":null}', "type"),
+        (b'{"type":""}', "type"),
+        (b'{"type":"a b"}', "type"),
+        (b'{"type":"pi\\u0000ng"}', "type"),
+        (b'{"type":"pi\x00ng"}', "control"),
+        (b'{"type":"pi\x1bng"}', "control"),
+        (b"\x00", "control"),
+        (b'{"type":"%s"}' % (b"x" * 65), "type"),
+        (b'{"type":"ping","data":[]}', "data is not"),
+        (b'{"type":"ping","data":null}', "data is not"),
+        (b'{"type":"ping","data_length":-1}', "data_length"),
+        (b'{"type":"ping","data_length":1.5}', "data_length"),
+        (b'{"type":"ping","data_length":"1"}', "data_length"),
+        (b'{"type":"ping","data_length":true}', "data_length"),
+        (b'{"type":"ping","data_length":99999999999999999999}', "data_length"),
+        (b'{"type":"ping","payload_length":-1}', "payload_length"),
+        (b'{"type":"ping","payload_length":[]}', "payload_length"),
+        (b'{"type":"ping","version":2}', "version"),
+        (b'{"type":"ping","version":"2.0.0"}', "version"),
+        (b'{"type":"ping","version":""}', "version"),
+    ):
+        refused(line + b"\n", words)
+    assert decode(b'{"type":"%s"}\n' % (b"x" * 64)) == [("x" * 64, {}, b"")]
+
+
+def test_malformed_data():
+    for body, words in (
+        ("[]", "data is not a JSON object"),
+        ("nonsense", "data is not JSON"),
+        ("{", "data is not JSON"),
+        ('{"text":"\x00"}', "control"),
+    ):
+        refused(message(protocol.PING, body), words)
+
+
+def test_fields_out_of_their_range():
+    for type, body in (
+        (protocol.PING, '{"text":1}'),
+        (protocol.PING, '{"text":"%s"}' % ("x" * 65)),
+        (protocol.PING, '{"text":"\\u001b[2J"}'),
+        (protocol.CONSENT_ACCEPTED, "{}"),
+        (protocol.CONSENT_ACCEPTED, '{"stream":1}'),
+        (protocol.CONSENT_ACCEPTED, '{"stream":"00ff"}'),
+        (protocol.CONSENT_ACCEPTED, '{"stream":"00FF00FF00FF00FF"}'),
+        (protocol.STOP, '{"stream":"00ff00ff00ff00ff0"}'),
+        (protocol.DELETED, '{"count":-1}'),
+        (protocol.DELETED, '{"count":1000001}'),
+        (protocol.DELETED, '{"count":true}'),
+        (protocol.DELETED, '{"count":1.0}'),
+        (protocol.CONSENT_WITHDRAWN, '{"keep_recordings":0,"share_for_training":false}'),
+        (protocol.DETECTION, '{"probability":256}'),
+        (protocol.DETECTION, '{"timestamp":-1}'),
+        (protocol.AUDIO_START, '{"rate":8000,"width":2,"channels":1}'),
+        (protocol.AUDIO_START, '{"rate":16000,"width":2}'),
+        (protocol.AUDIO_START, '{"rate":16000,"width":2,"channels":true}'),
+    ):
+        refused(message(type, body), type)
+    for name, value in (
+        ("stream", None),
+        ("keep_recordings", 1),
+        ("share_for_training", "yes"),
+        ("preroll_ms", -1),
+        ("preroll_ms", 501),
+        ("version", 2),
+    ):
+        wrong = dict(CONSENT)
+        wrong[name] = value
+        assert raises(protocol.encode, protocol.CONSENT, wrong), (name, value)
+    assert not raises(protocol.encode, protocol.CONSENT, CONSENT)
+
+
+def test_payload_where_none_belongs_and_audio_that_is_none():
+    refused(b'{"type":"mute","payload_length":2}\nab', "mute with a payload", 640)
+    head = b'{"type":"audio-chunk","data":{"rate":16000,"width":2,"channels":1}'
+    refused(head + b',"payload_length":3}\nabc', "audio-chunk of 3 bytes", 640)
+    refused(head + b"}\n", "audio-chunk of 0 bytes", 640)
+
+
+def test_after_an_error_nothing_is_read():
+    decoder = protocol.Decoder()
+    got = []
+    data = protocol.encode("mute") + b"nonsense\n" + protocol.encode("mute")
+    for _ in range(3):
+        assert raises(lambda: [got.append(event.type) for event in decoder.feed(data)])
+    assert got == ["mute"], got
+
+
+def test_is_within_message():
+    decoder = protocol.Decoder(640)
+    whole = protocol.encode("x", {"a": 1}, b"abcd")
+    for at in range(len(whole)):
+        assert decoder.is_within_message == (at > 0), at
+        for _ in decoder.feed(whole[at : at + 1]):
+            assert at == len(whole) - 1
+    assert not decoder.is_within_message
+
+
+def test_audio_chunk_of_every_length():
+    chunk = protocol.AudioChunk()
+    for count in (2, 10, 98, 320, 322, 640, 998, 1000, 2880, 3198, 3200):
+        for i in range(count):
+            chunk.payload[i] = (i * 7 + count) & 255
+        got = decode(bytes(chunk.message(count)), 3200)
+        form = {"rate": 16000, "width": 2, "channels": 1}
+        assert got == [(protocol.AUDIO_CHUNK, form, bytes(chunk.payload[:count]))], count
+
+
+def test_whole_chunks_are_framed_without_allocation():
+    import micropython
+
+    chunk = protocol.AudioChunk()
+    source = memoryview(bytearray(320))
+    lengths = (320, 3200, 640)
+    micropython.heap_lock()
+    try:
+        for count in lengths:
+            chunk.payload[0] = source[0]
+            chunk.message(count)
+    finally:
+        micropython.heap_unlock()
+
+
+def test_what_asks_a_device_to_listen_is_on_the_list_of_the_refused():
+    for name in ("unmute", "listen", "detect", "run-satellite", "run-pipeline", "audio-start"):
+        assert name in protocol.REFUSED and name not in protocol.FROM_RECEIVER, name
+
+
+def test_random_bytes_and_broken_messages_only_ever_raise_protocol_error():
+    state = 1
+    whole = protocol.encode(protocol.CONSENT, CONSENT) + protocol.encode("x", {"y": [1]}, b"abcd")
+    for _ in range(1500):
+        data = bytearray(whole)
+        for _ in range(state % 3 + 1):
+            state = (state * 1103515245 + 12345) & 0x3FFFFFFF
+            data[(state >> 8) % len(data)] = state >> 16 & 255
+        decode(bytes(data), 64, 13)
+    for _ in range(300):
+        data = bytearray()
+        for _ in range(40):
+            state = (state * 1103515245 + 12345) & 0x3FFFFFFF
+            data.append(b'{}[]",:\\ntrue1e-.\x00\xff\xc3'[(state >> 12) % 20])
+        decode(b'{"type":' + bytes(data) + b"}\n", 64)
