@@ -44,6 +44,8 @@ _DMA_BYTES = const(256 * 8)
 #: Reads end at the borders of DMA buffers of 256 pairs, so inside a chunk at multiples of this.
 _STEP_BYTES = const(32 * 8)
 _ETIMEDOUT = const(116)
+_SUPPLY_LOOKS = const(100)
+_SUPPLY_LOOK_US = const(200)
 
 
 class I2SMicrophone:
@@ -112,7 +114,7 @@ class I2SMicrophone:
         try:
             if self._supply is not None:
                 self._supply.value(self._supply_on)
-                if not self._supply_is_on():
+                if not self._supply_becomes(True):
                     raise OSError("the microphone's supply does not come on")
             self._i2s = self._open()
         except OSError:
@@ -137,6 +139,7 @@ class I2SMicrophone:
         self._rest_pins()
         if self._supply is not None:
             self._supply.value(1 - self._supply_on)
+            self._supply_becomes(False)
         for i in range(len(self._raw)):
             self._raw[i] = 0
 
@@ -206,6 +209,14 @@ class I2SMicrophone:
         if self._sense is not None:
             return self._sense.value() == 1
         return self._supply is not None and self._supply.value() == self._supply_on
+
+    def _supply_becomes(self, is_on):
+        """Wait up to 20 ms for the net to charge or empty; whether it did."""
+        for _ in range(_SUPPLY_LOOKS):
+            if self._supply_is_on() == is_on:
+                return True
+            time.sleep_us(_SUPPLY_LOOK_US)
+        return False
 
     def _rest_pins(self):
         """Disconnect the port from the wires: low, and no way to feed an unfed microphone."""
