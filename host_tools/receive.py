@@ -15,15 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from host_tools import authority as authorities
 from host_tools import transcription
 from host_tools.device_list import DeviceList
 from host_tools.receiver import Options, Receiver
 from host_tools.receiver_session import MAX_STREAM_MS
-from host_tools.receiver_view import JsonView, LineView, LiveView, View
+from host_tools.receiver_view import JsonView, LineView, LiveView, View, plain
 from host_tools.recordings import DEFAULT_KEEP_DAYS, Recordings
 
 DEFAULT_PORT = 10780
@@ -144,10 +142,12 @@ def command(
         removed = devices.remove(remove_device)
         _say(as_json, {"removed": removed.name}, f"{removed.name} is refused from now on")
     elif list_devices:
-        _show(as_json, [asdict(device) for device in devices.all()], ("name", "expires"))
+        named = {"device": "name", "certificate expires": "expires"}
+        _show(as_json, [asdict(device) for device in devices.all()], named)
     elif list_all:
-        shown = ("id", "created", "expires", "duration_ms", "share_for_training", "wake_word")
-        _show(as_json, [asdict(recording) for recording in recordings.all()], shown)
+        named = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
+        named |= {"training": "share_for_training", "wake word": "wake_word"}
+        _show(as_json, [asdict(recording) for recording in recordings.all()], named)
     elif export:
         recording = recordings.find(export[0])
         recordings.export(recording, Path(export[1]))
@@ -244,17 +244,20 @@ def _say(as_json: bool, facts: dict, sentence: str) -> None:
     click.echo(json.dumps(facts) if as_json else sentence)
 
 
-def _show(as_json: bool, rows: list[dict], columns: tuple[str, ...]) -> None:
-    """A table for people, all fields as JSON lines for programs."""
+def _show(as_json: bool, rows: list[dict], columns: dict[str, str]) -> None:
+    """A table for people (title -> field), all fields as JSON lines for programs."""
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
         return
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*("-" if row[name] is None else str(row[name]) for name in columns))
-    console = Console()
-    console.print(table if rows else "none")
+    if not rows:
+        click.echo("none")
+        return
+    lines = [list(columns), *([plain(row[field]) for field in columns.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 if __name__ == "__main__":

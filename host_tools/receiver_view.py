@@ -66,7 +66,7 @@ class LineView:
         self._console = console or Console(highlight=False)
 
     def tell(self, event: str, **fields: object) -> None:
-        words = {name: escape(_plain(value)) for name, value in fields.items()}
+        words = {name: escape(plain(value)) for name, value in fields.items()}
         clock = time.strftime("%H:%M:%S")
         self._console.print(f"[dim]{clock}[/] " + _WORDS[event].format(**words))
 
@@ -80,12 +80,12 @@ class LineView:
 class LiveView(LineView):
     """The lines, and below them the state with a meter while a stream runs."""
 
-    def __init__(self) -> None:
-        super().__init__(Console(highlight=False))
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console)
         self._streams: set[object] = set()
         self._devices = 0
         self._drawn_s = 0.0
-        self._live = Live(self._status(_QUIET_DBFS), console=self._console, auto_refresh=False)
+        self._live = Live(self.status(_QUIET_DBFS), console=self._console, auto_refresh=False)
         self._live.start()
 
     def tell(self, event: str, **fields: object) -> None:
@@ -96,19 +96,20 @@ class LiveView(LineView):
         elif event in ("connected", "disconnected"):
             self._devices += 1 if event == "connected" else -1
         super().tell(event, **fields)
-        self._live.update(self._status(_QUIET_DBFS), refresh=True)
+        self._live.update(self.status(_QUIET_DBFS), refresh=True)
 
     def level(self, audio: bytes) -> None:
         now_s = time.monotonic()
         if now_s - self._drawn_s >= _REDRAW_S:
             self._drawn_s = now_s
-            self._live.update(self._status(level_dbfs(audio)), refresh=True)
+            self._live.update(self.status(level_dbfs(audio)), refresh=True)
 
     def close(self) -> None:
         self._live.update(Text(""), refresh=True)
         self._live.stop()
 
-    def _status(self, dbfs: float) -> Text:
+    def status(self, dbfs: float) -> Text:
+        """The line below the events; `dbfs` is the present level of a running stream."""
         if not self._streams:
             noun = "device" if self._devices == 1 else "devices"
             return Text(f"  idle, {self._devices} {noun} connected; Ctrl-C stops", style="dim")
@@ -123,7 +124,8 @@ class LiveView(LineView):
 View = JsonView | LineView
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A value as words for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
