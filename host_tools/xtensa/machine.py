@@ -222,7 +222,7 @@ class XtensaMachine:
             raise HostToolError(f"{function.name}: an argument does not fit 32 bits: {args}")
         self._current = function.name
         base = monitor.SHARED_BASE
-        values = [int(a) & 0xFFFFFFFF for a in args]
+        values = [(int(a) + monitor.OBJECT_OFFSET) & 0xFFFFFFFF for a in args]
         struct.pack_into(f"<{len(args)}I", self._memory, monitor.ARGS, *values)
         words = (function.address, function.fun_obj, len(args), base + monitor.ARGS)
         struct.pack_into("<7I", self._memory, 0, *words, 0, 0, monitor.NO_TRAP)

@@ -21,6 +21,8 @@ NATIVE_FROM_OBJ, NATIVE_TO_OBJ, ARG_CHECK_NUM_SIG = 3, 4, 44
 # Byte offsets of the control block's words, at SHARED_BASE.
 CODE, FUN_OBJ, N_ARGS, ARGS_AT, RESULT, RESULT_TYPE, TRAP, SCRATCH = range(0, 32, 4)
 ARGS = 64  # where the arguments themselves are put
+#: An object here is its value plus this, so that one which is not converted gives itself away.
+OBJECT_OFFSET = 64
 NO_TRAP = 0xFFFFFFFF
 EXIT_TRAP, EXIT_NO_MEMORY = 3, 4
 _HEADER = 0x100
@@ -111,7 +113,10 @@ def build(fd: int, shared_size: int) -> tuple[bytes, list[int], int]:
         asm.literal(value)
 
     asm.entry()
-    from_obj = asm.here - 3  # (object, type) -> object: the host passes native values already
+    from_obj = asm.here - 3  # (object, type) -> value; leaves nothing in the caller's a11 to a15
+    asm.addi(2, 2, -OBJECT_OFFSET)
+    for register in range(3, 8):
+        asm.movi(register, -1)
     asm.retw()
     asm.entry()
     to_obj = asm.here - 3  # (value, type) -> value, and the type + 1 is left for the host
