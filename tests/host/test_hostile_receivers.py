@@ -1,7 +1,7 @@
 """Receivers that mean harm, over real TLS: the device refuses, records it, and keeps working.
 
 The device is the firmware's gate, streamer and TLS driver in the real MicroPython, fed with chunks
-in real time; it wakes once.  The receiver is a socket in this process that does what it should not.
+in real time; it wakes once.  The receiver is a socket in this process that misbehaves.
 """
 
 from __future__ import annotations

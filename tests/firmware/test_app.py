@@ -1,0 +1,419 @@
+"""The application on drivers that can fail: what happens, and in which order.
+
+The drivers here are small and honest: they keep their state and say it; what they do is written
+into one list, so that the order of light, microphone and network can be asserted.
+"""
+
+import asyncio
+
+from satellite.app import App
+from satellite.config import Config
+from satellite.diagnostics import Diagnostics
+from satellite.gate import ERROR, IDLE, MUTED, STREAMING, Gate
+from satellite.light import Light
+from satellite.streamer import Streamer
+
+
+class End(Exception):
+    """The script of the microphone or the clock is over."""
+
+
+class Parts:
+    pass
+
+
+class Bench:
+    """An App on drivers whose every deed goes into `log`."""
+
+    def __init__(self, config=None, muted=False, turns=20):
+        self.log = []
+        self.now_ms = 0
+        self.turns = turns
+        self.presses = []  # turns at which the button is pressed
+        self.switch_at = {}  # turn -> level
+        self.switch = None
+        self.wakes = []  # turns at which the wake word is heard
+        self.speech_ends = []
+        self.turn = 0
+        self.light_fails = False
+        self.start_fails = False
+        self.read_fails_at = -1
+        self.audit_fails = False
+        self.store_fails = False
+        self.mic_on = False
+        self.mic_sticks = False
+        self.stored = muted
+        self.sent = []
+        self.after_turn = None
+        self.records = []
+        self.app = self.build(config or Config.defaults())
+
+    def build(self, config):
+        parts = Parts()
+        parts.config = config
+        parts.diagnostics = Diagnostics()
+        parts.gate = Gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
+        parts.light = Light(self, 255)
+        for name in ("mic", "controls", "clock", "watchdog", "engine", "endpoint", "audit"):
+            setattr(parts, name, self)
+        parts.mute_store = self
+        parts.streamer = self
+        parts.random_number = lambda: 77
+        self.detectors = [self]
+        self.mean = 230
+        self.slice_ready = True
+        self.slice = bytearray(40)
+        self.is_connected = True
+        return App(parts)
+
+    # light driver
+    def show(self, r, g, b):
+        if self.light_fails:
+            raise OSError
+        seen = ("light", (r > 0, g > 0, b > 0))
+        if not self.log or self.log[-1] != seen:
+            self.log.append(seen)
+
+    def is_ok(self):
+        return not self.light_fails
+
+    # microphone
+    def start(self):
+        if self.start_fails:
+            raise OSError
+        self.log.append("mic on")
+        self.mic_on = True
+
+    def stop(self):
+        self.log.append("mic off")
+        self.mic_on = self.mic_sticks
+
+    def is_on(self):
+        return self.mic_on
+
+    async def read(self, chunk):
+        if self.turn == self.read_fails_at:
+            raise OSError
+        chunk[0] = self.turn & 255
+        await self.pass_time()
+
+    async def pass_time(self):
+        self.turn += 1
+        self.now += 10
+        if self.after_turn:
+            self.after_turn()
+        await asyncio.sleep(0)
+        if self.turn >= self.turns:
+            raise End
+
+    now = 0
+
+    # clock
+    def ticks_us(self):
+        return 0
+
+    async def sleep_ms(self, ms):
+        await self.pass_time()
+
+    # controls
+    def was_pressed(self):
+        if self.turn in self.presses:
+            self.presses.remove(self.turn)
+            return True
+        return False
+
+    def switch_muted(self):
+        self.switch = self.switch_at.get(self.turn, self.switch)
+        return self.switch
+
+    # engine, endpoint
+    def process(self, chunk):
+        return 0 if self.turn in self.wakes else -1
+
+    def reset(self):
+        pass
+
+    def update(self, slice):
+        return self.turn in self.speech_ends
+
+    # audit
+    def append(self, kind, now_ms, **fields):
+        if self.audit_fails:
+            raise OSError
+        self.records.append((kind, fields))
+
+    def tick(self, now_ms):
+        pass
+
+    def may_stream(self, now_ms):
+        return True
+
+    # mute store
+    def load(self):
+        return self.stored
+
+    def save(self, muted):
+        if self.store_fails:
+            raise OSError
+        self.stored = muted
+
+    # streamer
+    def notify(self):
+        gate = self.app.parts.gate
+        if gate.state == STREAMING:
+            gate.acknowledge(77)
+            out = bytearray(320)
+            while gate.take(out):
+                self.log.append("sent")
+                self.sent.append(out[0])
+            if gate.is_closing:
+                gate.finish()
+
+    def feed(self):
+        pass
+
+    async def run_network(self):
+        await asyncio.sleep(1000)
+
+    def go(self):
+        bench = self
+
+        class Network:
+            is_connected = True
+
+            async def run(self):
+                await bench.run_network()
+
+            def notify(self):
+                bench.notify()
+
+        self.app.parts.streamer = Network()
+
+        class Clock:
+            def now_ms(self):
+                return bench.now
+
+            def ticks_us(self):
+                return 0
+
+            sleep_ms = bench.sleep_ms
+
+        self.app.parts.clock = Clock()
+        try:
+            asyncio.run(self.app.run())
+        except End:
+            pass
+        return self
+
+    @property
+    def state(self):
+        return self.app.parts.gate.state
+
+    def kinds(self):
+        return [kind for kind, _ in self.records]
+
+
+GREEN = ("light", (False, True, False))
+BLUE = ("light", (False, False, True))
+RED = ("light", (True, False, False))
+YELLOW = ("light", (True, True, False))
+MAGENTA = ("light", (True, False, True))
+
+
+def test_the_light_comes_before_the_microphone_and_goes_after_it():
+    bench = Bench()
+    bench.presses = [5]
+    bench.go()
+    log = bench.log
+    assert log.index(GREEN) < log.index("mic on") < log.index("mic off") < log.index(RED), log
+    assert bench.state == MUTED and bench.stored is True and not bench.mic_on
+
+
+def test_it_starts_muted_when_that_was_stored_or_is_unknown():
+    for stored in (True, None, "no"):
+        bench = Bench(muted=stored).go()
+        assert bench.state == MUTED and "mic on" not in bench.log and bench.log[-1] == RED
+    assert Bench(Config({"muted_on_boot": True})).go().state == MUTED
+
+
+def test_a_wake_turns_the_light_blue_before_the_first_byte():
+    bench = Bench(turns=30)
+    bench.wakes = [5]
+    bench.speech_ends = [15]
+    bench.go()
+    log = bench.log
+    assert log.index(BLUE) < log.index("sent"), log
+    assert "sent" not in log[: log.index(BLUE)]
+    last = len(log) - 1 - list(reversed(log)).index("sent")
+    assert GREEN in log[last:], log
+    # from the chunk after the deciding one to the last of the speech
+    assert bench.sent == list(range(5, 15)), bench.sent
+    kinds = bench.kinds()
+    assert kinds[-1] == "stream-end" and bench.records[-1][1]["reason"] == "end-of-speech"
+    assert bench.records[-1][1]["bytes"] == 320 * len(bench.sent)
+
+
+def test_mute_in_mid_stream_by_button_switch_and_network():
+    for how in ("button", "switch", "network"):
+        bench = Bench(turns=30)
+        bench.wakes = [5]
+        if how == "button":
+            bench.presses = [10]
+        elif how == "switch":
+            bench.switch_at = {10: True}
+        else:
+
+            def mute(bench=bench):
+                if bench.turn == 10:
+                    bench.app.parts.gate.mute()
+                    bench.app.remote_mute()
+
+            bench.after_turn = mute
+        bench.go()
+        log = bench.log
+        assert bench.state == MUTED and not bench.mic_on, how
+        assert "sent" not in log[log.index("mic off") :], how
+        assert log.index("mic off") < log.index(RED), how
+        assert bench.sent[-1] < 10, (how, bench.sent)
+        ends = [fields["reason"] for kind, fields in bench.records if kind == "stream-end"]
+        assert ends == ["mute"], (how, ends)
+        assert bench.stored is (how != "switch"), how
+        sources = [fields["source"] for kind, fields in bench.records if kind == "mute"]
+        assert sources == ["boot", how], sources
+
+
+def test_a_light_that_cannot_be_driven_keeps_the_microphone_off():
+    bench = Bench()
+    bench.light_fails = True
+    bench.go()
+    assert "mic on" not in bench.log and bench.state == ERROR
+
+
+def test_a_light_that_fails_later_turns_the_microphone_off():
+    bench = Bench(turns=30)
+
+    def fail():
+        if bench.turn == 10:
+            bench.light_fails = True
+
+    bench.after_turn = fail
+    bench.wakes = [5]
+    bench.go()
+    assert not bench.mic_on and bench.state == ERROR and max(bench.sent) <= 10
+    assert ("fault", {"what": "light"}) in bench.records
+
+
+def test_a_microphone_that_does_not_start_or_fails():
+    bench = Bench()
+    bench.start_fails = True
+    bench.go()
+    assert bench.state == ERROR and ("fault", {"what": "microphone"}) in bench.records
+    bench = Bench()
+    bench.read_fails_at = 7
+    bench.go()
+    assert bench.state == ERROR and not bench.mic_on
+    after = bench.log[bench.log.index("mic off") + 1 :]
+    assert YELLOW in after and not any(seen in after for seen in (GREEN, BLUE, RED, MAGENTA))
+
+
+def test_a_microphone_that_does_not_stop_is_shown():
+    bench = Bench(turns=12)
+    bench.mic_sticks = True
+    bench.presses = [5]
+    bench.go()
+    assert bench.state == MUTED and bench.mic_on
+    assert bench.log[-1] == MAGENTA and RED not in bench.log, bench.log
+    assert bench.sent == []
+
+
+def test_what_cannot_be_recorded_does_not_happen():
+    bench = Bench()
+    bench.audit_fails = True
+    bench.go()
+    assert "mic on" not in bench.log and bench.state == ERROR
+    bench = Bench(turns=30)
+
+    def fail():
+        bench.audit_fails = bench.turn >= 4
+
+    bench.after_turn = fail
+    bench.wakes = [6]
+    bench.go()
+    assert bench.state == ERROR and bench.sent == [] and not bench.mic_on
+
+
+def test_unmuting_needs_the_state_to_be_stored():
+    bench = Bench(muted=True)
+    bench.presses = [3]
+    bench.store_fails = True
+    bench.go()
+    assert bench.state == MUTED and "mic on" not in bench.log
+    bench = Bench(muted=True)
+    bench.presses = [3]
+    bench.go()
+    assert bench.state == IDLE and bench.stored is False
+
+
+def test_a_press_with_the_switch_on_mute_opens_nothing():
+    bench = Bench(muted=True)
+    bench.switch = True
+    bench.presses = [3, 5, 7]
+    bench.go()
+    assert bench.state == MUTED and "mic on" not in bench.log and bench.stored is True
+    assert bench.kinds().count("refused") == 3
+
+
+def test_after_an_error_a_press_leads_to_muted_and_the_next_one_opens():
+    bench = Bench(turns=30)
+    bench.read_fails_at = 3
+    bench.presses = [8, 14]
+
+    def look():
+        if bench.turn == 12:
+            assert bench.state == MUTED and not bench.mic_on
+
+    bench.after_turn = look
+    bench.go()
+    assert bench.state == IDLE and bench.mic_on
+
+
+def test_without_a_receiver_a_wake_word_sends_nothing():
+    bench = Bench(turns=30)
+    bench.wakes = [5]
+
+    def offline():
+        bench.app.parts.streamer.is_connected = False
+
+    bench.after_turn = offline
+    bench.go()
+    assert bench.state == IDLE and bench.sent == [] and BLUE not in bench.log
+    assert ("wake", {"model": "okay_nabu", "probability": 230, "streamed": False}) in bench.records
+
+
+def test_a_crash_of_the_network_task_ends_the_application_and_close_shuts_everything():
+    bench = Bench(turns=40)
+
+    async def crash():
+        for _ in range(12):
+            await asyncio.sleep(0)
+        raise KeyError("bug")
+
+    bench.run_network = crash
+    bench.wakes = [2]
+    try:
+        bench.go()
+        assert False, "the crash was swallowed"
+    except KeyError:
+        bench.app.close()
+    assert bench.state == ERROR and not bench.mic_on and "mic off" in bench.log
+    out = bytearray(320)
+    assert bench.app.parts.gate.take(out) == 0
+
+
+def test_nothing_of_the_old_sound_is_left_after_a_mute():
+    bench = Bench(turns=30)
+    resets = []
+    bench.reset = lambda: resets.append(bench.turn)
+    bench.presses = [5, 10]
+    bench.go()
+    assert bench.state == IDLE and len(resets) == 2, resets  # at each start of the microphone
