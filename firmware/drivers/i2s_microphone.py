@@ -280,4 +280,5 @@ class _Read:
         if self._microphone.try_read(self.chunk):
             self._done.__traceback__ = None
             raise self._done
-        asyncio.sleep_ms(_WAIT_MS).__next__()
+        # MicroPython's sleep is its own iterator; the stubs say coroutine.
+        asyncio.sleep_ms(_WAIT_MS).__next__()  # type: ignore[attr-defined]
