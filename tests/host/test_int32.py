@@ -71,6 +71,20 @@ def test_window_fft_and_energies(fill):
     assert unpack("I", energy) == stages.energies(transformed)
 
 
+@pytest.mark.parametrize("position", (100, 101, 260, 261, 420, 421))
+def test_the_shift_for_a_lone_peak_at_a_power_of_two(position):
+    """One sample a time in each of the kernel's six places: +-2**k and its neighbours."""
+    for peak in (-4096, -4095, -4097, 4095, 4096, -1, 1, -2):
+        sample = next(x for x in range(-32768, 32768) if x * stages.HANN[position] >> 12 == peak)
+        samples = [0] * 480
+        samples[position] = sample
+        want, shift = stages.window(samples)
+        windowed = bytearray(1024)
+        history, chunk = pack("h", samples[:320]), bytes(pack("h", samples[320:]))
+        assert run("window", history, chunk, TABLES["WINDOW"], windowed) == shift, peak
+        assert unpack("h", windowed)[:480] == want
+
+
 @pytest.mark.parametrize("fill", SAMPLES)
 def test_fft_of_any_samples_and_energies_of_any_spectrum(fill):
     rng = random.Random(fill)

@@ -323,6 +323,39 @@ def test_nothing_but_push_may_write_a_position(position, first, second):
     assert is_accepted(data(fills=((8, 1, 1),), input_at=8)) and clear % 4 == 0
 
 
+@pytest.mark.parametrize(
+    "op, size",
+    (
+        ([DOT, 8, 0, 0, 1, 3, None, -1, 8], 12),
+        ([DOT, 8, 0, 0, 1, 1, 8, -1, None], 16),
+        ([DEPTHWISE, 8, 0, 0, 4, 1, 3, None, -1], 12),
+        ([REQUANTISE, 8, None, 3, 4, 0, 0, 0, -1], 10),
+        ([PUSH, 8, 3, None, 4, 3, 2, 5, 0], 5 * 2 + 2 * 5 + 1),
+        ([LOOKUP, 8, 9, None, -1], 9),
+    ),
+)
+def test_what_an_op_writes_may_end_where_a_position_begins(op, size):
+    """A word at 128 is a ring's position; the op's output stands just before it, or after."""
+    other = [PUSH, 8, 1, 60, 128, 1, 1, 1, 1]
+
+    def data(at):
+        ops = [other, [at if word is None else word for word in op]]
+        end = constants_at(ops)
+        ops[1] = [end if word == -1 else word for word in ops[1]]
+        return write(ops, bytes(256), input_at=200, output_at=8, arena_bytes=256)
+
+    unit = 4 if op[0] in (DOT, DEPTHWISE) else 1
+    for at, allowed in ((128 - size, True), (132, True), (128 - size + unit, False)):
+        assert is_accepted(data(at)) == allowed, at
+    assert not is_accepted(data(132 - unit)) and not is_accepted(data(128))
+
+
+def test_rings_are_of_at_most_4096_rows():
+    for rows, allowed in ((4096, True), (4097, False)):
+        op = [PUSH, 8, 1, 60, 0, rows, 1, 1, 1]
+        assert is_accepted(write([op], arena_bytes=16384, input_at=8)) == allowed
+
+
 def test_fills_without_any_ring():
     check(write([[LOOKUP, 0, 1, 0, constants_at([[0] * 5], 1)]], bytes(256), ((0, 4, 7),)))
 
