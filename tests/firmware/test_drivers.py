@@ -423,3 +423,37 @@ def test_wifi_comes_back_with_growing_waits():
 
     asyncio.run(main())
     assert len(waits) == 3 and back_off.resets == 1 and network.air.connects == 1
+
+
+def test_every_board_makes_its_drivers():
+    import os
+
+    from drivers import from_board
+
+    names = [name for name in os.listdir("boards") if name[0] != "."]
+    assert len(names) >= 6
+    for name in names:
+        machine.reset()
+        board = {}
+        with open("boards/" + name + "/board.py") as file:
+            exec(file.read(), board)
+
+        class Constants:
+            pass
+
+        for key, value in board.items():
+            setattr(Constants, key, value)
+        from_board.quiet(Constants)
+        for number, level in Constants.QUIET_PINS:
+            assert Pin(number).mode == Pin.OUT and Pin(number).value() == level
+        light = from_board.light(Constants)
+        light.show(0, 255, 0)
+        assert light.is_ok() and light.has_colour == (name != "ESPRESSIF_S3_EYE")
+        controls = from_board.controls(Constants)
+        assert controls.switch_muted() is (None if Constants.SWITCH is None else True)
+        mic = from_board.microphone(Constants)
+        if Constants.MIC_SENSE is not None:
+            assert refuses(mic.start), "nothing feeds this microphone yet"
+            world.levels[Constants.MIC_SENSE] = 1
+        mic.start()
+        assert mic.is_on() and world.users[Constants.MIC_SCK] is mic._i2s, name
