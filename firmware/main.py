@@ -60,23 +60,65 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     return app
 
 
+class Hardware:
+    """The real drivers, by the names that `build` wants."""
+
+    def __init__(self, board):
+        from drivers import from_board
+        from drivers.clock import Clock
+        from drivers.files import Files
+        from drivers.watchdog import Watchdog
+
+        from_board.quiet(board)
+        self.storage = Files()
+        self.clock = Clock()
+        self.watchdog = Watchdog()
+        self.light = from_board.light(board)
+        self.mic = from_board.microphone(board)
+        self.controls = from_board.controls(board, self.clock.now_ms)
+        self.wifi = None
+        self.connect = None
+
+    def join(self, config):
+        """Make ready for the network that the configuration names."""
+        from drivers import tls
+        from drivers.wifi import Wifi
+
+        if config.wifi_ssid:
+            self.wifi = Wifi(config.wifi_ssid, config.wifi_password)
+        connect = tls.connector(config, self.storage)
+
+        async def connect_over_wifi():
+            if self.wifi is None or not self.wifi.is_connected():
+                raise OSError("no Wi-Fi")
+            return await connect()
+
+        self.connect = connect_over_wifi
+
+    def random_number(self):
+        """62 bits from the chip's random number generator."""
+        import os
+
+        return int.from_bytes(os.urandom(8), "big") >> 2
+
+
 def start():
     """What the board does: read its files, build, run; a failure ends with a reset."""
     import time
 
-    import drivers.board
+    import board
     import machine
     from satellite.config import load
     from wakeword.model import read
 
-    hardware = drivers.board.Drivers()
+    hardware = Hardware(board)
     app = None
     try:
         config = load(hardware.storage)
-        hardware.configure(config)
+        hardware.join(config)
         models = [read("models/%s.ewm" % name) for name in config.models]
         app = build(hardware, config, models)
-        asyncio.run(app.run())
+        asyncio.run(app.run(hardware.wifi.run() if hardware.wifi else None))
     except Exception as error:  # the one place: whatever it is, close and say so
         if app is not None:
             app.close()

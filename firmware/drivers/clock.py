@@ -26,6 +26,10 @@ class Clock:
         self._ticks = ticks
         return self._now_ms
 
+    def ticks_us(self):
+        """For the length of short things; wraps every 18 minutes."""
+        return time.ticks_us()
+
     def sleep_ms(self, ms):
         """`await sleep_ms(ms)`; allocates nothing."""
         return asyncio.sleep_ms(ms)

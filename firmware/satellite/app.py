@@ -39,19 +39,22 @@ class App:
         self._stream_began_ms = 0
         self._in_stream = False
         self._refused = 0
-        self._network = None
+        self._tasks = []
         self.is_connected = False
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
 
-    async def run(self):
-        """Run until something fails; the caller then calls `close`."""
+    async def run(self, beside=None):
+        """Run until something fails, with the coroutine `beside`; the caller then calls `close`."""
         self.boot()
-        self._network = asyncio.create_task(self.parts.streamer.run())
+        for coroutine in (self.parts.streamer.run(), beside):
+            if coroutine is not None:
+                self._tasks.append(asyncio.create_task(coroutine))
         while True:
             await self.step()
-            if self._network.done():
-                await self._network  # raises what ended it
-                raise RuntimeError("the network task has ended")
+            for task in self._tasks:
+                if task.done():
+                    await task  # raises what ended it
+                    raise RuntimeError("a task has ended")
 
     def boot(self):
         """Read the stored mute state, record the start, open the gate as far as it may be."""
@@ -105,8 +108,8 @@ class App:
     def close(self):
         """The last thing before the firmware ends: nothing may listen or leave any more."""
         self._gate.fault()
-        if self._network is not None:
-            self._network.cancel()
+        for task in self._tasks:
+            task.cancel()
         self.parts.mic.stop()
         self._show(self.parts.clock.now_ms())
 
@@ -150,7 +153,7 @@ class App:
                 gate.end(END_OF_SPEECH)
         elif model >= 0:
             self._wake(model)
-        parts.diagnostics.step(parts.clock.ticks_us() - began_us)
+        parts.diagnostics.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
 
     def _wake(self, model):
         parts = self.parts

@@ -11,7 +11,6 @@ from satellite.config import Config
 from satellite.diagnostics import Diagnostics
 from satellite.gate import ERROR, IDLE, MUTED, STREAMING, Gate
 from satellite.light import Light
-from satellite.streamer import Streamer
 
 
 class End(Exception):
@@ -402,7 +401,7 @@ def test_a_crash_of_the_network_task_ends_the_application_and_close_shuts_everyt
     bench.wakes = [2]
     try:
         bench.go()
-        assert False, "the crash was swallowed"
+        raise AssertionError("the crash was swallowed")
     except KeyError:
         bench.app.close()
     assert bench.state == ERROR and not bench.mic_on and "mic off" in bench.log
