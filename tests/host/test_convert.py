@@ -93,7 +93,9 @@ def test_allowed_values_at_their_limits():
 
 def test_the_file_says_what_the_manifest_says():
     source = random_model(1)[0]
-    data = convert_model(source, MANIFEST).data
+    converted = convert_model(source, MANIFEST)
+    data = converted.data
+    assert 0 < converted.headroom_bits < 1, "the proof counts from an offset of 2**30"
     header, ops = fmt.check(data)
     assert header.wake_word == "Hello"
     assert (header.probability_cutoff, header.sliding_window_size) == (229, 5)
