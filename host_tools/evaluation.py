@@ -33,6 +33,7 @@ from host_tools.firmware import FIRMWARE
 ENGINES = ("tflite-micro", "firmware")
 MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
 HEAP_BYTES = 8 << 20
+ENGINE_ALONE = Path(__file__).parent / "simulated_device" / "engine_alone.py"
 _of_this_thread = threading.local()
 
 
@@ -115,11 +116,11 @@ def _tflite_micro(model: bytes):
 
 
 def _by_firmware(job: Job, audio) -> bytes:
-    from host_tools import micropython, simulation
+    from host_tools import micropython
 
     path = _model_file(job.model)
     lines = micropython.stream(
-        simulation.DEVICE,
+        ENGINE_ALONE,
         "-",
         path,
         stdin=(block.astype("<i2").tobytes() for block in _pcm(job, audio)),

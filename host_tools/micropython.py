@@ -95,6 +95,7 @@ def stream(
     *arguments: object,
     stdin: Iterable[bytes],
     heap_bytes: int = DEFAULT_HEAP_BYTES,
+    folders: tuple[Path, ...] = (),
 ) -> Iterator[bytes]:
     """Feed `stdin` to the script and yield the lines that it prints, without their newlines.
 
@@ -107,7 +108,7 @@ def stream(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(),
+            env=environment(*folders),
             cwd=ROOT,
             start_new_session=True,  # Ctrl-C reaches only us; we end the script
         )

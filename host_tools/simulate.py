@@ -12,16 +12,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host_tools import micropython, simulation, trace
+from host_tools import micropython, script, simulation, trace
 from host_tools.audio import open_audio
 from host_tools.errors import HostToolError
 from host_tools.microphone import NOISE_COLOURS, Microphone, parse_drop
 from host_tools.model_files import DEFAULT_MODEL, find_model
-from host_tools.simulation import Result, Settings
+from host_tools.simulation import MAX_MODELS, Result, Settings
 
 JSON_VERSION = 1
-MAX_MODELS = 8
+MAX_CONFIG_BYTES = 4096
 BAD_INPUT = 2
+NOT_RECEIVED = 1
 
 EPILOG = """\b
 Examples:
@@ -30,10 +31,12 @@ Examples:
   earnest simulate recording.wav --trace out.jsonl --plot out.png
   earnest simulate recording.wav --noise-db 10 --noise pink --seed 7
   earnest simulate recording.wav --gain-db -20 --drop 64@1500
+  earnest simulate recording.wav --script presses.json --receiver --plot out.png
   earnest simulate *.wav --json
 
-Exit status: 0 when every file ran, detection or not; 2 when any input was bad (the others still
-run); 130 after Ctrl-C. The trace's format is in docs/trace.md.
+Exit status: 0 when every file ran, detection or not; 1 when a receiver did not get exactly what
+was sent; 2 when any input was bad (the others still run); 130 after Ctrl-C. Scripts are in
+docs/simulate.md, the trace's format is in docs/trace.md.
 """
 
 
@@ -57,6 +60,15 @@ run); 130 after Ctrl-C. The trace's format is in docs/trace.md.
 @click.option("--clip", type=int, metavar="LEVEL", help="Clip at +-LEVEL, in sample units.")
 @click.option("--drop", multiple=True, metavar="MS@MS", help="Lose 64 ms at 1500 ms: 64@1500.")
 @click.option("--seed", type=int, default=0, help="Of the noise. [default: 0]")
+@click.option("--script", "script_path", metavar="FILE", help="Presses, losses, requests: JSON.")
+@click.option("--receiver", is_flag=True, help="Send to a real earnest receive, over real TLS.")
+@click.option("--config", "config_path", metavar="FILE", help="The device's config.json.")
+@click.option("--muted", is_flag=True, help="Start muted. [default: listening]")
+@click.option(
+    "--storage",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the device's files here: mute state, audit log.",
+)
 def command(
     audio: tuple[str, ...],
     model_names: tuple[str, ...],
@@ -71,12 +83,17 @@ def command(
     clip: int | None,
     drop: tuple[str, ...],
     seed: int,
+    script_path: str | None,
+    receiver: bool,
+    config_path: str | None,
+    muted: bool,
+    storage: Path | None,
 ) -> int:
-    """Run the firmware's engine on AUDIO files and say what it heard, and when.
+    """Run the whole firmware on AUDIO files: what it heard, what its light showed, what it sent.
 
-    Reads WAV, FLAC, Ogg and MP3 of any rate, mono or stereo. The options from --gain-db on do to
-    the sound what a microphone and its driver do. The same input and seed give the same trace,
-    byte for byte.
+    Reads WAV, FLAC, Ogg and MP3 of any rate, mono or stereo. The options from --gain-db to --drop
+    do to the sound what a microphone and its driver do. Without --receiver a perfect receiver in
+    memory takes the streams, and the same input and seed give the same trace, byte for byte.
     """
     microphone = Microphone(
         gain_db, noise_db, noise_colour, dc, clip, tuple(map(parse_drop, drop)), seed
@@ -91,8 +108,20 @@ def command(
 
         plot.check_path(plot_path)
         _check_folder(plot_path)
+    if storage is not None and len(audio) > 1:
+        raise HostToolError("--storage is the disk of one device", "give one audio file")
+    settings = Settings(
+        models,
+        microphone,
+        trace_features or plot_path is not None,
+        script.read(script_path) if script_path is not None else (),
+        _config(config_path),
+        config_path or "the configuration",
+        muted,
+        receiver,
+        storage,
+    )
     micropython.require_native_emitter()
-    settings = Settings(models, microphone, trace_features or plot_path is not None)
     failed: list[dict] = []
     results: list[Result] = []
     with ExitStack() as stack:
@@ -122,7 +151,9 @@ def command(
         )
     elif len(audio) > 1:
         out.print(f"{len(results)} of {len(audio)} files simulated, {len(failed)} failed")
-    return BAD_INPUT if failed else 0
+    if failed:
+        return BAD_INPUT
+    return 0 if all(result.streams.are_as_received for result in results) else NOT_RECEIVED
 
 
 def run_events(result_and_events, sink: TextIO | None, with_features: bool) -> Result:
@@ -155,11 +186,54 @@ def print_result(out: Console, result: Result) -> None:
             f"{numbers['highest_mean'] / 255:.2f} at {numbers['highest_mean_t_ms'] / 1000:.2f} s "
             f"(cutoff {numbers['cutoff'] / 255:.2f})"
         )
+    print_sent(out, result)
     factor = result.real_time_factor
     speed = (
         f"{1 / factor:.0f} times faster than real time" if factor < 1 else "slower than real time"
     )
     out.print(f"  took {result.wall_s:.2f} s, real-time factor {factor:.3f} ({speed})")
+
+
+def print_sent(out: Console, result: Result) -> None:
+    """What left the device, from second to second, and what did not."""
+    for stream in result.streams.all:
+        wake_s = stream.wake_ms / 1000
+        if not stream.samples:
+            out.print(f"{wake_s:8.2f} s  stream opened, nothing sent ({stream.reason})")
+            continue
+        assert stream.samples_from is not None and stream.samples_to is not None
+        words = (
+            f"{wake_s:8.2f} s  sent the sound from {stream.samples_from / 16000:.2f} s to "
+            f"{stream.samples_to / 16000:.2f} s: {stream.bytes} bytes ({stream.reason})"
+        )
+        if result.has_receiver:
+            words += ", received the same" if stream.is_as_received else ", NOT received as sent"
+        out.print(words, style="cyan" if stream.is_as_received else "bold red")
+        if result.has_receiver and stream.received is not None:
+            got = stream.received
+            out.print(f"            receiver: {got['samples']} samples, SHA-256 {got['sha256']}")
+    samples_ms = sum(stream.samples for stream in result.streams.all) / 16
+    left = f"{result.streams.bytes} bytes, {samples_ms / 1000:.2f} s of it" if samples_ms else None
+    out.print(f"  of {result.duration_s:.2f} s of sound, {left or 'nothing'} left the device")
+
+
+def _config(path: str | None) -> dict:
+    """The fields of a config.json; the device itself checks them."""
+    if path is None:
+        return {}
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise HostToolError(f"{path}: {error.strerror}", "check the file's name") from error
+    except UnicodeDecodeError as error:
+        raise HostToolError(f"{path}: not UTF-8 text", "give a config.json") from error
+    try:
+        fields = json.loads(text[: MAX_CONFIG_BYTES + 1])
+    except (ValueError, RecursionError) as error:
+        raise HostToolError(f"{path}: not JSON", "give a config.json") from error
+    if not isinstance(fields, dict):
+        raise HostToolError(f"{path}: not a JSON object", "give a config.json")
+    return fields
 
 
 def _models(names: tuple[str, ...]):

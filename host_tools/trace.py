@@ -20,10 +20,17 @@ MAX_LINE_BYTES = 1 << 16
 SLICE_STEP_MS = 10  # from one feature slice to the next
 FIRST_SLICE_MS = 30  # slice 0 is complete with the first 480 samples
 
-
-def slice_ms(index: int) -> int:
-    """Device time at which feature slice `index` is complete: (480 + 160 index) / 16 ms."""
-    return FIRST_SLICE_MS + SLICE_STEP_MS * index
+#: Events that the device itself tells, and their keys in order; an audit record has more.
+DEVICE_EVENTS = {
+    "light": ("state", "rgb", "mic"),
+    "mic": ("on",),
+    "state": ("from", "to", "reason"),
+    "sent": ("samples_from", "samples_to", "bytes"),
+    "message": ("type", "bytes"),
+    "first-byte": ("after_ms",),
+    "audit": ("kind",),
+    "script": ("action", "value"),
+}
 
 
 def start_event(audio: str, models: list[str], microphone: str = "", board: str = "SIM") -> dict:
@@ -39,20 +46,28 @@ def start_event(audio: str, models: list[str], microphone: str = "", board: str 
     return event
 
 
-def features_event(index: int, values: list[int]) -> dict:
+def features_event(t_ms: int, index: int, values: list[int]) -> dict:
     """Slice `index` with its 40 int8 values."""
-    return {"t_ms": slice_ms(index), "event": "features", "slice": index, "values": values}
+    return {"t_ms": t_ms, "event": "features", "slice": index, "values": values}
 
 
-def probability_event(index: int, value: int, model: str | None = None) -> dict:
+def probability_event(t_ms: int, index: int, value: int, model: str | None = None) -> dict:
     """One inference after slice `index`: uint8, before averaging; `model` when several listen."""
-    event = {"t_ms": slice_ms(index), "event": "probability", "slice": index, "value": value}
+    event = {"t_ms": t_ms, "event": "probability", "slice": index, "value": value}
     return event if model is None else {**event, "model": model}
 
 
-def detection_event(index: int, model: str, mean: int) -> dict:
-    """The detector decided after slice `index`; `mean` is that of its window, 0..255."""
-    return {"t_ms": slice_ms(index), "event": "detection", "model": model, "probability": mean}
+def detection_event(t_ms: int, model: str, mean: int) -> dict:
+    """The detector decided; `mean` is that of its window, 0..255."""
+    return {"t_ms": t_ms, "event": "detection", "model": model, "probability": mean}
+
+
+def device_event(t_ms: int, fields: dict) -> dict:
+    """An event as the device told it, with its keys in the order of the document."""
+    kind = fields["event"]
+    keys = DEVICE_EVENTS[kind]
+    rest = sorted(set(fields) - set(keys) - {"event"})
+    return {"t_ms": t_ms, "event": kind} | {key: fields[key] for key in (*keys, *rest)}
 
 
 def end_event(chunks: int, samples: int) -> dict:

@@ -1,110 +1,200 @@
 """The simulated network: a perfect receiver in memory, or real TLS to a real one on loopback.
 
-Runs inside MicroPython.  `Perfect` speaks the protocol of docs/protocol.md: it acknowledges every
-consent, answers pings, and sends the script's requests.  Both ends obey the script's loss of the
-network.  The real one is asyncio's own connection with the device's own certificate.
+Runs inside MicroPython.  `Wire` is what the streamer sees of either; it obeys the script's loss,
+silence and delay of the network, and tells every message that the device sends.  `Perfect` speaks
+the protocol of docs/protocol.md: it acknowledges every consent, answers pings, counts what it is
+sent, and sends the script's requests.
 """
 
 import asyncio
+import binascii
+import hashlib
 import json
 
 from satellite import protocol
 
+_READ_BYTES = 512
 
-class _Pipe:
-    """Bytes on their way to a reader; None is the end."""
 
-    def __init__(self):
-        self._waiting = []
-        self._event = asyncio.Event()
+class Wire:
+    """Reader and writer of one connection, `far` the other end: write(bytes), close()."""
 
-    def put(self, data):
-        self._waiting.append(data)
-        self._event.set()
+    def __init__(self, network, far):
+        self._network = network
+        self._world = network.world
+        self._far = far
+        self._waiting = []  # (when it may arrive, in ms; bytes, or what ended the connection)
+        self._is_cut = False
+        self.has_written = False
+        self.pump = None  # the task that reads from a real socket
+        self._due_ms = 0
 
-    async def get(self):
-        while not self._waiting:
-            self._event.clear()
-            await self._event.wait()
-        return self._waiting.pop(0)
+    # --- the device's side ---
+
+    async def read(self, _count):
+        while True:
+            if self._is_cut:
+                raise OSError(104)
+            if self._waiting and self._world.now_ms >= self._waiting[0][0]:
+                data = self._waiting.pop(0)[1]
+                if isinstance(data, Exception):
+                    raise data
+                self._network.received += 1
+                return data
+            await asyncio.sleep_ms(0)
+
+    def write(self, data):
+        if self._is_cut:
+            raise OSError(104)
+        self._network.tell_message(data)
+        self._due_ms = self._world.now_ms + self._world.network_delay_ms
+        if self._world.network == "up":
+            self._far.write(data)
+
+    async def drain(self):
+        while not self._is_cut and (
+            self._world.now_ms < self._due_ms or self._world.network == "silent"
+        ):
+            await asyncio.sleep_ms(0)
+        if self._is_cut:
+            raise OSError(104)
+        await self._far.drain()
+        self.has_written = True
+
+    def close(self):
+        if not self._is_cut:
+            self._is_cut = True
+            if self.pump is not None:
+                self.pump.cancel()
+            self._far.close()
+            self._network.is_busy = False
+
+    async def wait_closed(self):
+        await self._far.wait_closed()
+
+    # --- the other side ---
+
+    def arrive(self, data):
+        """Bytes from the far end, or its end; a silent network loses them."""
+        if self._world.network == "up":
+            self._waiting.append((self._world.now_ms + self._world.network_delay_ms, data))
+
+    def cut(self):
+        """The network goes away; what reads or writes meets it at its next try."""
+        self.close()
 
 
 class Perfect:
-    """An in-memory receiver; `reader` and `writer` are what the streamer sees of it."""
+    """The receiver in memory."""
 
-    def __init__(self, world):
-        self._world = world
-        self._to_device = _Pipe()
+    def __init__(self, network):
+        self._network = network
         self._decoder = protocol.Decoder(protocol.MAX_CHUNK_BYTES)
-        self._requests = 0
-
-    async def read(self, _count):
-        data = await self._to_device.get()
-        if data is None:
-            raise OSError("network is gone")
-        return data
+        self._stream = "0" * 16
+        self._audio = None
+        self._bytes = 0
+        self.wire = None
 
     def write(self, data):
-        if not self._world.network_is_up:
-            self._to_device.put(None)
-            raise OSError("network is gone")
         for event in self._decoder.feed(bytes(data)):
             if event.type == protocol.PING:
                 self._answer(protocol.PONG)
             elif event.type == protocol.CONSENT:
-                self._answer(protocol.CONSENT_ACCEPTED, {"stream": event.data["stream"]})
+                self._stream = event.data["stream"]
+                if self._network.world.receiver_consents:
+                    self._answer(protocol.CONSENT_ACCEPTED, {"stream": self._stream})
             elif event.type == protocol.CONSENT_WITHDRAWN:
                 self._answer(protocol.DELETED, {"count": 0})
+            elif event.type == protocol.AUDIO_START:
+                self._audio = hashlib.sha256()
+                self._bytes = 0
+            elif event.type == protocol.AUDIO_CHUNK:
+                self._audio.update(event.payload)
+                self._bytes += len(event.payload)
+            elif event.type == protocol.AUDIO_STOP:
+                self._end("stop")
 
-    def _answer(self, kind, data=None):
-        self._to_device.put(protocol.encode(kind, data))
+    async def drain(self):
+        await asyncio.sleep_ms(0)
+
+    def close(self):
+        self._end("cut off")
+
+    async def wait_closed(self):
+        await asyncio.sleep_ms(0)
 
     def ask(self, kind):
         """Send a request of the script, whatever it is: the raw line, as a bad server would."""
-        self._to_device.put(json.dumps({"type": kind}).encode() + b"\n")
+        data = {"stream": self._stream} if kind == protocol.STOP else None
+        message = json.dumps({"type": kind, "data": data or {}})
+        self.wire.arrive(message.encode() + b"\n")
 
-    def cut(self):
-        """The network goes away."""
-        self._to_device.put(None)
+    def _answer(self, kind, data=None):
+        self.wire.arrive(protocol.encode(kind, data))
 
-    async def drain(self):
-        await asyncio.sleep(0)
-
-    def close(self):
-        self._to_device.put(None)
-
-    async def wait_closed(self):
-        await asyncio.sleep(0)
+    def _end(self, reason):
+        if self._audio is not None:
+            digest = binascii.hexlify(self._audio.digest()).decode()
+            self._audio = None
+            self._network.tell_received(
+                {"samples": self._bytes // 2, "sha256": digest, "reason": reason}
+            )
 
 
 class Network:
-    """`connect` for the streamer; `serve` gives the script's requests and cuts to a connection."""
+    """`connect` for the streamer; `serve` gives the script's requests and cuts to a connection.
 
-    def __init__(self, world):
-        self._world = world
-        self._peer = None
-        self.connector = None  # the firmware's own, when there is a real receiver
+    `real` is the firmware's own `connect` (drivers/tls.py), None for a perfect receiver.
+    """
+
+    def __init__(self, world, real, tell_message, tell_received):
+        self.world = world
+        self.real = real
+        self._wire = None
+        self._far = None
+        self.tell_message = tell_message
+        self.tell_received = tell_received
+        self.is_busy = False  # from an attempt to connect to its end
+        self.received = 0  # messages or parts of them that reached the device
 
     async def connect(self):
-        if not self._world.network_is_up:
-            raise OSError("network is gone")
-        if self.connector is None:
-            self._peer = Perfect(self._world)
-            return self._peer, self._peer
-        reader, writer = await self.connector()
-        self._peer = writer
-        return reader, writer
+        if self.world.network == "down":
+            raise OSError(113)
+        self.is_busy = True
+        if self.real is None:
+            self._far = Perfect(self)
+            self._wire = self._far.wire = Wire(self, self._far)
+        else:
+            reader, self._far = await self.real()
+            self._wire = Wire(self, self._far)
+            self._wire.pump = asyncio.create_task(self._carry(reader, self._wire))
+        return self._wire, self._wire
+
+    async def _carry(self, reader, wire):
+        """Bytes from the real socket to the wire, after the first write made the handshake."""
+        while not wire.has_written:
+            await asyncio.sleep_ms(1)
+        try:
+            while True:
+                data = await reader.read(_READ_BYTES)
+                wire.arrive(data or OSError(104))
+                if not data:
+                    return
+        except (OSError, ValueError) as error:
+            wire.arrive(error)
+
+    def end(self):
+        """The device is without power: a perfect receiver sees its stream cut off."""
+        if isinstance(self._far, Perfect):
+            self._far.close()
 
     def serve(self):
         """Carry out what the script did to the network; called once each 10 ms."""
-        world = self._world
-        if self._peer is None:
+        if self._wire is None:
             return
-        if not world.network_is_up:
-            if isinstance(self._peer, Perfect):
-                self._peer.cut()
-            else:
-                self._peer.s.close()
-            self._peer = None
-        while world.requests and isinstance(self._peer, Perfect):
-            self._peer.ask(world.requests.pop(0))
+        if self.world.network == "down":
+            self._wire.cut()
+            self._wire = None
+            return
+        while self.world.requests and isinstance(self._far, Perfect):
+            self._far.ask(self.world.requests.pop(0))

@@ -1,20 +1,24 @@
 """The simulated device; runs inside MicroPython, started by host_tools/simulation.py.
 
-Argument: a JSON file of settings.  Takes 16 kHz int16 PCM on stdin until it ends, runs the
-application of firmware/main.py on simulated drivers, and prints what happened, in order, a line
-each:
+Argument: a JSON file of settings, see `simulation.device_settings`.  Takes 16 kHz int16 PCM on
+stdin until it ends, runs the application of firmware/main.py on simulated drivers, and prints what
+happened, in order, a line each.  T_MS is the time of the input:
 
     f T_MS SLICE HEX         a feature slice, 40 bytes of int8 + 128 (only when asked for)
     p T_MS SLICE MODEL VALUE an inference, 0..255, before averaging
     d T_MS SLICE MODEL MEAN  a detection, with the mean of the detector's window
     j T_MS {...}             an event of the device as JSON, see docs/trace.md
-    e CHUNKS                 the input is over
+    r {...}                  what the perfect receiver got of a stream
+    h USED FREE              the heap, in bytes (only when asked for)
+    c TEXT                   the configuration is refused: nothing runs
+    e CHUNKS                 the input, or the power, is over
 
 The engine runs with the heap locked, as it must on the board: an allocation ends the simulation.
 """
 
 import asyncio
 import binascii
+import gc
 import json
 import sys
 
@@ -23,14 +27,17 @@ import main
 import micropython
 import world as simulated
 from drivers import tls
-from drivers.files import Files
-from satellite.config import Config
+from satellite.config import Config, ConfigError
 from satellite.gate import STATE_NAMES, STREAMING, Gate
+from satellite.mute_state import MuteState
 from wakeword.engine import Engine
 from wakeword.model import read
 
-#: While a stream waits for the network, how long (in turns of 1 ms of the host) sound waits too.
+#: How long, in turns of 1 ms of the host, sound waits for what a real network has to do.
 PATIENCE_TURNS = 5000
+#: How often it looks at the socket while there is nothing to wait for.
+QUIET_CHUNKS = 20
+HEAP_STEP_CHUNKS = 6000
 
 
 class Device:
@@ -38,15 +45,26 @@ class Device:
 
     def __init__(self, settings):
         self.settings = settings
-        self.world = simulated.World(sys.stdin.buffer, settings["script"], self.tell)
-        self.network = link.Network(self.world)
-        self.slices = 0
+        self.world = None
+        self.slices = settings["first_slice"]
         self.app = None
         self.shown = None
         self.sent_from = 0
+        self.received = 0
         self.random = settings["seed"] * 2 + 1
+        self.world = simulated.World(
+            sys.stdin.buffer,
+            settings["script"],
+            self.tell,
+            settings["start_ms"],
+            settings["told_ms"],
+        )
+        self.network = link.Network(self.world, None, self.tell_message, self.tell_received)
 
     # --- what happened ---
+
+    def now_ms(self):
+        return self.settings["start_ms"] if self.world is None else self.world.input_ms
 
     def tell(self, event, *values):
         """Print an event; `values` by the event's kind."""
@@ -59,17 +77,17 @@ class Device:
             fields["action"], fields["value"] = values
         else:
             fields.update(values[0])
-        print("j", self.world.now_ms, json.dumps(fields))
+        print("j", self.now_ms(), json.dumps(fields))
 
-    def watch_light(self):
-        """An event for each change of what the light says; pulses are not changes."""
-        shown = self.app.parts.light.shown
-        if shown != self.shown:
-            self.shown = shown
-            state = "DARK" if shown is None else STATE_NAMES[shown[0]]
-            rgb = (0, 0, 0) if shown is None else self.light.rgb
-            mic_on = shown is not None and shown[1]
-            self.tell("light", {"state": state, "mic": mic_on, "rgb": list(rgb)})
+    def tell_message(self, data):
+        """A message on its way out; audio is told by `sent`."""
+        line = bytes(data[:80])
+        kind = line.split(b'"', 4)[3].decode()
+        if kind != "audio-chunk":
+            self.tell("message", {"type": kind, "bytes": len(data)})
+
+    def tell_received(self, fields):
+        print("r", json.dumps(fields))
 
     # --- the application, told to tell ---
 
@@ -88,13 +106,14 @@ class Device:
         return TellingEngine
 
     def after_slice(self, engine, detected):
+        t_ms = self.now_ms()
         if self.settings["features"]:
-            print("f", self.world.now_ms, self.slices, binascii.hexlify(engine.slice).decode())
+            print("f", t_ms, self.slices, binascii.hexlify(engine.slice).decode())
         for i, model in enumerate(engine.models):
             if model.inferred:
-                print("p", self.world.now_ms, self.slices, i, model.probability)
+                print("p", t_ms, self.slices, i, model.probability)
         if detected >= 0:
-            print("d", self.world.now_ms, self.slices, detected, engine.detectors[detected].mean)
+            print("d", t_ms, self.slices, detected, engine.detectors[detected].mean)
         self.slices += 1
 
     def gate_class(self):
@@ -106,68 +125,48 @@ class Device:
                 Gate._go(self, state, why)
                 device.tell("state", STATE_NAMES[before], STATE_NAMES[state], why)
                 if state == STREAMING:
-                    preroll = self._preroll.count
-                    device.sent_from = (device.world.chunks - preroll) * 160
+                    device.sent_from = device.now_ms() * 16 - self._preroll.count * 160
 
         return TellingGate
 
-    async def settle(self):
-        """Between two chunks: the network's turn.  In a stream, wait until it has done its part."""
-        self.watch_light()
-        self.network.serve()
-        await simulated.breathe()
-        gate = self.app.parts.gate
-        streamer = self.app.parts.streamer
-        if not self.settings["receiver"]:
-            turns = 20 if gate.state == STREAMING or not streamer.is_connected else 0
-            await simulated.breathe(turns)
-        else:
-            for _ in range(PATIENCE_TURNS):
-                waiting = gate.state == STREAMING and (gate.waiting_chunks or gate.is_closing)
-                connecting = self.world.network_is_up and not streamer.is_connected
-                if not waiting and not (connecting and self.world.now_ms < 1000):
-                    break
-                streamer.notify()
-                await asyncio.sleep_ms(1)
-        self.watch_light()
+    def tell_light(self):
+        """Tell each change of what the light says when it happens; pulses are no changes."""
+        light = self.app.parts.light
+        update = light.update
 
-    def build(self):
-        settings = self.settings
-        self.light = simulated.LightDriver(self.world)
-        parts = main.Parts()
-        parts.mic = simulated.Microphone(self.world, self.settle)
-        parts.light = self.light
-        parts.controls = simulated.Controls(self.world)
-        parts.clock = simulated.Clock(self.world, self.settle)
-        parts.watchdog = simulated.Watchdog()
-        parts.storage = Files(settings["folder"])
-        parts.connect = self.network.connect
-        parts.random_number = self.next_random
-        models = [read(path) for path in settings["models"]]
-        config = Config.from_json(json.dumps(settings["config"]))
-        if settings["receiver"]:
-            self.network.connector = tls.connector(config, parts.storage)
-        self.app = main.build(parts, config, models, self.engine_class(), self.gate_class())
-        self.tell_records()
-        self.tell_sent()
+        def telling(state, mic_on, now_ms):
+            is_shown = update(state, mic_on, now_ms)
+            shown = (state, mic_on, is_shown)
+            if shown != self.shown:
+                self.shown = shown
+                name = STATE_NAMES[state] if is_shown else "FAILED"
+                self.tell("light", {"state": name, "rgb": list(self.light.rgb), "mic": mic_on})
+            return is_shown
 
-    def next_random(self):
-        """A number of 62 bits from the seed: the same run has the same stream numbers."""
-        self.random = (self.random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
-        return self.random >> 2
+        light.update = telling
 
     def tell_records(self):
         audit = self.app.parts.audit
         append = audit.append
 
         def telling(kind, now_ms, **fields):
-            append(kind, now_ms, **fields)
-            fields["kind"] = kind
-            self.tell("audit", fields)
+            written = append(kind, now_ms, **fields)
+            if written:  # a repeated fault or refusal is written later, with a count
+                fields["kind"] = kind
+                self.tell("audit", fields)
+            return written
 
         audit.append = telling
 
-    def tell_sent(self):
+    def tell_stream(self):
+        app = self.app
+        first_byte = app.first_byte
+
+        def telling_first_byte():
+            first_byte()
+            after_ms = self.world.now_ms - app._stream_began_ms
+            self.tell("first-byte", {"after_ms": after_ms})
+
         def sent(size):
             first = self.sent_from
             self.sent_from += size // 2
@@ -175,27 +174,102 @@ class Device:
                 "sent", {"samples_from": first, "samples_to": self.sent_from, "bytes": size}
             )
 
-        self.app.sent = sent
+        app.first_byte = telling_first_byte
+        app.sent = sent
+
+    # --- time ---
+
+    async def settle(self):
+        """Between two chunks: the network's turn.  In a stream, wait until it has done its part."""
+        self.network.serve()
+        gate = self.app.parts.gate
+        streamer = self.app.parts.streamer
+        if not self.settings["receiver"]:
+            await simulated.breathe()
+            if gate.state == STREAMING or not streamer.is_connected:
+                await simulated.breathe(20)
+        else:
+            # Looking at a TLS socket takes this MicroPython 2 ms: not at each quiet chunk.
+            if self.world.chunks % QUIET_CHUNKS == 0:
+                await simulated.breathe(2)
+            await self.wait_for_receiver(gate, streamer)
+        if self.settings["heap"] and self.world.chunks % HEAP_STEP_CHUNKS == 0:
+            gc.collect()
+            print("h", gc.mem_alloc(), gc.mem_free())
+
+    async def wait_for_receiver(self, gate, streamer):
+        """Sound waits while a real receiver has yet to answer, as long as it may be expected to."""
+        world = self.world
+        network = self.network
+        asked = None
+        if world.requests:  # the host has passed the request on
+            world.requests.clear()
+            asked = self.received  # before the request was told: the answer may be here already
+        for _ in range(PATIENCE_TURNS):
+            is_streaming = gate.state == STREAMING and (
+                gate.waiting_chunks or gate.is_closing or not gate._acknowledged
+            )
+            is_ending = streamer._stream and gate.state != STREAMING
+            is_lost = streamer.is_connected and world.network == "down"
+            is_asked = asked is not None and network.received == asked
+            is_connecting = network.is_busy and not streamer.is_connected
+            if not is_lost and (
+                not world.is_patient
+                or not (is_streaming or is_ending or is_asked or is_connecting)
+            ):
+                break
+            streamer.notify()
+            await asyncio.sleep_ms(1)
+        self.received = network.received
+
+    # --- one power-on ---
+
+    def build(self):
+        settings = self.settings
+        world = self.world
+        self.light = simulated.LightDriver(world)
+        parts = main.Parts()
+        parts.mic = simulated.Microphone(world, self.settle)
+        parts.light = self.light
+        parts.controls = simulated.Controls(world)
+        parts.clock = simulated.Clock(world, self.settle)
+        parts.watchdog = simulated.Watchdog()
+        parts.storage = simulated.Disk(settings["folder"], world)
+        parts.connect = self.network.connect
+        parts.random_number = self.next_random
+        models = [read(path) for path in settings["models"]]
+        config = Config.from_json(json.dumps(settings["config"]))
+        if settings["receiver"]:
+            self.network.real = tls.connector(config, parts.storage)
+        if settings["open"]:
+            MuteState(parts.storage).save(False)
+        self.app = main.build(parts, config, models, self.engine_class(), self.gate_class())
+        self.tell_light()
+        self.tell_records()
+        self.tell_stream()
+
+    def next_random(self):
+        """A number of 62 bits from the seed: the same run has the same stream numbers."""
+        self.random = (self.random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        return self.random >> 2
 
     async def run(self):
+        """Until the input or the power ends: at once, as when the plug is pulled."""
         try:
             await self.app.run()
-        except simulated.EndOfInput:
-            pass
-        except simulated.PowerLoss:
-            return
-        self.app.close()
-        self.watch_light()
+        except (simulated.EndOfInput, simulated.PowerLoss):
+            self.network.end()
 
 
 def run(path):
     with open(path) as file:
         device = Device(json.load(file))
-    device.build()
     try:
-        asyncio.run(device.run())
-    except simulated.EndOfInput:
-        pass
+        device.build()
+    except ConfigError as error:
+        print("c", error)
+        return
+    asyncio.run(device.run())
     print("e", device.world.chunks)
 
 

@@ -2,13 +2,19 @@
 
 Runs inside MicroPython.  Time is the position in the input: the microphone, when on, delivers the
 next 10 ms of it; when off, the same 10 ms pass unheard.  So a simulated minute is the same on
-every run.  What happens is told to `tell(kind, *fields)`, in order.
+every run.  What happens is told to `tell(kind, *fields)`, in order.  docs/simulate.md has the
+script's actions.
 """
 
 import asyncio
 
+from drivers.files import Files
+
 CHUNK_BYTES = 320
 CHUNK_MS = 10
+
+#: What happens once; every other action sets something that stays.
+_MOMENTS = ("press", "request", "power-loss")
 
 
 class EndOfInput(Exception):
@@ -20,27 +26,52 @@ class PowerLoss(Exception):
 
 
 class World:
-    """Sound, time and what people do.  `script` is a list of (t_ms, action, value), sorted."""
+    """Sound, time and what people do.
 
-    def __init__(self, stream, script, tell):
+    `script` is a list of (t_ms, action, value), sorted.  `start_ms` is when this power-on is, in
+    the time of the input, and `told_ms` what has been told by the power-on before.
+    """
+
+    def __init__(self, stream, script, tell, start_ms=0, told_ms=-1):
         self._stream = stream
         self._script = script
         self._next = 0
         self.tell = tell
+        self.start_ms = start_ms
         self.chunks = 0
         self.presses = 0
         self.switch = None
         self.light_fails = False
-        self.light_is_stuck = False
-        self.network_is_up = True
+        self.microphone_fails = False
+        self.microphone_is_stuck = False
+        self.disk_is_full = False
+        self.network = "up"
         self.network_delay_ms = 0
+        self.receiver_consents = True
         self.requests = []
         self._unheard = bytearray(CHUNK_BYTES)
+        while self._next < len(script) and script[self._next][0] <= start_ms:
+            t_ms, action, value = script[self._next]
+            if t_ms > told_ms:
+                tell("script", action, value)
+            if start_ms == 0 or action not in _MOMENTS:
+                self._act(action, value)
+            self._next += 1
 
     @property
     def now_ms(self):
-        """Device time: samples of input that have passed, in ms."""
+        """Device time: samples of input that have passed since power-on, in ms."""
         return self.chunks * CHUNK_MS
+
+    @property
+    def input_ms(self):
+        """Time of the input, which power losses do not set back."""
+        return self.start_ms + self.chunks * CHUNK_MS
+
+    @property
+    def is_patient(self):
+        """Whether the network is as it should be, so that waiting for it ends."""
+        return self.network == "up" and not self.network_delay_ms and self.receiver_consents
 
     def pass_by(self, chunk=None):
         """Let 10 ms of sound go by, into `chunk` if someone listens; then do what is scripted."""
@@ -48,26 +79,37 @@ class World:
         if self._stream.readinto(chunk) != CHUNK_BYTES:
             raise EndOfInput
         self.chunks += 1
-        while self._next < len(self._script) and self._script[self._next][0] <= self.now_ms:
-            self._act(*self._script[self._next][1:])
+        while self._next < len(self._script) and self._script[self._next][0] <= self.input_ms:
+            _, action, value = self._script[self._next]
             self._next += 1
+            self.tell("script", action, value)
+            self._act(action, value)
 
     def _act(self, action, value):
-        self.tell("script", action, value)
         if action == "press":
             self.presses += 1
-        elif action == "switch":
-            self.switch = value
-        elif action == "light-fails":
-            self.light_fails = value
-        elif action == "network":
-            self.network_is_up = value
-        elif action == "network-delay-ms":
-            self.network_delay_ms = value
         elif action == "request":
             self.requests.append(value)
         elif action == "power-loss":
             raise PowerLoss
+        elif action == "switch":
+            self.switch = None if value == "absent" else value == "muted"
+        elif action == "light-fails":
+            self.light_fails = value
+        elif action == "microphone-fails":
+            self.microphone_fails = value
+        elif action == "microphone-stuck":
+            self.microphone_is_stuck = value
+        elif action == "disk-full":
+            self.disk_is_full = value
+        elif action == "network":
+            self.network = value
+        elif action == "network-delay-ms":
+            self.network_delay_ms = value
+        elif action == "receiver-consents":
+            self.receiver_consents = value
+        else:
+            raise ValueError(action)
 
 
 class Clock:
@@ -100,11 +142,13 @@ class Microphone:
         self.overruns = 0
 
     def start(self):
+        if self._world.microphone_fails:
+            raise OSError("no such port")
         self._is_on = True
         self._world.tell("mic", True)
 
     def stop(self):
-        if self._is_on:
+        if self._is_on and not self._world.microphone_is_stuck:
             self._is_on = False
             self._world.tell("mic", False)
 
@@ -114,11 +158,13 @@ class Microphone:
     async def read(self, chunk):
         """Fill `chunk`, 320 bytes of int16."""
         await self._settle()
+        if self._world.microphone_fails:
+            raise OSError("no data")
         self._world.pass_by(chunk)
 
 
 class LightDriver:
-    """Three numbers, kept; fails on request of the script."""
+    """Three numbers, kept; on request of the script it stays as it is and does not answer."""
 
     has_colour = True
 
@@ -149,6 +195,19 @@ class Controls:
 
     def switch_muted(self):
         return self._world.switch
+
+
+class Disk(Files):
+    """A folder of the host, which may be full."""
+
+    def __init__(self, folder, world):
+        Files.__init__(self, folder)
+        self._world = world
+
+    def _put(self, path, mode, data):
+        if self._world.disk_is_full:
+            raise OSError(28)
+        Files._put(self, path, mode, data)
 
 
 class Watchdog:

@@ -1,4 +1,4 @@
-"""The simulated device; runs inside MicroPython, started by `simulation`.
+"""The engine alone, for `earnest evaluate`; runs inside MicroPython.
 
 Arguments: `features` or `-`, then the model files.  Takes 16 kHz int16 PCM on stdin until it ends,
 and prints what the engine did, in order:
