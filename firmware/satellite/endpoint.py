@@ -16,7 +16,7 @@ FLOOR_MIN = 200
 FLOOR_MAX = 1500
 #: Speech begins this much above the floor, and goes on as long as it is HOLD above: it fades.
 MARGIN = 500
-HOLD = 400
+HOLD = 300
 #: A lull is whatever stays below this share, in sixteenths, of the way from floor to peak.
 LULL_SHARE = 6
 #: How much longer than quiet a lull must last, in quarters.

@@ -9,7 +9,7 @@ import pytest
 from host_tools import speech
 
 RATE_HZ = 16000
-#: The end of a word: from here on nothing is louder than this share of the peak, or than the noise.
+#: A word ends where nothing is louder any more than this share of the peak, or than the noise.
 AUDIBLE = 0.03
 BEFORE_S, AFTER_S = 2.0, 3.0
 COMMANDS = [
