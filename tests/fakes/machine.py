@@ -26,6 +26,7 @@ class World:
         self.now_us = 0
         self.levels = {}  # wire: level driven from outside
         self.shorted = {}  # wire: level whatever is driven
+        self.nets = {}  # wire: Net it is connected to
         self.users = {}  # wire: what uses it inside the chip
         self.pins = {}
         self.ports = [None, None]
@@ -65,6 +66,24 @@ def soft_reset(loses_ports=False):
         world.ports[port] = None
 
 
+class Net:
+    """What another pin switches on at level `on`: it follows after so many looks at it."""
+
+    def __init__(self, switch, on, looks=0):
+        self._switch, self._on, self._looks = switch, on, looks
+        self._level = self._seen = 0
+        self._waited = 0
+
+    def level(self):
+        now = 1 if Pin(self._switch).value() == self._on else 0
+        if now != self._seen:
+            self._seen, self._waited = now, 0
+        if self._waited >= self._looks:
+            self._level = now
+        self._waited += 1
+        return self._level
+
+
 class Pin:
     IN, OUT = 1, 3
     PULL_UP, PULL_DOWN = 2, 1
@@ -83,6 +102,8 @@ class Pin:
         if mode is not None:
             self.mode = mode
             world.users.pop(number, None)  # the port, if any, is disconnected from the wire
+            if mode == Pin.IN:
+                world.events.append((number, "in"))
         if pull != -1:
             self.pull = pull
         if value is not None:
@@ -100,6 +121,8 @@ class Pin:
             return world.shorted[self.number]
         if self.mode == Pin.OUT:
             return self.driven
+        if self.number in world.nets:
+            return world.nets[self.number].level()
         if self.number in world.levels:
             return world.levels[self.number]
         return 1 if self.pull == Pin.PULL_UP else 0
@@ -151,6 +174,7 @@ class I2S(io.IOBase):
         self._wires = [pin.number for pin in (sck, ws, sd)]
         for number in self._wires:
             world.users[number] = self
+            world.pins[number].mode = world.pins[number].pull = None
         self._began_us = world.now_us
         self._taken = 0
         self._ring_pairs = max(ibuf // 2048, 2) * _DMA_PAIRS - _DMA_PAIRS

@@ -122,13 +122,17 @@ def test_read_can_be_awaited_beside_other_tasks():
 def test_off_means_off():
     mic = microphone()
     assert not mic.is_on() and refuses(mic.try_read, bytearray(320))
+    world.events.clear()
     mic.start()
     assert mic.is_on() and world.users[SCK] is mic._i2s
     mic.start()
     assert world.events == [("clock", 1)], "a second start does nothing"
+    read(mic, bytearray(320))
+    assert any(mic._raw)
     mic.stop()
     assert not mic.is_on() and not world.users and not any(mic._raw)
-    assert Pin(SCK).mode == Pin.IN and Pin(SCK).pull == Pin.PULL_DOWN
+    for number in (SCK, WS, SD):
+        assert Pin(number).mode == Pin.IN and Pin(number).pull == Pin.PULL_DOWN
     mic.stop()
     assert refuses(mic.try_read, bytearray(320))
 
@@ -140,7 +144,8 @@ def test_the_supply_comes_first_and_goes_last():
         world.events.clear()
         mic.start()
         mic.stop()
-        want = [(SUPPLY, on), ("clock", 1), ("clock", 0), (SUPPLY, 1 - on)]
+        rest = [(number, "in") for number in (SCK, WS, SD)]
+        want = [(SUPPLY, on), ("clock", 1), ("clock", 0)] + rest + [(SUPPLY, 1 - on)]
         assert world.events == want, world.events
 
 
@@ -161,6 +166,16 @@ def test_the_sense_pin_is_believed_before_the_supply_pin():
     mic.start()
     mic.stop()
     assert mic.is_on(), "somebody else feeds the microphone"
+
+
+def test_a_net_that_charges_and_empties_slowly_is_waited_for():
+    for on in (0, 1):
+        mic = microphone(supply=SUPPLY, supply_on=on, sense=SENSE)
+        world.nets[SENSE] = machine.Net(SUPPLY, on, looks=20)
+        mic.start()
+        assert mic.is_on()
+        mic.stop()
+        assert not mic.is_on(), on
 
 
 def test_a_failed_start_leaves_everything_off():
@@ -329,7 +344,6 @@ def test_pwm_lights_read_their_duty_back():
 def test_controls():
     machine.reset()
     controls = Controls(button=0, pressed=0, switch=9, muted=1, ticks_ms=world.ticks_ms)
-    assert controls.switch_muted() is True, "a loose wire mutes"
     world.levels[9] = 0
     muted, presses = [], 0
     for i in range(100):
@@ -344,13 +358,14 @@ def test_controls():
     assert controls.switch_muted() is None and controls.was_pressed() is False
 
 
-def test_an_unconnected_button_is_never_pressed():
-    for pressed in (0, 1):
+def test_loose_wires_mute_and_press_nothing():
+    for level in (0, 1):
         machine.reset()
-        controls = Controls(button=0, pressed=pressed, ticks_ms=world.ticks_ms)
+        controls = Controls(0, level, 9, level, ticks_ms=world.ticks_ms)
         for _ in range(100):
-            assert not controls.was_pressed()
+            assert not controls.was_pressed() and controls.switch_muted() is True
             world.sleep_ms(10)
+        assert Pin(0).value() == 1 - level, "a button at rest reads as not pressed"
 
 
 def test_the_clock_never_wraps():

@@ -119,6 +119,7 @@ def test_health_waits_and_heals():
     assert state.update(health.STUCK) and state.state == health.STUCK
     assert not state.update(health.STUCK)
     assert state.update(health.OK) and state.state == health.OK
+    state = health.MicrophoneHealth()
     for i in range(3 * health.BAD_CHUNKS):  # two faults in turn are no steady fault
         assert not state.update(health.STUCK if i % 2 else health.RAIL)
 
@@ -139,6 +140,9 @@ def test_ring_clock_sees_what_was_lost():
     for i in range(24):  # what the full ring held is not counted again
         assert not ring.took(160, 1260), i
     assert ring.overruns == 1
+    assert not ring.took(160, 1290)
+    ring.empty(1300)
+    assert ring.took(160, 1550) and ring.took(160, 1580), "still full, and again nobody read"
     ring.empty(1300)
     assert not ring.took(160, 1500)
 
