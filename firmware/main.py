@@ -9,6 +9,7 @@ import asyncio
 
 from satellite.app import App
 from satellite.audit import AuditLog
+from satellite.consent import Consent
 from satellite.diagnostics import Diagnostics
 from satellite.endpoint import EndOfSpeech
 from satellite.gate import Gate
@@ -42,6 +43,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     parts.endpoint = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = AuditLog(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
+    parts.consent = Consent(drivers.storage, config.keep_recordings, config.share_for_training)
     parts.streamer = Streamer(
         drivers.connect,
         parts.gate,

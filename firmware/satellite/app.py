@@ -28,7 +28,8 @@ class App:
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
-    random_number() -> int, fresh for each stream    config     config.Config
+    consent   consent.Consent                        config     config.Config
+    random_number() -> int, fresh for each stream
     """
 
     def __init__(self, parts):
@@ -73,6 +74,10 @@ class App:
             share_for_training=config.share_for_training,
             insecure=config.insecure,
         )
+        parts.consent.load()
+        parts.streamer.withdrawal = parts.consent.withdrawal()
+        if parts.streamer.withdrawal is not None:
+            self._record("consent", what="withdrawn")
         if self._gate.state != ERROR:
             self._gate.ready(muted)
             self._record("mute", on=self._gate.muted, source="boot")
@@ -135,6 +140,10 @@ class App:
     def deleted(self, count):
         """The receiver deleted what it had kept under a consent that was withdrawn."""
         self._record("consent", what="deleted", recordings=count)
+        try:
+            self.parts.consent.confirmed()
+        except OSError:  # it will be asked for again after the next start
+            self.parts.diagnostics.count("faults")
 
     def sent(self, size):
         """`size` bytes of audio were handed to the socket."""
@@ -164,6 +173,11 @@ class App:
         parts.diagnostics.count("wakes")
         if not parts.streamer.is_connected or not parts.audit.may_stream(now_ms):
             self._record("wake", model=name, probability=mean, streamed=False)
+            return
+        try:
+            parts.consent.use()
+        except OSError:
+            self.fault("storage")
             return
         self._gate.wake(parts.random_number())
         parts.diagnostics.count("streams")

@@ -149,8 +149,6 @@ class AuditLog:
     def _write(self, kind, now_ms, fields):
         self._is_open = False  # until all of it is there
         self._put(kind, now_ms, fields)
-        if self._tokens:
-            self._tokens -= 1
         self._is_open = True
 
     def _put(self, kind, now_ms, fields):
@@ -170,6 +168,8 @@ class AuditLog:
     def _advance(self, digest):
         self.seq += 1
         self.hash = digest
+        if self._tokens:
+            self._tokens -= 1
         self._storage.write_atomic(HEAD, encode_head(self.seq, digest))
 
     def _rotate(self):

@@ -54,6 +54,7 @@ class Streamer:
         self._writer = None
         self._stream = 0  # the stream that was announced on this connection, 0 for none
         self._has_audio = False
+        self._withdrawn = None  # the withdrawal that was sent on this connection
         self._spoken_ms = 0
         self._heard_ms = 0
         self.owner = None
@@ -76,7 +77,8 @@ class Streamer:
             except ValueError:  # the peer's certificate is for another name
                 self._failed("peer")
             except OSError as error:
-                is_tls = bool(error.args) and error.args[0] < LEAST_TLS_ERROR
+                number = error.args[0] if error.args else None
+                is_tls = isinstance(number, int) and number < LEAST_TLS_ERROR
                 self._failed("peer" if is_tls else None)
             if self.is_connected:
                 pause_ms = FIRST_PAUSE_MS
@@ -105,6 +107,7 @@ class Streamer:
         if self._gate.state == STREAMING:
             self._gate.stop(NETWORK)
         self._stream = 0
+        self._withdrawn = None
         self._outgoing.clear()
         if self._writer is not None:
             writer, self._writer = self._writer, None
@@ -198,9 +201,10 @@ class Streamer:
             if gate.is_closing and not gate.waiting_chunks:
                 await self._end_stream()
                 gate.finish()
-        elif self.is_connected and self.withdrawal is not None:
-            withdrawal, self.withdrawal = self.withdrawal, None
-            await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, withdrawal))
+        elif self.is_connected and self.withdrawal is not self._withdrawn:
+            self._withdrawn = self.withdrawal
+            if self.withdrawal is not None:
+                await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
         if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
             await self._send(protocol.encode(protocol.PING))
 

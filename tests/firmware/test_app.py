@@ -8,6 +8,7 @@ import asyncio
 
 from satellite.app import App
 from satellite.config import Config
+from satellite.consent import FILE, Consent
 from satellite.diagnostics import Diagnostics
 from satellite.gate import ERROR, IDLE, MUTED, STREAMING, Gate
 from satellite.light import Light
@@ -19,6 +20,25 @@ class End(Exception):
 
 class Parts:
     pass
+
+
+class Memory:
+    """A storage in a dict; can be told to fail."""
+
+    def __init__(self):
+        self.files = {}
+        self.fails = False
+
+    def read(self, name, limit):
+        return self.files.get(name)
+
+    def write_atomic(self, name, data):
+        if self.fails:
+            raise OSError
+        self.files[name] = data
+
+    def remove(self, name):
+        self.files.pop(name, None)
 
 
 class Bench:
@@ -45,6 +65,7 @@ class Bench:
         self.sent = []
         self.after_turn = None
         self.records = []
+        self.files = Memory()
         self.app = self.build(config or Config.defaults())
 
     def build(self, config):
@@ -56,6 +77,7 @@ class Bench:
         for name in ("mic", "controls", "clock", "watchdog", "engine", "endpoint", "audit"):
             setattr(parts, name, self)
         parts.mute_store = self
+        parts.consent = Consent(self.files, config.keep_recordings, config.share_for_training)
         parts.streamer = self
         parts.random_number = lambda: 77
         self.detectors = [self]
@@ -183,10 +205,13 @@ class Bench:
             async def run(self):
                 await bench.run_network()
 
+            withdrawal = None
+
             def notify(self):
                 bench.notify()
 
-        self.app.parts.streamer = Network()
+        self.network = Network()
+        self.app.parts.streamer = self.network
 
         class Clock:
             def now_ms(self):
@@ -416,3 +441,38 @@ def test_nothing_of_the_old_sound_is_left_after_a_mute():
     bench.presses = [5, 10]
     bench.go()
     assert bench.state == IDLE and len(resets) == 2, resets  # at each start of the microphone
+
+
+def test_a_consent_is_noted_before_its_first_stream_and_a_withdrawal_is_due_until_confirmed():
+    files = Memory()
+
+    def start(allowed, wakes):
+        bench = Bench(Config({"keep_recordings": allowed, "share_for_training": False}), turns=20)
+        bench.files = files
+        bench.app.parts.consent = Consent(files, allowed, False)
+        bench.wakes = wakes
+        return bench
+
+    assert start(False, [5]).go().network.withdrawal is None and not files.files
+    bench = start(True, []).go()
+    assert not files.files
+    bench = start(True, [5]).go()
+    assert files.files and bench.network.withdrawal is None
+    for _ in range(2):  # due at every start, until it is confirmed
+        bench = start(False, []).go()
+        assert bench.network.withdrawal == {"keep_recordings": False, "share_for_training": False}
+        assert ("consent", {"what": "withdrawn"}) in bench.records
+    bench.app.deleted(4)
+    assert ("consent", {"what": "deleted", "recordings": 4}) in bench.records
+    assert not files.files and start(False, []).go().network.withdrawal is None
+    # damaged: something may be kept
+    files.files[FILE] = b"earnest consent 1 keep=0 share"
+    assert start(False, []).go().network.withdrawal is not None
+
+
+def test_a_consent_that_cannot_be_noted_is_not_used():
+    bench = Bench(Config({"keep_recordings": True}))
+    bench.files.fails = True
+    bench.wakes = [5]
+    bench.go()
+    assert bench.sent == [] and bench.state == ERROR and not bench.mic_on

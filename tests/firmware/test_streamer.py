@@ -1,0 +1,249 @@
+"""The streamer on a network that is slow, silent, gone: nothing late, nothing for ever, no growth.
+
+The peer is in memory and speaks the protocol; time is the test's own.
+"""
+
+import asyncio
+
+from satellite import protocol
+from satellite.diagnostics import Diagnostics
+from satellite.gate import IDLE, LATE, MUTED, NETWORK, STREAMING, Gate
+from satellite.streamer import KEEP_ALIVE_MS, LONGEST_PAUSE_MS, SILENCE_MS, Streamer
+
+
+class Peer:
+    """Reader and writer of the streamer; keeps what was written as events."""
+
+    def __init__(self, answers=True):
+        self.events = []
+        self.answers = answers
+        self.is_stuck = False
+        self.is_closed = False
+        self._decoder = protocol.Decoder(protocol.MAX_CHUNK_BYTES)
+        self._waiting = []
+
+    async def read(self, count):
+        while not self._waiting:
+            if self.is_closed:
+                return b""
+            await asyncio.sleep(0)
+        return self._waiting.pop(0)
+
+    def say(self, kind, data=None):
+        self._waiting.append(protocol.encode(kind, data))
+
+    def write(self, data):
+        for event in self._decoder.feed(bytes(data)):
+            self.events.append(event)
+            if self.answers and event.type == protocol.PING:
+                self.say(protocol.PONG)
+            if self.answers and event.type == protocol.CONSENT:
+                self.say(protocol.CONSENT_ACCEPTED, {"stream": event.data["stream"]})
+
+    async def drain(self):
+        await asyncio.sleep(0)
+        while self.is_stuck:
+            await asyncio.sleep(0)
+
+    def close(self):
+        self.is_closed = True
+
+    async def wait_closed(self):
+        pass
+
+    def kinds(self):
+        return [event.type for event in self.events]
+
+
+class Bench:
+    def __init__(self, peers, **settings):
+        self.now = 0
+        self.peers = list(peers)
+        self.attempts = []
+        self.gate = Gate(buffer_ms=100, **settings)
+        self.gate.ready(False)
+        self.diagnostics = Diagnostics()
+        consent = {"keep_recordings": True, "share_for_training": False, "preroll_ms": 0}
+        self.streamer = Streamer(
+            self.connect, self.gate, self, consent, self.diagnostics, lambda: 500
+        )
+        self.streamer.owner = self
+        self.refused = []
+        self.deletions = []
+        self.sent_bytes = 0
+
+    async def connect(self):
+        self.attempts.append(self.now)
+        peer = self.peers.pop(0) if self.peers else None
+        if peer is None:
+            raise OSError("nobody there")
+        return peer, peer
+
+    def now_ms(self):
+        return self.now
+
+    def remote_mute(self):
+        pass
+
+    def remote_refused(self, what):
+        self.refused.append(what)
+
+    def first_byte(self):
+        pass
+
+    def connection(self, up):
+        pass
+
+    def deleted(self, count):
+        self.deletions.append(count)
+
+    def sent(self, size):
+        self.sent_bytes += size
+
+    def play(self, *steps):
+        """Each step is a number of 10 ms turns, or a function to call."""
+
+        async def run():
+            task = asyncio.create_task(self.streamer.run())
+            await self.turns(3)
+            for step in steps:
+                if callable(step):
+                    step()
+                else:
+                    await self.turns(step)
+            assert not task.done(), "the streamer has ended"
+            task.cancel()
+
+        asyncio.run(run())
+
+    async def turns(self, count):
+        for _ in range(count):
+            self.now += 10
+            self.gate.hear(bytes(320))
+            self.streamer.notify()
+            for _ in range(8):
+                await asyncio.sleep(0)
+
+
+def test_a_stream_in_the_order_of_the_protocol():
+    peer = Peer()
+    bench = Bench([peer])
+    bench.play(5, lambda: bench.gate.wake(9), 6, lambda: bench.gate.end(0), 5)
+    kinds = peer.kinds()
+    first = kinds.index("consent")
+    assert kinds[first : first + 3] == ["consent", "audio-start", "audio-chunk"], kinds
+    assert kinds[-1] == "audio-stop" and "audio-chunk" not in kinds[:first]
+    consent = peer.events[first].data
+    assert consent["stream"] == "0000000000000009" and consent["keep_recordings"] is True
+    assert bench.gate.state == IDLE and bench.sent_bytes == 320 * kinds.count("audio-chunk")
+    assert all(len(e.payload) == 320 for e in peer.events if e.type == "audio-chunk")
+
+
+def test_a_stuck_network_ends_the_stream_and_stops_nothing_else():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def stick():
+        peer.is_stuck = True
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 30)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == LATE
+    assert bench.gate.dropped_chunks >= 10 and len(bench.streamer._outgoing) == 0
+    # what was dropped is never sent later
+    chunks = peer.kinds().count("audio-chunk")
+    bench = Bench([peer])
+    assert chunks < 8
+
+
+def test_mute_while_the_network_is_stuck_sends_nothing_more():
+    peer = Peer()
+    bench = Bench([peer])
+    seen = []
+
+    def stick():
+        peer.is_stuck = True
+
+    def mute():
+        bench.gate.mute()
+        seen.append(peer.kinds().count("audio-chunk"))
+
+    def free():
+        peer.is_stuck = False
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 3, mute, 3, free, 5)
+    assert bench.gate.state == MUTED
+    assert peer.kinds().count("audio-chunk") == seen[0]
+
+
+def test_a_lost_connection_ends_the_stream_and_is_made_again():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+    bench.play(5, lambda: bench.gate.wake(9), 4, first.close, 200)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
+    assert bench.streamer.is_connected and second.kinds() == ["ping"]
+
+
+def test_the_pauses_between_attempts_grow_to_a_minute():
+    bench = Bench([])
+    bench.play(40000)
+    gaps = [b - a for a, b in zip(bench.attempts, bench.attempts[1:])]
+    assert gaps[0] <= 1500 and max(gaps) <= LONGEST_PAUSE_MS * 3 // 2, gaps
+    assert all(later >= earlier for earlier, later in zip(gaps, gaps[1:])), gaps
+    assert 8 <= len(bench.attempts) <= 20 and bench.diagnostics.snapshot()["reconnects"] >= 8
+
+
+def test_a_silent_receiver_is_given_up():
+    silent, second = Peer(answers=False), Peer()
+    bench = Bench([silent, second])
+    bench.play((SILENCE_MS + 5000) // 10)
+    assert silent.is_closed and bench.streamer.is_connected
+    assert silent.kinds().count("ping") == 1 + SILENCE_MS // KEEP_ALIVE_MS
+
+
+def test_a_sign_of_life_each_30_s_and_nothing_else():
+    peer = Peer()
+    bench = Bench([peer])
+    bench.play(30000)  # five minutes
+    assert set(peer.kinds()) == {"ping"} and len(peer.events) == 10 + 1, len(peer.events)
+
+
+def test_pings_are_answered_but_not_without_bound():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def flood():
+        for _ in range(500):
+            peer.say(protocol.PING)
+
+    bench.play(5, flood, 3)
+    assert 1 <= peer.kinds().count("pong") <= 500
+    assert len(bench.streamer._outgoing) <= 4
+
+
+def test_a_withdrawal_is_sent_and_its_confirmation_told():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def withdraw():
+        bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+
+    bench.play(5, withdraw, 3, lambda: peer.say(protocol.DELETED, {"count": 3}), 3)
+    assert peer.kinds().count("consent-withdrawn") == 1 and bench.deletions == [3]
+
+
+def test_a_withdrawal_that_was_not_confirmed_is_sent_again_after_a_reconnect():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def withdraw():
+        bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+
+    bench.play(5, withdraw, 3, first.close, 300)
+    assert second.kinds().count("consent-withdrawn") == 1, second.kinds()
+
+
+def test_no_stream_is_announced_before_the_receiver_was_reached():
+    bench = Bench([Peer(answers=False)])
+    bench.play(5)
+    assert not bench.streamer.is_connected
+    assert bench.gate.state != STREAMING
