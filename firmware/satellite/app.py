@@ -25,6 +25,7 @@ class App:
     engine    wakeword.engine.Engine                 gate       gate.Gate
     light     light.Light                            endpoint   endpoint.EndOfSpeech
     mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
+              health() (0 is well), overruns
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
@@ -40,6 +41,8 @@ class App:
         self._stream_began_ms = 0
         self._in_stream = False
         self._refused = 0
+        self._health = 0
+        self._overruns = 0
         self._tasks = []
         self.is_connected = False
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
@@ -162,7 +165,23 @@ class App:
                 gate.end(END_OF_SPEECH)
         elif model >= 0:
             self._wake(model)
+        self._look_at_microphone()
         parts.diagnostics.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
+
+    def _look_at_microphone(self):
+        """Record a microphone that went dead, and what its driver lost."""
+        parts = self.parts
+        health = parts.mic.health()
+        if health != self._health:
+            self._health = health
+            if health:
+                parts.diagnostics.count("faults")
+                self._record("fault", what="microphone")
+        overruns = parts.mic.overruns
+        if overruns != self._overruns:
+            parts.diagnostics.count("overruns", max(0, overruns - self._overruns))
+            self._overruns = overruns
+            self._record("fault", what="overrun")
 
     def _wake(self, model):
         parts = self.parts

@@ -112,6 +112,12 @@ class Bench:
     def is_on(self):
         return self.mic_on
 
+    overruns = 0
+    is_dead = 0
+
+    def health(self):
+        return self.is_dead
+
     async def read(self, chunk):
         if self.turn == self.read_fails_at:
             raise OSError
@@ -476,3 +482,18 @@ def test_a_consent_that_cannot_be_noted_is_not_used():
     bench.wakes = [5]
     bench.go()
     assert bench.sent == [] and bench.state == ERROR and not bench.mic_on
+
+
+def test_a_dead_microphone_and_lost_samples_are_recorded_once():
+    bench = Bench(turns=30)
+
+    def fail():
+        bench.is_dead = 2 if 5 <= bench.turn < 15 else 0
+        bench.overruns = 3 if bench.turn >= 20 else 0
+
+    bench.after_turn = fail
+    bench.go()
+    faults = [fields["what"] for kind, fields in bench.records if kind == "fault"]
+    assert faults == ["microphone", "overrun"], faults
+    counts = bench.app.parts.diagnostics.snapshot()
+    assert counts["overruns"] == 3 and counts["faults"] == 1 and bench.state == IDLE
