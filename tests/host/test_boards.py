@@ -98,6 +98,8 @@ def broken(tmp_path):
     "python, words",
     (
         (("MIC_WS, MIC_SD = 4, 5, 6", "MIC_WS, MIC_SD = 4, 5, 5"), "used twice"),
+        ((r"QUIET_PINS = \(\)", "QUIET_PINS = ((4, 0),)"), "GPIO4 is used twice"),
+        ((r"\(48, 38\)", "(48, 48)"), "GPIO48 is used twice"),
         (("SWITCH = 7", "SWITCH = 22"), "no GPIO22"),
         (("SWITCH = 7", "SWITCH = 49"), "no GPIO49"),
         (("SWITCH = 7", "SWITCH = 30"), "belongs to the flash"),
