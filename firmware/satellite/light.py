@@ -26,6 +26,8 @@ MAGENTA = (255, 0, 255)
 
 #: The least brightness, of 255, of a lit colour: dimming never hides it.
 MIN_BRIGHTNESS = 8
+#: How often a pattern moves on; a change of state is shown at once.
+STEP_MS = 40
 
 
 def colour(state, mic_on):
@@ -75,9 +77,17 @@ class Light:
         self.brightness = max(MIN_BRIGHTNESS, min(255, brightness))
         self._has_colour = has_colour
         self.shown = None  # (state, mic_on) of the last update that worked
+        self._state = -1
+        self._mic_on = False
+        self._next_ms = 0
 
     def update(self, state, mic_on, now_ms):
         """Show a state; False when the light cannot be driven, and then nothing may be trusted."""
+        if state == self._state and mic_on == self._mic_on and now_ms < self._next_ms:
+            return self.shown is not None
+        self._next_ms = now_ms + STEP_MS
+        self._state = state
+        self._mic_on = mic_on
         bright = (level if self._has_colour else mono_level)(state, mic_on, now_ms)
         r, g, b = colour(state, mic_on) if self._has_colour else (255, 255, 255)
         try:

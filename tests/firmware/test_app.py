@@ -329,7 +329,8 @@ def test_a_light_that_fails_later_turns_the_microphone_off():
     bench.after_turn = fail
     bench.wakes = [5]
     bench.go()
-    assert not bench.mic_on and bench.state == ERROR and max(bench.sent) <= 10
+    assert not bench.mic_on and bench.state == ERROR
+    assert max(bench.sent) <= 10 + 4  # a pattern's step of 40 ms later at most
     assert ("fault", {"what": "light"}) in bench.records
 
 
@@ -352,7 +353,8 @@ def test_a_microphone_that_does_not_stop_is_shown():
     bench.presses = [5]
     bench.go()
     assert bench.state == MUTED and bench.mic_on
-    assert bench.log[-1] == MAGENTA and RED not in bench.log, bench.log
+    lights = [entry for entry in bench.log if isinstance(entry, tuple)]
+    assert lights[-1] == MAGENTA and RED not in lights, lights
     assert bench.sent == []
 
 
