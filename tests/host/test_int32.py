@@ -85,6 +85,21 @@ def test_the_shift_for_a_lone_peak_at_a_power_of_two(position):
         assert unpack("h", windowed)[:480] == want
 
 
+@pytest.mark.parametrize("lowest", (238, 239, 240, 241))
+def test_a_windowed_minus_32768_is_no_peak_wherever_the_others_are(lowest):
+    """Only the window's four middle samples, where it is 1, can give -32768."""
+    for position in (40, 60, 200, 239, 240, 242, 300, 420, 430):
+        for sample in (0, 3, -9000, 9000, 32767, -32767):
+            samples = [0] * 480
+            samples[position] = sample
+            samples[lowest] = -32768
+            want, shift = stages.window(samples)
+            windowed = bytearray(1024)
+            history, chunk = pack("h", samples[:320]), bytes(pack("h", samples[320:]))
+            assert run("window", history, chunk, TABLES["WINDOW"], windowed) == shift
+            assert unpack("h", windowed)[:480] == want, (position, sample)
+
+
 @pytest.mark.parametrize("fill", SAMPLES)
 def test_fft_of_any_samples_and_energies_of_any_spectrum(fill):
     rng = random.Random(fill)

@@ -38,6 +38,8 @@ def test_logistic_over_many_scales_and_zero_points():
     scales = [2.0**k for k in range(-12, 5)] + [0.1, 1 / 256, 16 / 127, 15 / 128, 26 / 255]
     cases = [(s, z) for s in scales for z in (-128, 0, 127)]
     cases += [(2 ** rng.uniform(-8, 1), int(rng.integers(-128, 128))) for _ in range(250)]
+    # Scales with an input whose result lies within 3 of 2**23 of a tie.
+    cases += [(float.fromhex(s), 0) for s in ("0x1.303fecp-6", "0x1.f4fae4p-5")]
     for scale, zero_point in cases:
         want = elementwise("LOGISTIC", scale, zero_point, UNIT[0], -128)
         got = quantise.logistic_table(np.float32(scale), zero_point)
