@@ -1,7 +1,8 @@
-"""The picture of a simulation: what the microphone heard, what the model saw, what it thought.
+"""The picture of a simulation: what was heard, what the light showed, what left the device.
 
-Three panels over one time axis: waveform, feature slices, probability with the cutoff; detections
-run through all three.  Draws into a file without a display.
+Panels over one time axis: waveform, feature slices, probability with the cutoff, then light and
+microphone, then the audio sent (plot_device).  Detections run through all of them, and while the
+device is muted all are shaded.  Draws into a file without a display.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from host_tools import trace
+from host_tools import plot_device
 from host_tools.errors import HostToolError
 from host_tools.simulation import Result
 
@@ -42,6 +43,9 @@ _STYLE = {
 # Edges of the front end's mel filter bank: 125 to 7500 Hz in 41 equal steps of the mel scale.
 _MEL_LOW_HZ, _MEL_HIGH_HZ, _MEL_BANDS, _CHANNELS = 125, 7500, 41, 40
 _LEVEL_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100)
+_BREAK_S = 0.2
+_LETTER = 0.0075  # share of the width that a letter of a caption takes
+_CAPTION_GAP_S = 0.3
 _HZ_TICKS = (250, 500, 1000, 2000, 4000, 7000)
 
 Caption = tuple[float, float, str]  # start and end in seconds, words
@@ -58,16 +62,21 @@ def check_path(path: Path) -> None:
 def draw(result: Result, path: Path, captions: tuple[Caption, ...] = (), title: str = "") -> None:
     """Draw a finished simulation into `path`; `captions` are words written over the waveform."""
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(12, 7.2), dpi=DPI, layout="constrained")
-        wave, slices, chance = figure.subplots(3, 1, sharex=True, height_ratios=(1.0, 1.35, 1.35))
+        figure = Figure(figsize=(12, 8.6), dpi=DPI, layout="constrained")
+        wave, slices, chance, strips, sent = figure.subplots(
+            5, 1, sharex=True, height_ratios=(1.1, 0.9, 1.1, 0.6, 1.0)
+        )
         end_s = max(result.samples / 16000, 0.03)
         wave.set_xlim(0, end_s)
         figure.suptitle(title or _title(result), x=0.01, ha="left", fontsize=13, weight="bold")
         _draw_wave(wave, result, captions)
         _draw_features(slices, result)
         _draw_probability(chance, result)
-        _draw_detections((wave, slices, chance), result, end_s)
-        chance.set_xlabel("time in s")
+        plot_device.draw_light_and_microphone(strips, result, end_s)
+        plot_device.draw_sent(sent, result, end_s)
+        plot_device.shade([wave, slices, chance, strips, sent], result, end_s)
+        _draw_detections((wave, slices, chance, strips, sent), result, end_s)
+        sent.set_xlabel("time in s")
         try:
             figure.savefig(path, metadata=_metadata(path))
         except OSError as error:
@@ -103,16 +112,18 @@ def _draw_wave(axes: Axes, result: Result, captions: tuple[Caption, ...]) -> Non
     peak = max(abs(low).max(initial=0), abs(high).max(initial=0)) / 327.68
     tick = next(value for value in _LEVEL_TICKS if value >= 0.8 * peak)
     limit = max(1.1 * tick, 1.1 * peak)
-    axes.set_ylim(-limit, limit * (1.75 if captions else 1.0))
+    axes.set_ylim(-limit, limit * (2.2 if captions else 1.0))
     axes.set_yticks([-tick, 0, tick])
     axes.set_ylabel("sound,\n% of full scale")
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
+    width_s = axes.get_xlim()[1]
     for start_s, end_s, words in captions:
-        lines = textwrap.fill(words, max(10, round((end_s - start_s) * 11)))
+        room_s = end_s - start_s + _CAPTION_GAP_S
+        lines = textwrap.fill(words, max(6, int(room_s / (_LETTER * width_s))))
         axes.annotate(
             lines,
-            ((start_s + end_s) / 2, limit * 1.7),
+            ((start_s + end_s) / 2, limit * 2.15),
             ha="center",
             va="top",
             fontsize=9,
@@ -129,25 +140,30 @@ def _caption(axes: Axes, words: str) -> None:
 
 
 def _draw_features(axes: Axes, result: Result) -> None:
-    values = np.frombuffer(b"".join(result.features), np.uint8).reshape(-1, _CHANNELS)
-    group = max(1, -(-len(values) // MAX_COLUMNS))
-    if len(values):
-        values = np.maximum.reduceat(values, np.arange(0, len(values), group))
-        end_s = trace.FIRST_SLICE_MS / 1000 + len(result.features) * 0.01
-        axes.imshow(
-            values.T,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=0,
-            vmax=255,
-            interpolation="nearest",
-            extent=(trace.FIRST_SLICE_MS / 1000, end_s, 0, _CHANNELS),
-        )
+    columns = max(1, result.samples // 160)
+    values = np.zeros((columns, _CHANNELS), np.uint8)
+    heard = np.zeros(columns, bool)
+    if result.features:
+        at = np.array(result.features_ms) // 10 - 1
+        values[at] = np.frombuffer(b"".join(result.features), np.uint8).reshape(-1, _CHANNELS)
+        heard[at] = True
+    starts = np.arange(0, columns, max(1, -(-columns // MAX_COLUMNS)))
+    values = np.maximum.reduceat(values, starts)
+    heard = np.logical_or.reduceat(heard, starts)
+    axes.imshow(
+        np.ma.masked_array(values.T, np.broadcast_to(~heard, values.T.shape)),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=0,
+        vmax=255,
+        interpolation="nearest",
+        extent=(0, columns * 0.01, 0, _CHANNELS),
+    )
     axes.set_ylim(0, _CHANNELS)
     axes.set_yticks([_channel_of(hz) for hz in _HZ_TICKS], [f"{hz / 1000:g}" for hz in _HZ_TICKS])
-    axes.set_ylabel("feature slices,\n40 channels in kHz")
-    _caption(axes, "what the model sees: one slice each 10 ms, dark is -128, bright is 127")
+    axes.set_ylabel("feature slices,\nkHz")
+    _caption(axes, "what the model sees: one slice each 10 ms, dark is -128, bright is 127, white: microphone off")
 
 
 def _channel_of(hz: float) -> float:
@@ -163,12 +179,16 @@ def _channel_of(hz: float) -> float:
 def _draw_probability(axes: Axes, result: Result) -> None:
     for i, model in enumerate(result.models):
         colour = _MODEL_COLOURS[i % len(_MODEL_COLOURS)]
-        seconds = np.array([trace.slice_ms(at) for at in result.slices[i]]) / 1000
-        values = np.array(result.probabilities[i]) / 255
+        # Where the microphone was off there is no value: the line breaks.
+        seconds = np.array(result.times_ms[i]) / 1000
+        breaks = np.flatnonzero(np.diff(seconds) > _BREAK_S) + 1
+        seconds = np.insert(seconds, breaks, seconds[breaks - 1])
+        values = np.insert(np.array(result.probabilities[i]) / 255, breaks, np.nan)
+        means = np.insert(np.array(result.means(i)) / 255, breaks, np.nan)
         axes.fill_between(seconds, values, color=colour, alpha=0.22, linewidth=0, step="pre")
         axes.plot(
             seconds,
-            np.array(result.means(i)) / 255,
+            means,
             color=colour,
             linewidth=1.8,
             label=f"{model.name}: mean of {model.window} inferences (shaded: each one)",

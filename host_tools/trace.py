@@ -17,8 +17,7 @@ from host_tools.errors import HostToolError
 VERSION = 1
 MAX_LINE_BYTES = 1 << 16
 
-SLICE_STEP_MS = 10  # from one feature slice to the next
-FIRST_SLICE_MS = 30  # slice 0 is complete with the first 480 samples
+CHUNK_MS = 10
 
 #: Events that the device itself tells, and their keys in order; an audit record has more.
 DEVICE_EVENTS = {
@@ -72,7 +71,7 @@ def device_event(t_ms: int, fields: dict) -> dict:
 
 def end_event(chunks: int, samples: int) -> dict:
     """The input is over after `samples`, of which `chunks` whole 10 ms chunks were processed."""
-    return {"t_ms": chunks * SLICE_STEP_MS, "event": "end", "samples": samples}
+    return {"t_ms": chunks * CHUNK_MS, "event": "end", "samples": samples}
 
 
 def line(event: dict) -> str:
