@@ -71,12 +71,12 @@ class Hardware:
         from drivers.files import Files
         from drivers.watchdog import Watchdog
 
+        self.mic = from_board.microphone(board)  # first: its pins are at rest whatever fails later
         from_board.quiet(board)
         self.storage = Files()
         self.clock = Clock()
         self.watchdog = Watchdog()
         self.light = from_board.light(board)
-        self.mic = from_board.microphone(board)
         self.controls = from_board.controls(board, self.clock.now_ms)
         self.wifi = None
         self.connect = None
@@ -113,9 +113,10 @@ def start():
     from satellite.config import load
     from wakeword.model import read
 
-    hardware = Hardware(board)
+    hardware = None
     app = None
     try:
+        hardware = Hardware(board)
         config = load(hardware.storage)
         hardware.join(config)
         models = [read("models/%s.ewm" % name) for name in config.models]
@@ -124,7 +125,8 @@ def start():
     except Exception as error:  # the one place: whatever it is, close and say so
         if app is not None:
             app.close()
-        hardware.mic.stop()
+        elif hardware is not None:
+            hardware.mic.stop()
         print("earnest stopped:", repr(error))
         time.sleep(5)
         machine.reset()

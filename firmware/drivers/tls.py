@@ -30,19 +30,21 @@ def _read(storage, name):
 def connector(config, storage):
     """The coroutine function `connect() -> (reader, writer)` for a configuration.
 
-    Its errors: OSError, ValueError for a wrong name, both at the first write, where the handshake
-    is; so the caller writes first.  The files are read once, here: OSError when one is missing.
+    Its errors: OSError, also when a certificate is missing, and ValueError for a wrong name or a
+    damaged certificate.  The handshake is in the first write, so the caller writes first.
     """
-    host, port = config.receiver_host, config.receiver_port
-    if config.insecure:
-        made, name = None, None
-    else:
-        made = context(storage, config.ssl_authority, config.ssl_certificate, config.ssl_key)
-        name = config.receiver_name or host
+    made = []  # the context, once the files could be read
 
     async def connect():
+        host, port = config.receiver_host, config.receiver_port
         if not host:
             raise OSError("no receiver in the configuration")
-        return await asyncio.open_connection(host, port, ssl=made, server_hostname=name)
+        if config.insecure:
+            return await asyncio.open_connection(host, port)
+        if not made:
+            files = (config.ssl_authority, config.ssl_certificate, config.ssl_key)
+            made.append(context(storage, *files))
+        name = config.receiver_name or host
+        return await asyncio.open_connection(host, port, ssl=made[0], server_hostname=name)
 
     return connect
