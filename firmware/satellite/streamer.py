@@ -213,9 +213,10 @@ class Streamer:
         self._has_audio = False
         consent = dict(self._consent)
         consent["stream"] = "%016x" % self._stream
-        await self._send(protocol.encode(protocol.CONSENT, consent))
+        self._writer.write(protocol.encode(protocol.CONSENT, consent))
         if self.owner is not None:
             self.owner.first_byte()
+        await self._drain()
 
     async def _carry(self):
         """Everything that the gate lets out, a chunk a message, so that a mute cuts at a chunk."""

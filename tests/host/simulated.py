@@ -16,8 +16,8 @@ COMMAND = "Turn on the light in the kitchen, please."
 
 @lru_cache(maxsize=1)
 def wake_and_command() -> np.ndarray:
-    """5.5 s: silence, the wake word from 0.8 s on, a command from 2.2 s on, silence."""
-    samples = np.zeros(88000, np.int16)
+    """6.5 s: silence, the wake word from 0.8 s on, a command from 2.2 to 4.8 s, silence."""
+    samples = np.zeros(104000, np.int16)
     for at_s, words in ((0.8, WORDS), (2.2, COMMAND)):
         spoken = speech.synthesise(words)
         at = round(at_s * 16000)
