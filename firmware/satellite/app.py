@@ -48,7 +48,7 @@ class App:
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
 
     async def run(self, beside=None):
-        """Run until something fails, with the coroutine `beside`; the caller then calls `close`."""
+        """Run until something fails, with the coroutine `beside`; the caller then calls close."""
         self.boot()
         for coroutine in (self.parts.streamer.run(), beside):
             if coroutine is not None:

@@ -39,7 +39,7 @@ class Consent:
         return None
 
     def use(self):
-        """A stream is about to start under the present consent; OSError when it cannot be noted."""
+        """A stream is about to start under the present consent; OSError if it cannot be noted."""
         noted = (self._before[0] or self._now[0], self._before[1] or self._now[1])
         if noted != self._before:
             self._storage.write_atomic(FILE, _LINE % noted)

@@ -223,7 +223,7 @@ class Gate:
         return True
 
     def switch(self, is_muted):
-        """The level of the hardware switch.  On mute it wins; off, a mute of another kind stays."""
+        """The hardware switch's level.  On mute it wins; off, a mute of another kind stays."""
         self._switch_muted = is_muted is not False
         if self._switch_muted:
             self._leave(MUTED, MUTE)

@@ -2,7 +2,7 @@
 
 Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  Nothing is
 sent of a stream before its consent was acknowledged, and no audio but what `gate.take` gives.  A
-slow network never holds up anything else: writing waits here, the gate's outbox fills, and the gate
+slow network holds up nothing else: writing waits here, the gate's outbox fills, and the gate
 ends the stream.  All times are the device's clock, passed by `notify`.
 Must not import machine, network or drivers; `connect` is injected.
 """

@@ -1,4 +1,4 @@
-"""The light's table of truth: every state, microphone on and off, at every moment of the pattern."""
+"""The light's table of truth: every state, microphone on and off, all through the pattern."""
 
 from satellite.gate import ERROR, IDLE, MUTED, NOT_READY, STATE_NAMES, STREAMING
 from satellite.light import (
