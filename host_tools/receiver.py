@@ -81,6 +81,8 @@ class Receiver:
         self._view = view
         self._tasks: set[asyncio.Task] = set()
         self._connections: dict[int, _Connection] = {}
+        self._main: asyncio.Task | None = None
+        self._failure: BaseException | None = None
         self._handshakes = 0
         self._numbers = 0
         self.streams = 0
@@ -89,6 +91,7 @@ class Receiver:
     async def run(self, name: str) -> None:
         """Listen, tell where, and serve; `name` is the one in our certificate."""
         listener = _listen(self._options.host, self._options.port)
+        self._main = asyncio.current_task()
         try:
             host, port = listener.getsockname()[:2]
             self._view.tell(
@@ -102,8 +105,17 @@ class Receiver:
             self._start(self._expire())
             loop = asyncio.get_running_loop()
             while True:
-                peer, address = await loop.sock_accept(listener)
+                try:
+                    peer, address = await loop.sock_accept(listener)
+                except OSError as error:  # out of file descriptors, for instance
+                    self._view.tell("warning", message=f"cannot accept: {error}")
+                    await asyncio.sleep(1.0)
+                    continue
                 self._start(self._meet(peer, f"{address[0]}:{address[1]}"))
+        except asyncio.CancelledError:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
         finally:
             listener.close()
             for task in self._tasks:
@@ -126,13 +138,24 @@ class Receiver:
     def _start(self, coroutine) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task) -> None:
+        """A task that fails unexpectedly ends the receiver: nothing goes on half broken."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            if self._main is not None:
+                self._main.cancel()
 
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_S)
-            if count := self._recordings.expire():
-                self._view.tell("deleted", count=count, reason="expired")
+            try:
+                if count := self._recordings.expire():
+                    self._view.tell("deleted", count=count, reason="expired")
+            except HostToolError as error:
+                self._view.tell("warning", message=error.message)
 
     async def _meet(self, peer: socket.socket, address: str) -> None:
         """From an accepted socket to the end of its connection."""
@@ -145,6 +168,9 @@ class Receiver:
                 raise
         except Refused as refusal:
             self._view.tell("refused", address=address, reason=str(refusal))
+            return
+        except HostToolError as error:  # the list of devices cannot be read
+            self._view.tell("refused", address=address, reason=error.message)
             return
         self._numbers += 1
         connection = _Connection(self, self._numbers, name, consent_tag, reader, writer)

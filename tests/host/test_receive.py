@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import socket
 import ssl
@@ -282,6 +283,41 @@ def test_a_removed_device_is_refused_while_the_receiver_runs(data):
             device.expect(protocol.PONG)
         assert earnest(data, "--remove-device", "kitchen").returncode == 0
         refused_handshake(receiver, "list of devices", lambda: Device(receiver.port, folder))
+
+
+def test_a_damaged_list_of_devices_lets_nobody_in(data):
+    folder = new_device(data, "kitchen")
+    good = (data / "devices.json").read_bytes()
+    with receiving(data) as receiver:
+        (data / "devices.json").write_text("nonsense")
+        refused_handshake(receiver, "damaged", lambda: Device(receiver.port, folder))
+        (data / "devices.json").write_bytes(good)
+        with Device(receiver.port, folder) as device:
+            device.send(protocol.PING)
+            device.expect(protocol.PONG)
+
+
+def test_it_ends_when_nobody_reads_what_it_tells(data):
+    folder = new_device(data, "kitchen")
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data), "--json"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", "0"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    port = json.loads(os.read(reading, 4096))["port"]
+    os.close(reading)
+    try:
+        with Device(port, folder) as device:
+            assert device.is_hung_up()
+        assert process.wait(10) != 0
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_an_expired_certificate_is_refused(data, monkeypatch):

@@ -21,6 +21,9 @@ SPEECH = bytes(range(256)) * 50
 class SpeechToText(AsyncEventHandler):
     """Answers with the SHA-256 of what it heard, in hostile clothes."""
 
+    #: How many streams came to their end, in all connections.
+    ends = 0
+
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
         self.heard = b""
@@ -32,6 +35,7 @@ class SpeechToText(AsyncEventHandler):
             return True
         self.seen.append(event.type)
         if AudioStop.is_type(event.type):
+            SpeechToText.ends += 1
             text = f"turn on \x1b[31mthe light\n{hashlib.sha256(self.heard).hexdigest()} "
             await self.write_event(Transcript(text + " ".join(self.seen)).event())
             return False
@@ -119,6 +123,7 @@ def test_no_server_at_all(data):
 
 def test_a_broken_stream_is_not_transcribed(data):
     folder = new_device(data, "kitchen")
+    before = SpeechToText.ends
     with serving(wyoming_server) as port, receiving(data, "--stt", f"tcp://127.0.0.1:{port}") as r:
         with Device(r.port, folder) as device:
             device.consent()
@@ -131,6 +136,7 @@ def test_a_broken_stream_is_not_transcribed(data):
             r.wait("transcript")
     told = [json.dumps(event) for event in r.events if "transcript" in event["event"]]
     assert len(told) == 1, told
+    assert SpeechToText.ends == before + 1
 
 
 def test_what_reaches_the_terminal_is_bounded_and_printable():
