@@ -104,6 +104,8 @@ def test_every_cut_is_seen():
         problems = problems_of(data[:end])
         assert problems, end
         assert "missing at the end" in problems[-1][1] or "cut off" in problems[0][1], problems
+        if not data[:end].endswith(b"\n") and end:
+            assert "cut off" in problems[0][1], problems
     # Whole records off the end are seen by the head alone.
     assert problems_of(b"".join(LINES[:-1]), None) == []
 
@@ -129,6 +131,16 @@ def test_a_record_replaced_with_its_own_right_hash_is_found():
         lines = [*LINES[:i], forged, *LINES[i + 1 :]]
         problems = log_format.verify(lines, HEAD)[1]
         assert problems and any(f"record {n}" in problems[0][1] for n in (i, i + 1)), problems
+
+
+def test_a_changed_value_is_told_by_its_hash():
+    bad = LINES[1].replace(b'"on":false', b'"on":true')
+    assert "record 1 was changed: its hash" in log_format.verify([LINES[0], bad])[1][0][1]
+
+
+def test_a_log_starts_from_nothing():
+    lines, head = made(previous="ab" * 32)
+    assert "not the start of a log" in log_format.verify(lines, head)[1][0][1]
 
 
 def test_records_added_after_the_head_are_found():
