@@ -57,9 +57,9 @@ def test_a_click_is_no_speech():
 def test_others_in_the_background_do_not_hold_it_open():
     endpoint = EndOfSpeech()
     for _ in range(6):
-        assert fed(endpoint, (LOUD, 20), (QUIET, 10)) == 0
-    at = fed(endpoint, (LOWER, 300))
-    assert endpoint.is_loud and 85 <= at <= 130, at
+        assert fed(endpoint, (QUIET, 10), (LOUD, 20)) == 0
+    at = fed(endpoint, (bytes([36] * 40), 300))
+    assert endpoint.is_loud and 100 <= at <= 140, at
 
 
 def test_steady_sound_becomes_the_floor():
