@@ -55,6 +55,7 @@ ACTIONS: dict[str, tuple[str, Callable[[object], bool]] | None] = {
     "network-delay-ms": _ms(MAX_DELAY_MS),
     "receiver-consents": _BOOLEAN,
     "light-fails": _BOOLEAN,
+    "light-wrong": _BOOLEAN,
     "microphone-fails": _BOOLEAN,
     "microphone-stuck": _BOOLEAN,
     "disk-full": _BOOLEAN,
@@ -120,6 +121,10 @@ def _event(row: object, where: str) -> Event:
             raise HostToolError(f"{where}: {action} takes no value", "leave it out")
     elif not kind[1](value):
         raise HostToolError(f"{where}: {action} of {_shown(value)}", f"allowed: {kind[0]}")
+    if action == POWER_LOSS and t_ms < STEP_MS:
+        raise HostToolError(
+            f"{where}: the power is lost before it is there", f"t_ms of at least {STEP_MS}"
+        )
     return Event(t_ms, action, value)
 
 

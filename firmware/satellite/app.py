@@ -271,7 +271,10 @@ class App:
                 return
         elif not gate.may_listen and mic.is_on():
             mic.stop()
-            self._record("mic", on=mic.is_on())
+            if not mic.is_on():
+                self._record("mic", on=False)
+            else:  # still on: the light says so, the log counts such faults and writes few
+                self._record("fault", what="microphone")
         if not self._show(now_ms) and gate.state != ERROR and gate.state != NOT_READY:
             self.fault("light")
 

@@ -49,6 +49,7 @@ class Device:
         self.slices = settings["first_slice"]
         self.app = None
         self.shown = None
+        self.hue = None
         self.sent_from = 0
         self.received = 0
         self.random = settings["seed"] * 2 + 1
@@ -130,17 +131,20 @@ class Device:
         return TellingGate
 
     def tell_light(self):
-        """Tell each change of what the light says when it happens; pulses are no changes."""
+        """Tell each change of state, microphone or hue when it happens; pulses are no changes."""
         light = self.app.parts.light
         update = light.update
 
         def telling(state, mic_on, now_ms):
             is_shown = update(state, mic_on, now_ms)
-            shown = (state, mic_on, is_shown)
+            rgb = self.light.rgb
+            hue = tuple(value > 0 for value in rgb) if max(rgb) or mic_on else self.hue
+            self.hue = hue
+            shown = (state, mic_on, is_shown, hue)
             if shown != self.shown:
                 self.shown = shown
                 name = STATE_NAMES[state] if is_shown else "FAILED"
-                self.tell("light", {"state": name, "rgb": list(self.light.rgb), "mic": mic_on})
+                self.tell("light", {"state": name, "rgb": list(rgb), "mic": mic_on})
             return is_shown
 
         light.update = telling

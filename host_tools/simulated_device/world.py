@@ -42,6 +42,7 @@ class World:
         self.presses = 0
         self.switch = None
         self.light_fails = False
+        self.light_is_wrong = False
         self.microphone_fails = False
         self.microphone_is_stuck = False
         self.disk_is_full = False
@@ -96,6 +97,8 @@ class World:
             self.switch = None if value == "absent" else value == "muted"
         elif action == "light-fails":
             self.light_fails = value
+        elif action == "light-wrong":
+            self.light_is_wrong = value
         elif action == "microphone-fails":
             self.microphone_fails = value
         elif action == "microphone-stuck":
@@ -168,21 +171,24 @@ class Microphone:
 
 
 class LightDriver:
-    """Three numbers, kept; on request of the script it stays as it is and does not answer."""
+    """Three numbers, kept.  On request of the script it stays as it is and does not answer, or
+    shows the opposite of what it is told, which reading it back finds.
+    """
 
     has_colour = True
 
     def __init__(self, world):
         self._world = world
-        self.rgb = (0, 0, 0)
+        self._told = self.rgb = (0, 0, 0)
 
     def show(self, r, g, b):
         if self._world.light_fails:
             raise OSError("light does not answer")
-        self.rgb = (r, g, b)
+        self._told = (r, g, b)
+        self.rgb = (255 - r, 255 - g, 255 - b) if self._world.light_is_wrong else self._told
 
     def is_ok(self):
-        return not self._world.light_fails
+        return not self._world.light_fails and self.rgb == self._told
 
 
 class Controls:
