@@ -89,8 +89,9 @@ class SentStreams:
 
     def received(self, streams: list[dict]) -> None:
         """Lay beside it what a receiver says that it got: samples, sha256 and reason of each."""
+        # A stream that ended before its first sample left is opened and closed, empty.
         sent = [stream for stream in self.all if stream.samples]
-        for stream, got in zip(sent, streams, strict=False):
+        for stream, got in zip(sent, [got for got in streams if got["samples"]], strict=False):
             stream.received = got
 
     def _sent(self, event: dict) -> None:

@@ -119,13 +119,16 @@ def missed_chunks(result: Result) -> int:
 def report(result: Result) -> str:
     used = [bytes_used for bytes_used, _ in result.heap]
     reasons = Counter(stream.reason for stream in result.streams.all)
-    after = [stream.first_byte_after_ms for stream in result.streams.all]
+    after = [stream.first_byte_after_ms for stream in result.streams.all if stream.samples]
+    records = result.of("audit")
+    unsent = sum(e["kind"] == "wake" and not e["streamed"] for e in records)
     lines = [
         f"{result.duration_s / 3600:.2f} simulated hours in {result.wall_s:.0f} s",
         f"{len(result.probabilities[0])} inferences, {missed_chunks(result)} chunks missed",
-        f"{len(result.detections)} wakes, {len(result.streams.all)} streams: {dict(reasons)}",
+        f"{len(result.detections)} wakes, {len(result.streams.all)} streams: {dict(reasons)}; "
+        f"{unsent} recorded wakes without a stream (no connection, or the log's budget)",
         f"{len(result.of('script'))} events of the script, "
-        f"{len([e for e in result.of('audit')])} audit records",
+        f"{len(records)} audit records",
         f"{result.streams.bytes} bytes sent; streams as received: "
         f"{result.streams.are_as_received}",
         f"first byte after at most {max([a for a in after if a is not None], default=0)} ms",

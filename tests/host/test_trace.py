@@ -27,6 +27,15 @@ def test_events_are_the_lines_of_the_document():
         None,
         trace.probability_event(50, 2, 0),
         trace.detection_event(1380, "okay_nabu", 251),
+        trace.device_event(
+            1380, {"event": "state", "reason": "wake", "to": "STREAMING", "from": "IDLE"}
+        ),
+        trace.device_event(
+            1380, {"mic": True, "event": "light", "rgb": [0, 0, 64], "state": "STREAMING"}
+        ),
+        trace.device_event(
+            1390, {"event": "sent", "bytes": 320, "samples_to": 22240, "samples_from": 22080}
+        ),
         trace.end_event(200, 32000),
     ]
     for line, event in zip(documented, written, strict=True):
@@ -82,3 +91,17 @@ def test_anything_else_is_refused_in_words(tmp_path, text, words):
         trace.read(path)
     with pytest.raises(HostToolError, match="No such file"):
         trace.read(tmp_path / "none")
+
+
+def test_every_event_and_key_is_documented():
+    text = (ROOT / "docs/trace.md").read_text()
+    for kind, keys in trace.DEVICE_EVENTS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{kind}` | ")][:1]
+        for key in keys:
+            assert f"`{key}`" in row, (kind, key)
+            assert re.search(rf"^\|.*`{key}`.*\|", text, re.M), key
+
+
+def test_audit_fields_stand_in_one_order():
+    event = trace.device_event(5, {"what": "unmute", "kind": "refused", "count": 2, "event": "audit"})
+    assert list(event) == ["t_ms", "event", "kind", "count", "what"]
