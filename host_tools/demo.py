@@ -68,7 +68,9 @@ def command(folder: Path) -> int:
     out.print("3  starting a receiver with certificates of its own")
     out.print("4  running the firmware in MicroPython\n")
     file = audio.open_audio(folder / "demo.wav")
-    settings = Settings((model,), with_features=True, script=script.check(rows), with_receiver=True)
+    settings = Settings(
+        (model,), with_features=True, script=script.check(rows), with_receiver=True
+    )
     simulated = simulation.simulate("demo.wav", file, settings)
     with open(folder / "demo.jsonl", "w", encoding="utf-8", newline="\n") as sink:
         result = run_events(simulated, sink, with_features=False)
@@ -136,7 +138,9 @@ def print_promise(out: Console, spans: Spans, result: Result) -> bool:
     is_heard = heard_as_said(spans, result)
     is_sent = sent_as_promised(result)
     if is_heard:
-        out.print("each wake word was heard but those while muted, and nothing else", style="green")
+        out.print(
+            "each wake word was heard but those while muted, and nothing else", style="green"
+        )
     else:
         out.print("what was heard is not what was said", style="bold red")
     if is_sent:

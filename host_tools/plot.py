@@ -163,7 +163,10 @@ def _draw_features(axes: Axes, result: Result) -> None:
     axes.set_ylim(0, _CHANNELS)
     axes.set_yticks([_channel_of(hz) for hz in _HZ_TICKS], [f"{hz / 1000:g}" for hz in _HZ_TICKS])
     axes.set_ylabel("feature slices,\nkHz")
-    _caption(axes, "what the model sees: one slice each 10 ms, dark is -128, bright is 127, white: microphone off")
+    _caption(
+        axes,
+        "what the model sees: one slice each 10 ms, dark is -128, bright is 127, white: off",
+    )
 
 
 def _channel_of(hz: float) -> float:

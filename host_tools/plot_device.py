@@ -54,19 +54,22 @@ def spans(result: Result, kind: str, end_s: float) -> list[tuple[float, float, d
 def muted_spans(result: Result, end_s: float) -> list[Span]:
     """When the gate was muted."""
     return [
-        (start, end) for start, end, event in spans(result, "state", end_s) if event["to"] == "MUTED"
+        (start, end)
+        for start, end, event in spans(result, "state", end_s)
+        if event["to"] == "MUTED"
     ]
 
 
 def powerless_spans(result: Result, end_s: float) -> list[Span]:
     """When the device had no power."""
-    found, since = [], None
+    found: list[Span] = []
+    since: float | None = None
     for event in result.of("power"):
-        if event["on"]:
+        if not event["on"]:
+            since = event["t_ms"] / 1000
+        elif since is not None:
             found.append((since, event["t_ms"] / 1000))
             since = None
-        else:
-            since = event["t_ms"] / 1000
     if since is not None:
         found.append((since, end_s))
     return found

@@ -1,7 +1,7 @@
 """Scripts of a simulation: who does what to the simulated device, and when.
 
-A JSON file, specified in docs/simulate.md: a list of `{"t_ms": 4000, "action": "press"}`, some with
-a `value`.  Checked here, played by host_tools/simulated_device/world.py.
+A JSON file, specified in docs/simulate.md: a list of `{"t_ms": 4000, "action": "press"}`, some
+with a `value`.  Checked here, played by host_tools/simulated_device/world.py.
 """
 
 from __future__ import annotations

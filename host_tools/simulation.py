@@ -163,9 +163,7 @@ def _blocks(audio: AudioFile, microphone: Microphone) -> Iterator[np.ndarray]:
     yield from microphone.apply(audio.blocks(), level)
 
 
-def _events(
-    result: Result, settings: Settings, on_time: Callable[[int], None]
-) -> Iterator[dict]:
+def _events(result: Result, settings: Settings, on_time: Callable[[int], None]) -> Iterator[dict]:
     started = time.perf_counter()
     names = [model.name for model in settings.models]
     yield trace.start_event(result.audio, names, settings.microphone.describe())

@@ -174,9 +174,7 @@ class Device:
         def sent(size):
             first = self.sent_from
             self.sent_from += size // 2
-            self.tell(
-                "sent", {"samples_from": first, "samples_to": self.sent_from, "bytes": size}
-            )
+            self.tell("sent", {"samples_from": first, "samples_to": self.sent_from, "bytes": size})
 
         app.first_byte = telling_first_byte
         app.sent = sent
@@ -184,7 +182,7 @@ class Device:
     # --- time ---
 
     async def settle(self):
-        """Between two chunks: the network's turn.  In a stream, wait until it has done its part."""
+        """Between two chunks: the network's turn.  In a stream, wait until it is done."""
         self.network.serve()
         gate = self.app.parts.gate
         streamer = self.app.parts.streamer
@@ -202,7 +200,7 @@ class Device:
             print("h", gc.mem_alloc(), gc.mem_free())
 
     async def wait_for_receiver(self, gate, streamer):
-        """Sound waits while a real receiver has yet to answer, as long as it may be expected to."""
+        """Sound waits while a real receiver has yet to answer, if it may be expected to."""
         world = self.world
         network = self.network
         asked = None

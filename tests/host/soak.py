@@ -127,12 +127,11 @@ def report(result: Result) -> str:
         f"{len(result.probabilities[0])} inferences, {missed_chunks(result)} chunks missed",
         f"{len(result.detections)} wakes, {len(result.streams.all)} streams: {dict(reasons)}; "
         f"{unsent} recorded wakes without a stream (no connection, or the log's budget)",
-        f"{len(result.of('script'))} events of the script, "
-        f"{len(records)} audit records",
+        f"{len(result.of('script'))} events of the script, {len(records)} audit records",
         f"{result.streams.bytes} bytes sent; streams as received: "
         f"{result.streams.are_as_received}",
         f"first byte after at most {max([a for a in after if a is not None], default=0)} ms",
-        f"heap in use, each minute: {used[1]} at first, {max(used[1:])} at most, {used[-1]} at last",
+        f"heap in use: {used[1]} after a minute, {max(used[1:])} at most, {used[-1]} at last",
     ]
     return "\n".join(lines)
 

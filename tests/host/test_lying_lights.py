@@ -9,7 +9,7 @@ from simulated import records, silence, simulate, sound, states, wake_and_comman
 #: How often the light is driven and read back while nothing changes.
 LOOK_MS = 50
 
-HOUR_OF_A_LIGHT = """
+MINUTES_OF_A_LIGHT = """
 from satellite.gate import MUTED
 from satellite.light import Light
 
@@ -29,7 +29,7 @@ for has_colour in (True, False):
     driver.seen = set()
     light = Light(driver, {brightness}, has_colour)
     dark_ms = longest_ms = 0
-    for now_ms in range({first_ms}, {first_ms} + 3600000, 20):
+    for now_ms in range({first_ms}, {first_ms} + 300000, 20):
         driver.seen.clear()
         assert light.update(MUTED, False, now_ms)
         if not driver.seen:  # it stays as it was
@@ -70,7 +70,8 @@ def test_a_microphone_that_gives_in_late_is_shown_as_muted_then(tmp_path):
     result = simulate(tmp_path, silence(3), script)
     assert [event["on"] for event in result.of("mic")] == [True, False]
     off_ms = result.of("mic")[-1]["t_ms"]
-    assert off_ms in (2000, 2010) and all(e["t_ms"] >= off_ms for e in result.of("light") if red(e))
+    assert off_ms in (2000, 2010)
+    assert all(e["t_ms"] >= off_ms for e in result.of("light") if red(e))
 
 
 @pytest.mark.parametrize("at_ms", [0, 1000, 2600])
@@ -123,11 +124,11 @@ def test_a_press_that_cannot_be_stored_opens_nothing(tmp_path):
     assert result.of("mic") == [] and "IDLE" not in [s for _, s, _ in states(result)]
 
 
-@pytest.mark.parametrize("brightness", [1, 64, 255])
+@pytest.mark.parametrize("brightness", [1, 255])
 @pytest.mark.parametrize("first_ms", [0, 12 * 24 * 3600 * 1000])
 def test_the_mute_light_does_not_go_out(run_micropython, brightness, first_ms):
     """It went dark some seconds after the press, or was dimmed to nothing."""
-    script = HOUR_OF_A_LIGHT.format(brightness=brightness, first_ms=first_ms)
+    script = MINUTES_OF_A_LIGHT.format(brightness=brightness, first_ms=first_ms)
     colour_ms, mono_ms = map(int, run_micropython(script).split())
     assert colour_ms == 0 and mono_ms <= 2000, "a single-colour light flashes each 2 s"
 

@@ -103,5 +103,6 @@ def test_every_event_and_key_is_documented():
 
 
 def test_audit_fields_stand_in_one_order():
-    event = trace.device_event(5, {"what": "unmute", "kind": "refused", "count": 2, "event": "audit"})
+    fields = {"what": "unmute", "kind": "refused", "count": 2, "event": "audit"}
+    event = trace.device_event(5, fields)
     assert list(event) == ["t_ms", "event", "kind", "count", "what"]
