@@ -7,6 +7,7 @@ microphone off; then the board starts anew.
 
 import asyncio
 
+import diag
 from satellite.app import App
 from satellite.audit import AuditLog
 from satellite.consent import Consent
@@ -104,6 +105,23 @@ class Hardware:
         return int.from_bytes(os.urandom(8), "big") >> 2
 
 
+async def _beside(hardware):
+    """Wi-Fi, and the answers over the cable, beside the audio."""
+    tasks = [diag.console()]
+    if hardware.wifi:
+        tasks.append(hardware.wifi.run())
+    await asyncio.gather(*tasks)
+
+
+def _close(app, hardware):
+    """Nothing may listen or leave any more."""
+    if app is not None:
+        app.close()
+    elif hardware is not None:
+        hardware.mic.stop()
+    diag.detach()
+
+
 def start():
     """What the board does: read its files, build, run; a failure ends with a reset."""
     import time
@@ -117,17 +135,22 @@ def start():
     app = None
     try:
         hardware = Hardware(board)
-        config = load(hardware.storage)
+        hardware.config = config = load(hardware.storage)
         hardware.join(config)
         models = [read("models/%s.ewm" % name) for name in config.models]
         app = build(hardware, config, models)
-        asyncio.run(app.run(hardware.wifi.run() if hardware.wifi else None))
+        diag.attach(app, hardware)
+        asyncio.run(app.run(_beside(hardware)))
+    except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
+        _close(app, hardware)
+        if hardware is not None:
+            hardware.watchdog.loosen()
+        print("earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
-        if app is not None:
-            app.close()
-        elif hardware is not None:
-            hardware.mic.stop()
+        _close(app, hardware)
         print("earnest stopped:", repr(error))
+        if hardware is not None:
+            diag.remember(hardware.storage, error)
         time.sleep(5)
         machine.reset()
 

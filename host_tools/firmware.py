@@ -24,3 +24,6 @@ def _load(name: str) -> ModuleType:
 model_format = _load("wakeword.model_format")
 protocol = _load("satellite.protocol")
 audit_format = _load("satellite.audit_format")
+config = _load("satellite.config")
+frame = _load("diagnosis.frame")
+known_answers = _load("diagnosis.known_answers")

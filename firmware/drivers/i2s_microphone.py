@@ -199,6 +199,11 @@ class I2SMicrophone:
         """The most that ever waited to be read."""
         return self._ring.worst_behind_ms
 
+    def extremes(self):
+        """(lowest, highest, clamped) of the last chunk, before DC removal; a new tuple."""
+        converter = self._converter
+        return converter.low, converter.high, converter.clamped
+
     def health(self):
         """OK, or what is wrong, of microphone_health.HEALTH_NAMES."""
         return self._health.state

@@ -8,6 +8,7 @@ import machine
 from micropython import const
 
 TIMEOUT_MS = const(8000)
+_REPL_TIMEOUT_MS = const(1800000)
 
 
 class Watchdog:
@@ -23,6 +24,11 @@ class Watchdog:
             self._wdt.feed()
         elif self._timeout_ms:
             self._wdt = machine.WDT(timeout=self._timeout_ms)
+
+    def loosen(self):
+        """Someone stopped the program at the cable: nothing can stop the clock, but give time."""
+        if self._wdt is not None:
+            machine.WDT(timeout=_REPL_TIMEOUT_MS).feed()
 
 
 def reset_reason():

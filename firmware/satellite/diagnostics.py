@@ -26,6 +26,7 @@ class Diagnostics:
     def __init__(self):
         self._counts = {name: 0 for name in COUNTERS}
         self._worst_step_us = 0
+        self.busy_us = 0  # time worked on chunks; wraps at 2**30
         self._heap_low_bytes = -1
 
     def count(self, name, by=1):
@@ -36,6 +37,7 @@ class Diagnostics:
 
     def step(self, took_us):
         """One chunk was worked on for `took_us`."""
+        self.busy_us = (self.busy_us + took_us) & _MAX
         if took_us > self._worst_step_us:
             self._worst_step_us = took_us if took_us < _MAX else _MAX
         if took_us > CHUNK_US:

@@ -17,6 +17,9 @@ DRIVERS = {
     *("machine", "network", "neopixel", "esp32", "asyncio", "micropython", "array", "struct"),
     *("time", "select", "gc", "os", "ssl"),
 }
+DIAGNOSIS = PURE | {"json", "binascii", "asyncio", "time", "select", "gc", "os", "sys"} | {
+    *("machine", "board", "wakeword", "satellite", "drivers"),
+}
 MAIN = None  # the composition root knows everything
 LIMITS = {  # longest match wins
     "wakeword/": PURE | {"binascii"},
@@ -24,6 +27,8 @@ LIMITS = {  # longest match wins
     "satellite/app.py": SATELLITE | {"asyncio", "time"},
     "satellite/streamer.py": SATELLITE | {"asyncio", "time"},
     "drivers/": DRIVERS,
+    "diagnosis/": DIAGNOSIS,
+    "diag.py": DIAGNOSIS | {"board", "main", "diagnosis"},
     "main.py": MAIN,
     "boot.py": set(),
 }

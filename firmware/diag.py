@@ -1,0 +1,108 @@
+"""For the REPL: `import diag`, then `diag.status()`, `diag.mic()`, `diag.selftest()`,
+`diag.bench()`, `diag.log()`.
+
+Short text for people; with json=True one line for programs (see diagnosis/frame.py).  Works with
+the application running, stopped by Ctrl-C, or never started.  The microphone starts only in
+`mic` and `selftest`, only where the device is not muted, and after the light.  Nothing here opens
+the gate, unmutes, or shows a key or a password.
+"""
+
+from diagnosis import frame, status as _status
+
+#: The application of main.py and its drivers, while there are any; see attach.
+_app = None
+_hardware = None
+_is_running = False
+_models = None
+
+
+def attach(app, hardware):
+    """Called by main.py: what `status` is about; nothing here changes it."""
+    global _app, _hardware, _is_running
+    _app, _hardware, _is_running = app, hardware, True
+
+
+def detach():
+    """Called by main.py once the application has been closed."""
+    global _is_running
+    _is_running = False
+
+
+def console():
+    """The task that answers over the cable beside the running application."""
+    from diagnosis.console import Console
+
+    return Console(_app, _hardware).run()
+
+
+def remember(storage, error):
+    """Called by main.py: keep the error that ended the application for the next `status`."""
+    _status.remember(storage, error)
+
+
+def status(json=False):
+    """Versions, state, mute, microphone and light as read back, network, counters, errors."""
+    _say(_status.collect(_app, _hardware, _is_running), _status.text, json)
+
+
+def log(json=False):
+    """What was recorded last, and the error that last stopped the application."""
+    value = {"version": 1, "records": _status.records(20), "last_error": _status.last_error()}
+    _say(value, _status.log_text, json)
+
+
+def mic(json=False):
+    """Listen for two seconds and judge the microphone; refused while muted."""
+    from diagnosis import microphone
+
+    _say(microphone.measure(_stopped()), microphone.text, json)
+
+
+def selftest(*names, json=False, expected=None):
+    """Run the tests of these names, or all of them; see diagnosis/self_test.py."""
+    from diagnosis import self_test
+
+    hardware = _stopped()
+    results = []
+    try:
+        for name in names or self_test.NAMES:
+            found = self_test.run(name, hardware, hardware.config, expected)
+            results.append(found)
+            if not json:
+                print("\n".join(self_test.text([found])))
+    finally:
+        self_test.tidy()
+    if json:
+        print(frame.encode({"version": 1, "results": results}))
+
+
+def bench(json=False):
+    """Microseconds of each stage on this chip."""
+    from diagnosis import timing
+    from wakeword.model import read
+
+    hardware = _stopped()
+    models = [read("models/%s.ewm" % name) for name in hardware.config.models]
+    _say(timing.measure(models), timing.text, json)
+
+
+def _say(value, text, json):
+    print(frame.encode(value) if json else "\n".join(text(value)))
+
+
+def _stopped():
+    """The drivers, for a test; RuntimeError while the application uses them.  Feeds the watchdog
+    that an application which was stopped has left behind.
+    """
+    global _hardware
+    if _is_running:
+        raise RuntimeError("Earnest is running: press Ctrl-C first")
+    if _hardware is None:
+        import board
+        from main import Hardware
+        from satellite.config import load
+
+        _hardware = Hardware(board)
+        _hardware.config = load(_hardware.storage)
+        _hardware.join(_hardware.config)
+    return _hardware

@@ -1,0 +1,74 @@
+"""The answers that a right chip gives to the self-test's fixed input.
+
+The front end's come from pymicro-features, another implementation; a model's from its file, run
+in the host's MicroPython.  `python -m host_tools.known_answers` writes firmware/diagnosis/vectors.py
+for the models at hand, so that the test also works by hand at the REPL.
+"""
+
+from __future__ import annotations
+
+import binascii
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from host_tools import micropython
+from host_tools.errors import HostToolError
+from host_tools.firmware import FIRMWARE, ROOT, known_answers
+from host_tools.model_files import find_model, known_models
+
+SCRIPT = ROOT / "host_tools" / "simulated_device" / "known_answer.py"
+VECTORS = FIRMWARE / "diagnosis" / "vectors.py"
+
+_TEXT = '''"""Known answers of front end and models, see known_answers; made by `python -m host_tools.known_answers`.
+
+Models by the CRC-32 in their file's header.  Imports nothing.
+"""
+
+FRONTEND = {frontend}
+MODELS = {{
+{models}
+}}
+'''
+
+
+def frontend_answer() -> int:
+    """What `diagnosis.known_answers.frontend_answer` must be, by pymicro-features."""
+    from pymicro_features import MicroFrontend
+
+    frontend = MicroFrontend()
+    noise = known_answers.Noise(1)
+    chunk = bytearray(2 * known_answers.CHUNK_SAMPLES)
+    crc = 0
+    for number in range(known_answers.CHUNKS):
+        known_answers.fill(chunk, noise, known_answers.amplitude_shift(number))
+        features = frontend.process_samples(bytes(chunk)).features
+        if features:
+            values = (round(value * 25.6) for value in features)
+            crc = binascii.crc32(bytes(min(255, (v * 256 + 333) // 666) for v in values), crc)
+    return crc
+
+
+def model_answers(paths: Iterable[Path]) -> dict[int, int]:
+    """CRC-32 of the file to the known answer, for built models; raises HostToolError."""
+    done = micropython.run(SCRIPT, *paths)
+    if done.returncode:
+        raise HostToolError(
+            f"the model does not run here: {done.stdout.decode(errors='replace')[-200:]}",
+            "install it again: earnest install",
+        )
+    return {int(a): int(b) for a, b in (line.split() for line in done.stdout.splitlines())}
+
+
+def text() -> str:
+    """The content of firmware/diagnosis/vectors.py."""
+    found = model_answers(find_model(name).path for name in known_models())
+    lines = [f"    {crc}: {answer}," for crc, answer in sorted(found.items())]
+    return _TEXT.format(frontend=frontend_answer(), models="\n".join(lines))
+
+
+if __name__ == "__main__":
+    VECTORS.write_text(text())
+    click.echo(f"written: {VECTORS}", file=sys.stderr)
