@@ -10,11 +10,15 @@ Must not import machine, network or drivers; `connect` is injected.
 import asyncio
 
 from . import protocol
-from .gate import MUTED, NETWORK, RECEIVER, STREAMING
+from .gate import CHUNK_BYTES, NETWORK, RECEIVER, STREAMING
 
 KEEP_ALIVE_MS = 30000
 #: Without an answer to a ping for so long the connection counts as lost.
 SILENCE_MS = 75000
+#: A write that takes longer ends the connection, and with it what was stuck in it; the first one
+#: makes the TLS handshake.
+STUCK_MS = 2000
+HANDSHAKE_MS = 15000
 FIRST_PAUSE_MS = 1000
 LONGEST_PAUSE_MS = 60000
 READ_BYTES = 512
@@ -31,7 +35,8 @@ _FORMAT = {
 class Streamer:
     """One connection at a time, for ever.
 
-    connect() -> (reader, writer)  a coroutine; raises OSError or ValueError when it fails
+    connect() -> (reader, writer)  a coroutine; raises OSError or ValueError when it fails; the
+                                   writer copies what it has to keep
     gate                           gate.Gate
     clock                          now_ms()
     consent                        dict: keep_recordings, share_for_training, preroll_ms
@@ -49,7 +54,10 @@ class Streamer:
         self._diagnostics = diagnostics
         self._random_number = random_number
         self._event = asyncio.Event()
+        self._tick = asyncio.Event()
         self._audio = protocol.AudioChunk()
+        self._chunk = self._audio.payload[:CHUNK_BYTES]  # all of it that is used
+        self._silence = bytes(CHUNK_BYTES)
         self._outgoing = []  # small messages, answers; bounded
         self._writer = None
         self._stream = 0  # the stream that was announced on this connection, 0 for none
@@ -57,6 +65,9 @@ class Streamer:
         self._withdrawn = None  # the withdrawal that was sent on this connection
         self._spoken_ms = 0
         self._heard_ms = 0
+        self._is_writing = False
+        self._has_written = False  # anything on this connection
+        self._has_ended = False  # one of its tasks
         self.owner = None
         self.is_connected = False
         self.withdrawal = None  # a consent that has to be withdrawn at the receiver, until it did
@@ -64,6 +75,7 @@ class Streamer:
     def notify(self):
         """Something may have changed: a chunk was heard, a state, the time.  Allocates nothing."""
         self._event.set()
+        self._tick.set()
 
     async def run(self):
         """Connect, serve, pause, and again; the pauses double up to a minute, with jitter."""
@@ -93,9 +105,7 @@ class Streamer:
     def _failed(self, refused):
         self._diagnostics.count("reconnects")
         if refused is not None:
-            self._gate.refuse()
-            if self.owner is not None:
-                self.owner.remote_refused(refused)
+            self._refuse(refused)
 
     async def _wait(self):
         await self._event.wait()
@@ -120,24 +130,51 @@ class Streamer:
             self.owner.connection(False)
 
     async def _serve(self, reader):
-        """Until the connection ends: OSError, ProtocolError, or a quiet end."""
+        """Until the connection ends: OSError, ProtocolError, or a quiet end.
+
+        Speaking and listening are tasks of their own, since either may wait for ever; here only
+        the clock is looked at.
+        """
         self._heard_ms = self._spoken_ms = self._clock.now_ms()
-        await self._send(protocol.encode(protocol.PING))  # write first: it makes the handshake
-        listening = asyncio.create_task(self._listen(reader))
+        self._is_writing = self._has_written = self._has_ended = False
+        tasks = [asyncio.create_task(self._speak())]
         try:
-            while not listening.done():
+            while not self._has_ended:
+                await self._tick.wait()
+                self._tick.clear()
+                if self._has_written and len(tasks) == 1:
+                    tasks.append(asyncio.create_task(self._listen(reader)))
+                self._look_at_the_clock()
+            for task in reversed(tasks):
+                if task.done():
+                    await task  # raises what ended it
+        finally:
+            for task in tasks:
+                if not task.done():
+                    task.cancel()
+                    try:
+                        await task
+                    except (asyncio.CancelledError, OSError, ValueError, protocol.ProtocolError):
+                        pass
+
+    def _look_at_the_clock(self):
+        now_ms = self._clock.now_ms()
+        if now_ms - self._heard_ms > SILENCE_MS:
+            raise OSError("receiver is silent")
+        limit_ms = STUCK_MS if self._has_written else HANDSHAKE_MS
+        if self._is_writing and now_ms - self._spoken_ms > limit_ms:
+            raise OSError("the network is stuck")
+
+    async def _speak(self):
+        """Write first: that makes the handshake; then whatever is due, each time something is."""
+        try:
+            await self._send(protocol.encode(protocol.PING))
+            while True:
                 await self._wait()
                 await self._turn()
-                if self._clock.now_ms() - self._heard_ms > SILENCE_MS:
-                    raise OSError("receiver is silent")
-            await listening  # raises what ended it
         finally:
-            if not listening.done():
-                listening.cancel()
-                try:
-                    await listening
-                except (asyncio.CancelledError, OSError, protocol.ProtocolError):
-                    pass
+            self._has_ended = True
+            self._tick.set()
 
     async def _listen(self, reader):
         """Read what the receiver says and do what it may; wakes `_serve` at the end."""
@@ -151,7 +188,8 @@ class Streamer:
                     self._heard_ms = self._clock.now_ms()
                     self._obey(event)
         finally:
-            self._event.set()
+            self._has_ended = True
+            self._tick.set()
 
     def _obey(self, event):
         kind = event.type
@@ -169,19 +207,25 @@ class Streamer:
             if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
                 gate.stop(RECEIVER)
         elif kind == protocol.MUTE:
-            if gate.state != MUTED:
+            if not gate.soft_muted:
                 gate.mute()
                 if self.owner is not None:
                     self.owner.remote_mute()
         elif kind == protocol.DELETED:
+            if self.withdrawal is None or self.withdrawal is not self._withdrawn:
+                self._refuse("other")  # nobody asked
+                return
             self.withdrawal = None
             if self.owner is not None:
                 self.owner.deleted(event.data["count"])
         elif kind in protocol.REFUSED:
-            gate.refuse()
-            if self.owner is not None:
-                self.owner.remote_refused(kind)
+            self._refuse(kind)
         self._event.set()
+
+    def _refuse(self, what):
+        self._gate.refuse()
+        if self.owner is not None:
+            self.owner.remote_refused(what)
 
     def _say(self, kind, data=None):
         if len(self._outgoing) < 4:
@@ -220,19 +264,19 @@ class Streamer:
 
     async def _carry(self):
         """Everything that the gate lets out, a chunk a message, so that a mute cuts at a chunk."""
-        payload = self._audio.payload
         while self._gate.may_take:
             if not self._has_audio:
                 self._has_audio = True
                 await self._send(protocol.encode(protocol.AUDIO_START, _FORMAT))
                 continue  # it may have been muted while that was written
-            count = self._gate.take(payload)
-            self._writer.write(self._audio.message(count))
+            try:
+                count = self._gate.take(self._chunk)
+                self._writer.write(self._audio.message(count))
+            finally:
+                self._chunk[:] = self._silence
             if self.owner is not None:
                 self.owner.sent(count)
             await self._drain()
-        for i in range(len(payload)):
-            payload[i] = 0
 
     async def _end_stream(self):
         self._stream = 0
@@ -246,4 +290,7 @@ class Streamer:
 
     async def _drain(self):
         self._spoken_ms = self._clock.now_ms()
+        self._is_writing = True
         await self._writer.drain()
+        self._is_writing = False
+        self._has_written = True

@@ -8,7 +8,14 @@ import asyncio
 from satellite import protocol
 from satellite.diagnostics import Diagnostics
 from satellite.gate import IDLE, LATE, MUTED, NETWORK, STREAMING, Gate
-from satellite.streamer import KEEP_ALIVE_MS, LONGEST_PAUSE_MS, SILENCE_MS, Streamer
+from satellite.streamer import (
+    HANDSHAKE_MS,
+    KEEP_ALIVE_MS,
+    LONGEST_PAUSE_MS,
+    SILENCE_MS,
+    STUCK_MS,
+    Streamer,
+)
 
 
 class Peer:
@@ -69,6 +76,7 @@ class Bench:
         )
         self.streamer.owner = self
         self.refused = []
+        self.mutes = 0
         self.deletions = []
         self.sent_bytes = 0
 
@@ -83,7 +91,7 @@ class Bench:
         return self.now
 
     def remote_mute(self):
-        pass
+        self.mutes += 1
 
     def remote_refused(self, what):
         self.refused.append(what)
@@ -247,3 +255,92 @@ def test_no_stream_is_announced_before_the_receiver_was_reached():
     bench.play(5)
     assert not bench.streamer.is_connected
     assert bench.gate.state != STREAMING
+
+
+def test_a_write_that_is_stuck_ends_the_connection_and_what_waits_in_it():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def stick():
+        first.is_stuck = True
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, STUCK_MS // 10 - 20)
+    assert not first.is_closed and bench.gate.last_reason == LATE
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, STUCK_MS // 10 + 200)
+    assert first.is_closed and bench.streamer.is_connected and second.kinds() == ["ping"]
+
+
+def test_a_receiver_that_never_ends_the_handshake_is_given_up():
+    dead, second = Peer(), Peer()
+    dead.is_stuck = True
+    bench = Bench([dead, second])
+    bench.play(HANDSHAKE_MS // 10 - 20)
+    assert not dead.is_closed
+    dead, second = Peer(), Peer()
+    dead.is_stuck = True
+    bench = Bench([dead, second])
+    bench.play(HANDSHAKE_MS // 10 + 200)
+    assert dead.is_closed and bench.streamer.is_connected
+
+
+def test_a_connection_that_ends_while_a_write_is_stuck_is_noticed_at_once():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def cut():
+        first.is_stuck = first.is_closed = True
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, cut, 5)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
+    assert not bench.streamer.is_connected
+
+
+def test_the_network_mutes_in_every_state_and_is_told_once():
+    for state in ("ready", "fault", "switch"):
+        peer = Peer()
+        bench = Bench([peer])
+
+        def prepare(bench=bench, state=state):
+            if state == "fault":
+                bench.gate.fault()
+            elif state == "switch":
+                bench.gate.switch(True)
+
+        def ask(peer=peer):
+            for _ in range(50):
+                peer.say(protocol.MUTE)
+
+        bench.play(5, prepare, ask, 80)
+        assert bench.gate.soft_muted and bench.mutes == 1, (state, bench.mutes)
+        bench.gate.switch(False)
+        assert not bench.gate.may_listen, state
+
+
+def test_a_deletion_that_nobody_asked_for_is_refused():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def lie():
+        for _ in range(20):
+            peer.say(protocol.DELETED, {"count": 1})
+
+    bench.play(5, lie, 40)
+    assert bench.deletions == [] and bench.refused == ["other"] * 20
+
+
+def test_no_sound_is_left_behind_in_the_message():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def say():
+        bench.gate.hear(b"\xa5" * 320)
+
+    def stick():
+        peer.is_stuck = True
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, say, 2, bench.gate.mute, 2)
+    sent = [event for event in peer.events if event.type == "audio-chunk"]
+    assert any(any(event.payload) for event in sent)
+    assert not any(bench.streamer._audio.payload)
