@@ -47,6 +47,11 @@ class App:
         self.is_connected = False
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
 
+    @property
+    def chunk(self):
+        """The chunk that was heard last, for its level."""
+        return self._chunk
+
     async def run(self, beside=None):
         """Run until something fails, with the coroutine `beside`; the caller then calls close."""
         self.boot()
