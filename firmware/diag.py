@@ -7,7 +7,8 @@ the application running, stopped by Ctrl-C, or never started.  The microphone st
 the gate, unmutes, or shows a key or a password.
 """
 
-from diagnosis import frame, status as _status
+from diagnosis import frame
+from diagnosis import status as _status
 
 #: The application of main.py and its drivers, while there are any; see attach.
 _app = None
@@ -43,6 +44,11 @@ def remember(storage, error):
 def status(json=False):
     """Versions, state, mute, microphone and light as read back, network, counters, errors."""
     _say(_status.collect(_app, _hardware, _is_running), _status.text, json)
+
+
+def levels(json=False):
+    """For `earnest monitor`; without a running application there is only its state."""
+    _say({"state": "STOPPED"}, lambda value: [value["state"]], json)
 
 
 def log(json=False):

@@ -1,8 +1,9 @@
 """The answers that a right chip gives to the self-test's fixed input.
 
 The front end's come from pymicro-features, another implementation; a model's from its file, run
-in the host's MicroPython.  `python -m host_tools.known_answers` writes firmware/diagnosis/vectors.py
-for the models at hand, so that the test also works by hand at the REPL.
+in the host's MicroPython.  `python -m host_tools.known_answers` writes
+firmware/diagnosis/vectors.py for the models at hand, so that the test also works by hand at the
+REPL.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from host_tools.model_files import find_model, known_models
 SCRIPT = ROOT / "host_tools" / "simulated_device" / "known_answer.py"
 VECTORS = FIRMWARE / "diagnosis" / "vectors.py"
 
-_TEXT = '''"""Known answers of front end and models, see known_answers; made by `python -m host_tools.known_answers`.
+_TEXT = '''"""Known answers of front end and models; made by `python -m host_tools.known_answers`.
 
-Models by the CRC-32 in their file's header.  Imports nothing.
+Place: `self_test` compares what `known_answers` works out with them.  Models by the CRC-32 in their file's header.  Imports nothing.
 """
 
 FRONTEND = {frontend}

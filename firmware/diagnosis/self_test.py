@@ -165,7 +165,9 @@ def _button(hardware):
         if controls.was_pressed():
             return result("button", True, "pressed")
         time.sleep_ms(10)
-    return result("button", False, "no press seen in %d s: check pin and wire" % (BUTTON_MS // 1000))
+    return result(
+        "button", False, "no press seen in %d s: check pin and wire" % (BUTTON_MS // 1000)
+    )
 
 
 def _storage(hardware):

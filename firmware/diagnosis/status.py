@@ -47,6 +47,7 @@ def records(count):
         if isinstance(record, dict):
             record.pop("prev", None)
             record.pop("hash", None)
+            record.pop("v", None)
             found.append(record)
     return found[-min(count, 20) :]
 

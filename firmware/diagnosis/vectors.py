@@ -1,6 +1,6 @@
-"""Known answers of front end and models, see known_answers; made by `python -m host_tools.known_answers`.
+"""Known answers of front end and models; made by `python -m host_tools.known_answers`.
 
-Models by the CRC-32 in their file's header.  Imports nothing.
+Place: `self_test` compares what `known_answers` works out with them.  Models by the CRC-32 in their file's header.  Imports nothing.
 """
 
 FRONTEND = 2527012817
