@@ -11,8 +11,14 @@ FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 MODEL ?= okay_nabu
 
+need_board = test -n "$(BOARD)" || { \
+	echo "error: which board? make $@ BOARD=..." >&2; \
+	echo "hint: one of $(notdir $(patsubst %/,%,$(dir $(wildcard boards/*/board.json))))" >&2; \
+	exit 2; }
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format models convert simulate bench evaluate clean system-tools
+.PHONY: help setup demo test lint format models convert simulate bench evaluate \
+	flash install provision clean system-tools
 
 help: ## List the targets.
 	@echo "Earnest - two commands do everything: make demo, make test"
@@ -70,6 +76,17 @@ evaluate: $(STAMP) ## Measure a model: make evaluate POSITIVE=dir NEGATIVE=dir
 		echo "error: which recordings? make evaluate POSITIVE=dir NEGATIVE=dir" >&2; exit 2; }
 	@$(EARNEST) evaluate $(if $(POSITIVE),--positive $(POSITIVE)) \
 		$(if $(NEGATIVE),--negative $(NEGATIVE)) --model $(MODEL) $(ARGS)
+
+flash: $(STAMP) ## Put MicroPython on a board: make flash BOARD=... PORT=...
+	@$(need_board)
+	@$(EARNEST) flash --board $(BOARD) $(if $(PORT),--port $(PORT)) $(ARGS)
+
+install: $(STAMP) ## Put the firmware on it: make install BOARD=... PORT=...
+	@$(need_board)
+	@$(EARNEST) install --board $(BOARD) $(if $(PORT),--port $(PORT)) $(ARGS)
+
+provision: $(STAMP) ## Give it Wi-Fi and receiver: make provision BOARD=... PORT=...
+	@$(EARNEST) provision $(if $(PORT),--port $(PORT)) $(ARGS)
 
 clean: ## Remove what was built; .venv stays.
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

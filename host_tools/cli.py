@@ -20,7 +20,19 @@ COMMANDS = {
     "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
     "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
     "audit": ("host_tools.audit", "Verify and show a device's audit log."),
+    "provision": ("host_tools.provision", "Wi-Fi, receiver, certificate, consent of a board."),
+    "erase": ("host_tools.erase", "Remove every personal thing from a board."),
     "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
+    "flash": ("host_tools.flash", "Put MicroPython on a board."),
+    "install": ("host_tools.install", "Put or renew the firmware on a board."),
+    "provision": ("host_tools.provision", "Give a board its Wi-Fi, receiver and consent."),
+    "erase": ("host_tools.erase", "Remove every personal thing from a board."),
+    "status": ("host_tools.status", "What a board is and does just now."),
+    "monitor": ("host_tools.monitor", "Watch a board: level, probability, state, light."),
+    "mic": ("host_tools.mic", "Judge a board's microphone."),
+    "selftest": ("host_tools.selftest", "Test a board part by part."),
+    "log": ("host_tools.log", "What a board printed and recorded last."),
+    "repl": ("host_tools.repl", "Talk to a board's MicroPython by hand."),
 }
 INTERRUPTED = 130
 FAILED = 2
