@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -101,6 +101,11 @@ class DeviceList:
         raise HostToolError(
             f"there is no device {name!r}", "earnest receive --devices lists those there are"
         )
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a device the name `new`, in place of the device that has it now, if any."""
+        devices = [device for device in self.all() if device.name != new]
+        self._write([replace(d, name=new) if d.name == old else d for d in devices])
 
     def _write(self, devices: list[Device]) -> None:
         rows = json.dumps([asdict(device) for device in devices], indent=1)
