@@ -121,17 +121,24 @@ def report(result: Result) -> str:
     reasons = Counter(stream.reason for stream in result.streams.all)
     after = [stream.first_byte_after_ms for stream in result.streams.all if stream.samples]
     records = result.of("audit")
-    unsent = sum(e["kind"] == "wake" and not e["streamed"] for e in records)
+    began_ms = {stream.wake_ms for stream in result.streams.all}
+    within = sum(
+        any(stream.wake_ms < wake["t_ms"] <= stream.end_ms for stream in result.streams.all)
+        for wake in result.detections
+        if wake["t_ms"] not in began_ms
+    )
+    unsent = len(result.detections) - len(began_ms) - within
     lines = [
         f"{result.duration_s / 3600:.2f} simulated hours in {result.wall_s:.0f} s",
         f"{len(result.probabilities[0])} inferences, {missed_chunks(result)} chunks missed",
         f"{len(result.detections)} wakes, {len(result.streams.all)} streams: {dict(reasons)}; "
-        f"{unsent} recorded wakes without a stream (no connection, or the log's budget)",
+        f"{within} wakes within a stream, {unsent} without a connection or budget of the log",
         f"{len(result.of('script'))} events of the script, {len(records)} audit records",
         f"{result.streams.bytes} bytes sent; streams as received: "
         f"{result.streams.are_as_received}",
         f"first byte after at most {max([a for a in after if a is not None], default=0)} ms",
-        f"heap in use: {used[1]} after a minute, {max(used[1:])} at most, {used[-1]} at last",
+        f"heap in use: {used[1]} after a minute, {used[len(used) // 10]} after a tenth, "
+        f"{max(used[1:])} at most, {used[-1]} at last",
     ]
     return "\n".join(lines)
 
