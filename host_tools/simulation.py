@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from host_tools import micropython, script, trace
+from host_tools import loopback, micropython, script, trace
 from host_tools.audio import AudioFile
 from host_tools.errors import HostToolError
 from host_tools.loopback import LoopbackReceiver
@@ -204,6 +204,7 @@ class _Run:
         self.chunks = 0
         self._config = dict(settings.config)
         self._config["models"] = _config_names(settings.models)
+        self._config.setdefault("receiver_name", loopback.NAME)
         self.receiver: LoopbackReceiver | None = None
         if settings.with_receiver:
             self.receiver = LoopbackReceiver(temporary / "receiver")
