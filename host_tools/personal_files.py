@@ -25,12 +25,15 @@ from host_tools.firmware import config as configuration
 CONFIG_FILE = configuration.FILE
 TEMPORARY = ".new"
 #: What a board holds of its owner, besides: device and receiver, mute, consent, what happened.
-PERSONAL = (CONFIG_FILE, "*.der", "mute.state", "consent.state", "audit.head", "audit*.jsonl")
+PERSONAL = (
+    *(CONFIG_FILE, "*.der", "mute.state", "consent.state"),
+    *("audit.head", "audit*.jsonl", "last_error.txt", "selftest.tmp"),
+)
 MAX_FILE_BYTES = 8192
 #: So many characters of a secret in a row are a part of it.
 _PART = 6
 #: Firmware, board and models lie in folders or are one of these; they are counted, not listed.
-_SYSTEM = ("main.py", "boot.py", "board.py")
+_SYSTEM = ("main.py", "boot.py", "board.py", "installed.json")
 
 _LIST = """
 import os, json

@@ -152,7 +152,7 @@ class Config:
     def __init__(self, values):
         for name in values:
             if name not in NAMES:
-                raise ConfigError(str(name)[:_MAX_SHOWN], values[name], "the fields " + _listed())
+                raise ConfigError(str(name)[:_MAX_SHOWN], _HIDDEN, "the fields " + _listed())
         checked = {}
         for name, default, kind in FIELDS:
             value = values.get(name, default)

@@ -17,8 +17,9 @@ PERSONAL = (
     *("config.json", "config.json.new", "device.key.der", "device.cert.der", "authority.cert.der"),
     *("device.2.key.der", "mute.state", "consent.state", "consent.state.new", "audit.head"),
     *("audit.head.new", "audit.jsonl", "audit.3.jsonl"),
+    *("last_error.txt", "selftest.tmp"),
 )
-SYSTEM = ("main.py", "board.py", "models/okay_nabu.ewm", "satellite/config.mpy")
+SYSTEM = ("main.py", "board.py", "models/okay_nabu.ewm", "satellite/config.mpy", "installed.json")
 
 
 def furnish(board):
@@ -42,7 +43,7 @@ def test_erase_leaves_nothing_personal_and_says_what_is_left(board, tmp_path):
     assert status == 0, shown
     left = personal_files_of(board)
     assert left == sorted([*SYSTEM, "my notes.txt"])
-    assert f"{len(PERSONAL)} files removed" in shown and "Left: 4 files" in shown
+    assert f"{len(PERSONAL)} files removed" in shown and "Left: 5 files" in shown
     assert "my notes.txt: not ours" in shown and "--delete-all" in shown
     assert DeviceList(data / "devices.json").all() == []
     for path in board.folder.rglob("*"):

@@ -256,3 +256,13 @@ def test_errors_of_the_line_show_no_secret():
     assert error.__suppress_context__ and error.__cause__ is None
     assert "another" not in personal_files.Hidden((OTHER,)).scrub("got " + OTHER[:9])
     assert personal_files.Hidden((OTHER,)).scrub("no answer") == "no answer"
+
+
+def test_a_misspelled_field_shows_no_value_on_the_device_either(run_micropython):
+    source = (
+        "from satellite import config\n"
+        'try:\n    config.Config.from_json(\'{"wifi_pasword": "SECRET"}\')\n'
+        "except config.ConfigError as error:\n    print(repr(error), error.value)\n"
+    )
+    shown = run_micropython(source.replace("SECRET", OTHER)).decode()
+    assert "wifi_pasword" in shown and OTHER not in shown
