@@ -93,7 +93,9 @@ class DeviceError(HostToolError):
         lines = traceback.strip().splitlines()
         super().__init__(
             f"the device says: {lines[-1] if lines else 'an error without words'}",
-            "if this is unexpected, install the firmware again: earnest install",
+            "its flash is full: remove files of yours (earnest repl), or earnest flash"
+            if "ENOSPC" in traceback or "OSError: 28" in traceback
+            else "if this is unexpected, install the firmware again: earnest install",
         )
 
 
@@ -182,6 +184,32 @@ class SerialLink:
     def restart_on_leave(self) -> None:
         """Start main.py on leaving, whatever ran before."""
         self._restart = True
+
+    def leave_stopped(self) -> None:
+        """Leave the device at its prompt, also when a program was interrupted."""
+        self._restart = False
+
+    def start_and_listen(self, listen_s: float) -> bytes:
+        """Start main.py now and return what it prints in that time; ends the link's use."""
+        with _as_link_error(self.port):
+            port = self._serial()
+            port.write(b"\r\x02")
+            self._read_until(_FRIENDLY, ANSWER_S)
+            port.write(b"\x04")
+            said = self._read_until(b"soft reboot\r\n", ANSWER_S)
+            if not said.endswith(b"soft reboot\r\n"):
+                self._restart = True
+                return said
+            said = self._read_until(_END, listen_s)
+        with _no_interrupts(), contextlib.suppress(OSError, TransportError):
+            self._live().close()
+        self._transport = None
+        return said
+
+    @staticmethod
+    def check_port(port: str) -> None:
+        """Raise LinkError when the port cannot be opened; nothing is sent to the device."""
+        _open(port, BAUD).close()
 
     def _leave(self) -> None:
         """Stop what runs, leave the raw REPL, start main.py again if it is due; never raises."""

@@ -1,0 +1,197 @@
+"""`earnest install`: the firmware, its board and its models onto a board over the serial line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from host_tools import board_files
+from host_tools.boards import Board, load_board
+from host_tools.errors import HostToolError
+from host_tools.firmware import FIRMWARE
+from host_tools.firmware_build import CHIP, MpyKind, build, digest
+from host_tools.model_files import DEFAULT_MODEL, find_model
+from host_tools.serial_link import SerialLink, find_port
+
+LISTEN_S = 2.0
+STOPPED = b"earnest stopped:"
+LEAST_PSRAM_HEAP_BYTES = 1 << 20  # with PSRAM the heap has megabytes, without at most 512 KB
+
+_WHO = """import sys, json, gc
+gc.collect()
+i = sys.implementation
+print(json.dumps({"version": list(i.version[:3]), "mpy": getattr(i, "_mpy", 0),
+ "machine": getattr(i, "_machine", ""), "free": gc.mem_free(), "used": gc.mem_alloc()}))
+"""
+_SPACE = """import os, gc, json
+gc.collect()
+s = os.statvfs("/")
+print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free()]))
+"""
+
+
+@click.command("install")
+@click.option("--board", "board_name", required=True, help="A folder of boards/.")
+@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@click.option(
+    "--model", "models", multiple=True, help="Wake-word model, a name or a file; may be repeated."
+)
+@click.option("--no-reset", is_flag=True, help="Leave the firmware stopped, at the prompt.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON.")
+def command(
+    board_name: str, port: str | None, models: tuple[str, ...], no_reset: bool, as_json: bool
+) -> None:
+    """Put the firmware on a board, or renew it.
+
+    Compiles the firmware for the board's MicroPython, copies what has changed, checks every file
+    by its SHA-256 and starts it.  Configuration, keys, mute state and audit log stay.  Whenever
+    the plug is pulled, the board has the old firmware or the new, never a half: just run it again.
+
+    \b
+    Examples:
+      earnest install --board ESPRESSIF_S3_EYE
+      earnest install --board ONJU_VOICE_V3 --port /dev/ttyACM0 --model hey_jarvis
+    """
+    board = load_board(board_name)
+    report = install(board, find_port(port), models, not no_reset)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _show(report)
+
+
+def install(
+    board: Board,
+    port: str,
+    models: tuple[str, ...] = (),
+    start: bool = True,
+    firmware: Path = FIRMWARE,
+) -> dict[str, Any]:
+    """Do it; returns what the report says.  Raises HostToolError."""
+    with SerialLink(port) as link:
+        who = link.exec_json(_WHO)
+        kind = MpyKind.from_number(who["mpy"])
+        warnings = require_fit(board, who, kind)
+        files = build(kind.architecture, firmware)
+        board_files.finish_interrupted(link, files["boot.py"])
+        before = board_files.read_manifest(link)
+        names = models or tuple(before.get("models", ())) or (DEFAULT_MODEL,)
+        found = [find_model(name) for name in names]
+        files["board.py"] = (board.folder / "board.py").read_bytes()
+        for model in found:
+            files[f"models/{model.name}.ewm"] = model.path.read_bytes()
+        manifest: dict[str, Any] = {
+            "version": _version(),
+            "digest": digest(files),
+            "board": board.id,
+            "architecture": kind.architecture,
+            "models": [model.name for model in found],
+        }
+        plan = board_files.make_plan(link, files, manifest)
+        if not plan.is_nothing:
+            with _progress(plan.send_bytes) as progress:
+                board_files.carry_out(link, files, manifest, plan, progress)
+        free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
+        said = b""
+        if not start:
+            link.leave_stopped()
+        elif link.was_running or not plan.is_nothing:
+            said = link.start_and_listen(LISTEN_S)
+    stopped = [line for line in said.splitlines() if line.startswith(STOPPED)]
+    if stopped:
+        warnings.append(stopped[0].decode("utf-8", "replace"))
+    return {
+        "port": port,
+        "micropython": ".".join(map(str, who["version"])),
+        "machine": who["machine"],
+        **{key: manifest[key] for key in ("version", "digest", "board", "models")},
+        "copied": len(plan.copy) - len(plan.staged),
+        "copied_bytes": plan.send_bytes,
+        "unchanged": len(files) - len(plan.copy),
+        "removed": list(plan.remove),
+        "free_bytes": free_bytes,
+        "flash_bytes": flash_bytes,
+        "free_ram_bytes": free_ram,
+        "warnings": warnings,
+    }
+
+
+def require_fit(board: Board, who: dict[str, Any], kind: MpyKind) -> list[str]:
+    """HostToolError when board and MicroPython do not fit each other; else warnings."""
+    version = tuple(who["version"])
+    least = tuple(map(int, board.micropython.least_version.split(".")))
+    if version < least:
+        raise HostToolError(
+            f"the board has MicroPython {'.'.join(map(str, version))}, "
+            f"at least {board.micropython.least_version} is needed",
+            f"earnest flash --board {board.id}",
+        )
+    kind.require_fit()
+    if kind.architecture != CHIP:
+        return [f"a MicroPython for {kind.architecture}: this is a test board, not {board.chip}"]
+    if board.chip not in who["machine"].lower().replace("-", ""):
+        raise HostToolError(
+            f"this is {who['machine']!r}, the board {board.id} has {board.chip}",
+            "is this the right board and port?",
+        )
+    if board.psram and who["free"] + who["used"] < LEAST_PSRAM_HEAP_BYTES:
+        return [
+            "this MicroPython does not use the board's PSRAM: earnest flash puts the right one on"
+        ]
+    return []
+
+
+def _version() -> str:
+    from host_tools.cli import installed_version
+
+    return installed_version()
+
+
+class _progress:
+    """A bar on standard error: bytes of all files, and which file it is at."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=total_bytes)
+
+    def __enter__(self) -> _progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, name: str, count: int) -> None:
+        self._bar.update(self._task, description=name, advance=count)
+
+
+def _show(report: dict[str, Any]) -> None:
+    if report["copied"] or report["removed"]:
+        click.echo(
+            f"installed {report['version']} ({report['digest']}) for {report['board']}: "
+            f"{report['copied']} files copied, {report['copied_bytes']} bytes, "
+            f"{report['unchanged']} unchanged, {len(report['removed'])} removed"
+        )
+    else:
+        click.echo(f"{report['version']} ({report['digest']}) is there already, nothing copied")
+    click.echo(f"MicroPython {report['micropython']}, {report['machine']}")
+    click.echo(f"models: {', '.join(report['models'])}")
+    click.echo(
+        f"free: {report['free_bytes'] // 1024} of {report['flash_bytes'] // 1024} KB of flash, "
+        f"{report['free_ram_bytes'] // 1024} KB of RAM before the start"
+    )
+    for warning in report["warnings"]:
+        click.echo(f"warning: {warning}", err=True)

@@ -1,0 +1,37 @@
+"""`earnest repl`: MicroPython's prompt on a board, through mpremote's own terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+
+from host_tools.serial_link import SerialLink, find_port
+
+
+@click.command("repl")
+@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@click.option("--dry-run", is_flag=True, help="Only show the call of mpremote.")
+def command(port: str | None, dry_run: bool) -> int:
+    """Talk to a board's MicroPython by hand, in mpremote's terminal.
+
+    Ctrl-C stops the firmware and gives a prompt, Ctrl-D starts it again, Ctrl-] or Ctrl-X leaves.
+    Whoever leaves while the firmware is stopped leaves it stopped: press Ctrl-D first.
+
+    \b
+    At the prompt:
+      import diag; diag.status()
+
+    \b
+    Examples:
+      earnest repl
+      earnest repl --port /dev/ttyACM0
+    """
+    device = find_port(port)
+    call = [sys.executable, "-m", "mpremote", "connect", device, "repl"]
+    if dry_run:
+        click.echo(" ".join(call[1:]))
+        return 0
+    SerialLink.check_port(device)
+    return subprocess.call(call)

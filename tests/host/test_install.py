@@ -1,0 +1,348 @@
+"""`earnest install` onto the real MicroPython on a pseudo-terminal, and what goes wrong there."""
+
+import json
+import re
+import threading
+
+import pytest
+from pty_board import PtyBoard
+
+from host_tools import board_files, cli, firmware_build, install
+from host_tools.boards import load_board
+from host_tools.errors import HostToolError
+from host_tools.firmware import FIRMWARE
+from host_tools.firmware_build import MpyKind
+from host_tools.model_files import ModelFile
+from host_tools.serial_link import LinkError
+
+BOARD = load_board("ESPRESSIF_S3_EYE")
+MAIN = """import a, satellite.b, time
+mine = %d
+with open("ran", "a") as f:
+    f.write("%%d%%d%%d " %% (mine, a.version, satellite.b.version))
+while True:
+    time.sleep(0.02)
+"""
+
+
+def write_tree(folder, version):
+    """A firmware of four modules that all must be of one version."""
+    files = {
+        "boot.py": (FIRMWARE / "boot.py").read_text(),
+        "main.py": MAIN % version,
+        "a.py": f"version = {version}\n",
+        "satellite/__init__.py": "",
+        "satellite/b.py": f"version = {version}\n",
+        f"satellite/only_in_{version}.py": "\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture
+def trees(tmp_path, monkeypatch):
+    """Two versions of a small firmware, and a model of one kilobyte."""
+    model = tmp_path / "tiny.ewm"
+    model.write_bytes(bytes(range(256)) * 4)
+    tiny = ModelFile("tiny", model, "tiny", 250, 5, 1)
+    monkeypatch.setattr(install, "find_model", lambda name: tiny)
+    monkeypatch.setattr(install, "LISTEN_S", 0.2)
+    return {n: write_tree(tmp_path / f"tree{n}", n) for n in (1, 2)}
+
+
+def put(plugged, tree, **options):
+    return install.install(BOARD, plugged.port, firmware=tree, **options)
+
+
+def names(plugged):
+    root = plugged.folder
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+def ran(plugged):
+    """What main.py of each start saw: its own version and that of the two modules."""
+    path = plugged.folder / "ran"
+    return path.read_text().split() if path.exists() else []
+
+
+INSTALLED_1 = [
+    "a.mpy",
+    "board.py",
+    "boot.py",
+    "installed.json",
+    "main.py",
+    "models/tiny.ewm",
+    "ran",
+    "satellite/__init__.mpy",
+    "satellite/b.mpy",
+    "satellite/only_in_1.mpy",
+]
+INSTALLED_2 = [name.replace("only_in_1", "only_in_2") for name in INSTALLED_1]
+
+
+def test_first_install_and_unchanged_one(board, trees):
+    report = put(board, trees[1])
+    assert report["copied"] == 8 and report["models"] == ["tiny"], report
+    assert names(board) == INSTALLED_1
+    assert ran(board) == ["111"]
+    before = {n: (board.folder / n).stat().st_mtime_ns for n in INSTALLED_1 if n != "ran"}
+    again = put(board, trees[1])
+    assert (again["copied"], again["copied_bytes"], again["unchanged"]) == (0, 0, 8)
+    assert {n: (board.folder / n).stat().st_mtime_ns for n in before} == before
+    assert ran(board) == ["111", "111"]
+
+
+def test_only_what_changed_is_copied(board, trees):
+    put(board, trees[1])
+    (trees[1] / "a.py").write_text("version = 1\nmore = 2\n")
+    assert put(board, trees[1])["copied"] == 1
+    (board.folder / "satellite/b.mpy").write_bytes(b"damaged")
+    assert put(board, trees[1])["copied"] == 1
+
+
+def test_renewal_removes_what_is_not_needed(board, trees):
+    put(board, trees[1])
+    board.write("satellite/b.py", "version = 9\n")
+    board.write("a.py", "version = 9\n")
+    board.write("config.json", "{}")
+    board.write("mine.py", "")
+    report = put(board, trees[2])
+    assert report["removed"] == ["a.py", "satellite/b.py", "satellite/only_in_1.mpy"]
+    assert names(board) == sorted([*INSTALLED_2, "config.json", "mine.py"])
+    assert ran(board)[-1] == "222"
+
+
+def test_no_reset_leaves_it_stopped(board, trees):
+    put(board, trees[1], start=False)
+    assert ran(board) == []
+    put(board, trees[1])
+    put(board, trees[1], start=False)
+    assert ran(board) == []
+
+
+def plug_points(tmp_path, trees):
+    """How many bytes go to the board in a renewal."""
+    with PtyBoard(tmp_path / "measured") as plugged:
+        put(plugged, trees[1])
+        before = plugged.received
+        put(plugged, trees[2], start=False)
+        return plugged.received - before
+
+
+def test_pulled_plug_anywhere(tmp_path, trees):
+    """At every file and between: the old version runs or the new one, and the next install ends
+    with the new one."""
+    total = plug_points(tmp_path, trees)
+    seen = set()
+    with PtyBoard(tmp_path) as plugged:
+        for step in range(7):
+            put(plugged, trees[1])
+            plugged.pull_plug(total * (step + 1) // 7 - 40)
+            with pytest.raises(LinkError):
+                put(plugged, trees[2])
+            plugged.unplug()
+            (plugged.folder / "ran").unlink()
+            plugged.plug_in()
+            with install.SerialLink(plugged.port) as link:  # boots and runs main.py on the way
+                link.exec("print(1)")
+            assert ran(plugged)[0] in ("111", "222"), (step, ran(plugged))
+            seen.add(ran(plugged)[0])
+            put(plugged, trees[2])
+            assert names(plugged) == INSTALLED_2, step
+            assert ran(plugged)[-1] == "222"
+    assert seen == {"111", "222"}
+
+
+def test_interrupted_copy_is_taken_up_again(board, trees):
+    put(board, trees[1])
+    (trees[2] / "satellite" / "b.py").write_text("version = 2\nx = '" + "long" * 900 + "'\n")
+    total = sum(map(len, firmware_build.build("x64", trees[2]).values()))
+    board.pull_plug(total + 3000)
+    with pytest.raises(LinkError):
+        put(board, trees[2])
+    board.unplug()
+    staged = [name for name in names(board) if name.startswith("new/")]
+    board.plug_in()
+    report = put(board, trees[2])
+    assert staged and report["copied"] < 5, (staged, report)
+    assert ran(board)[-1] == "222"
+
+
+def test_finish_after_power_loss_at_every_step(run_micropython, tmp_path):
+    """firmware/boot.py on files of its own, its power lost after every single operation."""
+    root = tmp_path / "files"
+    (root / "d").mkdir(parents=True)
+    code = f"""
+import os
+os.chdir({str(root)!r})
+source = open({str(FIRMWARE / "boot.py")!r}).read()
+boot = {{"__name__": "boot"}}
+exec(source, boot)
+class Lost(Exception): pass
+class System:
+    def __init__(self, left): self.left = left
+    def _count(self):
+        if self.left == 0: raise Lost
+        self.left -= 1
+    def rename(self, a, b): self._count(); os.rename(a, b)
+    def remove(self, a): self._count(); os.remove(a)
+def put(name, text):
+    with open(name, "w") as f: f.write(text)
+def get(name):
+    try:
+        with open(name) as f: return f.read()
+    except OSError: return None
+files = ["a", "d/b", "same"]
+manifest = '{{"files": {{"a": "", "d/b": "", "same": ""}}, "remove": ["stale", "never"]}}'
+for n in range(20):
+    for name in files: put(name, "old")
+    put("stale", "x")
+    put("installed.json", "old")
+    try: os.mkdir("new")
+    except OSError: pass
+    put("new/a", "new"); put("new/d~b", "new"); put("new/installed.json", manifest)
+    try:
+        lost = not boot["finish"](System(n))
+    except Lost:
+        lost = True
+        assert get("installed.json") == "old"
+    boot["finish"]()
+    got = [get(name) for name in ("a", "d/b", "same", "stale")]
+    assert got == ["new", "new", "old", None], (n, got)
+    assert get("installed.json") == manifest
+    if not lost: break
+print(n)
+"""
+    assert run_micropython(code).strip() == b"6"
+
+
+def test_full_disk_is_refused_before_it_begins(tmp_path, trees):
+    with PtyBoard(tmp_path, flash_bytes=96 * 1024) as small:
+        put(small, trees[1])
+        small.unplug()
+        small.run("with open('mine', 'w') as f: f.write('x' * 20000)")
+        small.plug_in()
+        before = small.sent
+        with pytest.raises(HostToolError, match="too full"):
+            put(small, trees[2])
+        assert small.sent > before
+        small.unplug()
+        files = small.run("print(sorted(os.listdir('/')), sorted(os.listdir('/satellite')))")
+        assert b"only_in_1" in files and b"'new'" not in files
+
+
+def test_full_disk_in_the_middle_leaves_the_old_version(tmp_path, trees, monkeypatch):
+    monkeypatch.setattr(board_files, "SPARE_BYTES", -(1 << 20))
+    with PtyBoard(tmp_path, flash_bytes=96 * 1024) as small:
+        put(small, trees[1])
+        (trees[2] / "long.py").write_text("x = b'" + "0123456789" * 9000 + "'\n")
+        with pytest.raises(HostToolError, match="ENOSPC|OSError: 28") as caught:
+            put(small, trees[2])
+        assert "full" in caught.value.hint
+        small.unplug()
+        small.plug_in()
+        (trees[2] / "long.py").unlink()
+        assert put(small, trees[2])["removed"] == ["satellite/only_in_1.mpy"]
+
+
+def who(**changes):
+    machine = "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3"
+    same = {"version": [1, 28, 0], "mpy": 0x2B06, "machine": machine, "free": 8 << 20, "used": 1}
+    return {**same, **changes}
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"version": [1, 23, 0]}, "1.23.0, at least 1.24.0"),
+        ({"mpy": 0x2B05}, "version 5.3"),
+        ({"mpy": 0x2A06}, "version 6.2"),
+        ({"mpy": 0x1F06}, "armv7emsp"),
+        ({"mpy": 0x0306}, "for none"),
+        ({"machine": "Generic ESP32 module with ESP32"}, "ESP32 module"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, words):
+    given = who(**changes)
+    with pytest.raises(HostToolError, match=re.escape(words)) as caught:
+        install.require_fit(BOARD, given, MpyKind.from_number(given["mpy"]))
+    assert caught.value.hint
+
+
+def test_what_fits():
+    assert install.require_fit(BOARD, who(), MpyKind.from_number(who()["mpy"])) == []
+    small = who(free=100000)
+    assert "PSRAM" in install.require_fit(BOARD, small, MpyKind.from_number(small["mpy"]))[0]
+
+
+def test_wrong_version_copies_nothing(board, trees, monkeypatch):
+    monkeypatch.setattr(firmware_build, "MPY_SUB_VERSION", 2)
+    with pytest.raises(HostToolError, match="loads .mpy version 6.3"):
+        put(board, trees[1])
+    assert names(board) == []
+
+
+def test_every_module_compiles_for_the_chip():
+    files = firmware_build.build(firmware_build.CHIP)
+    assert {"boot.py", "main.py", "wakeword/kernels_xtensa.mpy"} <= set(files)
+    assert all(name.endswith(".mpy") or name in firmware_build.SOURCES for name in files)
+    kinds = {data[2] >> 2 for data in files.values() if data[:2] == b"M\x06"}
+    assert kinds == {0, firmware_build.ARCHITECTURES.index(firmware_build.CHIP)}
+
+
+def test_garbage_on_the_line(board, trees):
+    put(board, trees[1])
+    total = 0
+    real = board_files.SerialLink.put
+
+    def noisy(link, path, data, progress=None):
+        nonlocal total
+        total += 1
+        board.garbage(b"\xfe\x01~" if total % 3 == 0 else b"")
+        return real(link, path, data, progress)
+
+    board_files.SerialLink.put = noisy
+    try:
+        put(board, trees[2])
+    finally:
+        board_files.SerialLink.put = real
+    assert names(board) == INSTALLED_2 and ran(board)[-1] == "222"
+
+
+def test_busy_and_two_at_once(board, trees):
+    with board.busy(), pytest.raises(LinkError, match="busy"):
+        put(board, trees[1])
+    results = []
+
+    def one():
+        try:
+            results.append(put(board, trees[1])["copied"])
+        except HostToolError as error:
+            results.append(error.message)
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 8 in results, results
+    assert any("busy" in str(result) or result == 0 for result in results), results
+    assert names(board) == INSTALLED_1
+
+
+def test_the_command_with_the_whole_firmware(tmp_path, capfd):
+    with PtyBoard(tmp_path, flash_bytes=2 << 20) as plugged:
+        call = ["install", "--board", BOARD.id, "--port", plugged.port, "--no-reset", "--json"]
+        assert cli.run(call) == 0
+        report = json.loads(capfd.readouterr().out)
+        assert report["models"] == ["okay_nabu"] and report["copied_bytes"] > 100_000
+        assert cli.run(call[:-1]) == 0
+        assert "nothing copied" in capfd.readouterr().out
+        with install.SerialLink(plugged.port) as link:
+            check = "import wakeword.model as m\nprint(m.read('models/okay_nabu.ewm') is not None)"
+            assert link.exec(check).strip() == b"True"
+    assert cli.run(["install", "--board", "NONE", "--port", "/dev/null"]) == 2
+    assert "known boards" in capfd.readouterr().err
