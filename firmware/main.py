@@ -13,7 +13,7 @@ from satellite.audit import AuditLog
 from satellite.consent import Consent
 from satellite.diagnostics import Diagnostics
 from satellite.endpoint import EndOfSpeech
-from satellite.gate import Gate
+from satellite.gate import ERROR, Gate
 from satellite.light import Light
 from satellite.mute_state import MuteState
 from satellite.streamer import Streamer
@@ -113,12 +113,14 @@ async def _beside(hardware):
     await asyncio.gather(*tasks)
 
 
-def _close(app, hardware):
-    """Nothing may listen or leave any more."""
+def _close(app, hardware, what):
+    """Nothing may listen or leave any more, and the light says that something is wrong."""
     if app is not None:
-        app.close()
+        app.close(what)
     elif hardware is not None:
         hardware.mic.stop()
+        light = Light(hardware.light, has_colour=hardware.light.has_colour)
+        light.update(ERROR, hardware.mic.is_on(), 0)
     diag.detach()
 
 
@@ -142,17 +144,19 @@ def start():
         diag.attach(app, hardware)
         asyncio.run(app.run(_beside(hardware)))
     except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
-        _close(app, hardware)
+        _close(app, hardware, "other")
         if hardware is not None:
             hardware.watchdog.loosen()
         print("earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
-        _close(app, hardware)
-        print("earnest stopped:", repr(error))
-        if hardware is not None:
-            diag.remember(hardware.storage, error)
-        time.sleep(5)
-        machine.reset()
+        try:
+            _close(app, hardware, "crash")
+            print("earnest stopped:", repr(error))
+            if hardware is not None:
+                diag.remember(hardware.storage, error)
+        finally:  # even what was wrong while closing ends with a reset
+            time.sleep(5)
+            machine.reset()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NA
 
 #: How long to wait between two looks at the controls while the microphone is off.
 QUIET_STEP_MS = 10
+#: How long to wait before a mute state that could not be stored is stored again.
+STORE_AGAIN_MS = 1000
 
 
 class App:
@@ -37,8 +39,11 @@ class App:
         self.parts = parts
         self._gate = parts.gate
         self._chunk = bytearray(CHUNK_BYTES)
-        self._stored_mute = True
+        self._silence = bytes(CHUNK_BYTES)
+        self._stored_mute = True  # None: not known
+        self._store_again_ms = 0
         self._stream_began_ms = 0
+        self._dropped_chunks = 0
         self._in_stream = False
         self._refused = 0
         self._health = 0
@@ -96,7 +101,7 @@ class App:
         now_ms = parts.clock.now_ms()
         self._serve_controls()
         self._obey(now_ms)
-        if parts.mic.is_on():
+        if self._gate.may_listen and parts.mic.is_on():
             try:
                 await parts.mic.read(self._chunk)
             except OSError:
@@ -104,27 +109,40 @@ class App:
                 return
             if self._gate.may_listen:  # it may have been muted while the chunk was read
                 self._hear()
+            if not self._gate.may_listen:  # the microphone first, then what has to be stored
+                self._obey(parts.clock.now_ms())
         else:
             await parts.clock.sleep_ms(QUIET_STEP_MS)
         self._settle()
         parts.streamer.notify()
         parts.watchdog.feed()
+        await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
 
     def fault(self, what):
         """Close the gate, stop the microphone, record it."""
         self._gate.fault()
         self.parts.diagnostics.count("faults")
+        self._obey(self.parts.clock.now_ms())
         self._record("fault", what=what)
         self._settle()
-        self._obey(self.parts.clock.now_ms())
 
-    def close(self):
-        """The last thing before the firmware ends: nothing may listen or leave any more."""
+    def close(self, what="crash"):
+        """The last thing before the firmware ends: nothing may listen or leave any more.
+
+        `what` is recorded as the fault that ended it, when all is closed; that may raise.
+        """
+        mic = self.parts.mic
         self._gate.fault()
+        was_on = mic.is_on()
+        mic.stop()
+        self._chunk[:] = self._silence
+        self.parts.light.update(ERROR, mic.is_on(), 0)  # no pattern begins dark
         for task in self._tasks:
             task.cancel()
-        self.parts.mic.stop()
-        self._show(self.parts.clock.now_ms())
+        if was_on and not mic.is_on():
+            self._record("mic", on=False)
+        self._record("fault", what=what)
+        self._settle()
 
     # --- what the streamer tells ---
 
@@ -194,6 +212,7 @@ class App:
         mean = parts.engine.detectors[model].mean
         name = config.models[model]
         now_ms = parts.clock.now_ms()
+        self._record_end()  # of a stream that ended while this very chunk was read
         parts.diagnostics.count("wakes")
         if not parts.streamer.is_connected or not parts.audit.may_stream(now_ms):
             self._record("wake", model=name, probability=mean, streamed=False)
@@ -208,13 +227,19 @@ class App:
         parts.endpoint.reset()
         self._in_stream = True
         self._stream_began_ms = now_ms
-        self._obey(now_ms)  # the light, before the first byte
+        self._dropped_chunks = self._gate.dropped_chunks
+        if not self._show(now_ms):  # before the first byte
+            self._in_stream = False
+            self.fault("light")
+            self._record("wake", model=name, probability=mean, streamed=False)
+            return
         self._record("wake", model=name, probability=mean, streamed=True)
         self._record(
             "stream-start",
             preroll_ms=config.preroll_ms,
             keep_recordings=config.keep_recordings,
             share_for_training=config.share_for_training,
+            receiver=config.receiver_name,
         )
 
     def _serve_controls(self):
@@ -235,24 +260,29 @@ class App:
             gate.mute()
             if self._show(self.parts.clock.now_ms()):
                 gate.ready(True)
+                self._record("mute", on=True, source="button")
         elif gate.state != MUTED:
             if not gate.muted:
                 gate.mute()
                 self._record("mute", on=True, source="button")
+        elif not gate.switch_muted and self._save_mute(False):
+            gate.unmute()
+            self._record("mute", on=False, source="button")
         else:
-            if self._save_mute(False) and gate.unmute():
-                self._record("mute", on=False, source="button")
-            else:
-                self._save_mute(gate.soft_muted)
-                self._record("refused", what="unmute", source="button")
+            gate.refuse()
+            if self._stored_mute is None:
+                self._save_mute(True)
+            self._record("refused", what="unmute", source="button")
 
     def _save_mute(self, muted):
-        """Store the mute state; False when that failed, and then it counts as muted."""
+        """Store the mute state; False when that failed: a mute will then be stored again."""
         try:
             self.parts.mute_store.save(muted)
         except OSError:
             self.parts.diagnostics.count("faults")
-            self._stored_mute = True
+            self._stored_mute = None
+            self._store_again_ms = self.parts.clock.now_ms() + STORE_AGAIN_MS
+            self._record("fault", what="storage")
             return False
         self._stored_mute = muted
         return True
@@ -272,10 +302,12 @@ class App:
             try:
                 mic.start()
             except OSError:
+                self._record("mic", on=mic.is_on())
                 self.fault("microphone")
                 return
         elif not gate.may_listen and mic.is_on():
             mic.stop()
+            self._chunk[:] = self._silence
             if not mic.is_on():
                 self._record("mic", on=False)
             else:  # still on: the light says so, the log counts such faults and writes few
@@ -295,20 +327,30 @@ class App:
             if gate.state != ERROR:
                 gate.fault()
                 self.parts.diagnostics.count("faults")
-        if self._in_stream and gate.state != STREAMING:
-            self._in_stream = False
-            self._record(
-                "stream-end",
-                bytes=gate.sent_bytes,
-                duration_ms=self.parts.clock.now_ms() - self._stream_began_ms,
-                reason=REASON_NAMES[gate.last_reason],
-            )
+        self._record_end()
         if gate.refused != self._refused:
             self._refused = gate.refused
             self.parts.diagnostics.count("refused")
-        if gate.soft_muted and not self._stored_mute:
-            self._stored_mute = True
-            self._save_mute(True)
+        if gate.soft_muted and self._stored_mute is not True:
+            if self._stored_mute is False or self.parts.clock.now_ms() >= self._store_again_ms:
+                self._save_mute(True)
+
+    def _record_end(self):
+        """Record the stream that was running, when the gate says that it has ended."""
+        gate = self._gate
+        if not self._in_stream or gate.state == STREAMING:
+            return
+        self._in_stream = False
+        dropped = gate.dropped_chunks - self._dropped_chunks
+        self.parts.diagnostics.count("dropped_chunks", dropped)
+        self._record(
+            "stream-end",
+            bytes=gate.sent_bytes,
+            duration_ms=self.parts.clock.now_ms() - self._stream_began_ms,
+            reason=REASON_NAMES[gate.last_reason],
+            dropped_chunks=dropped,
+            receiver=self.parts.config.receiver_name,
+        )
 
     def _record(self, kind, **fields):
         """Into the audit log; what cannot be recorded must not happen."""

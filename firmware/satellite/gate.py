@@ -154,6 +154,11 @@ class Gate:
         return self._soft_muted
 
     @property
+    def switch_muted(self):
+        """Whether the hardware switch mutes: then no button unmutes."""
+        return self._switch_muted
+
+    @property
     def may_listen(self):
         """Whether the microphone may be on."""
         return self.state == IDLE or self.state == STREAMING

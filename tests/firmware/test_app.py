@@ -10,7 +10,7 @@ from satellite.app import App
 from satellite.config import Config
 from satellite.consent import FILE, Consent
 from satellite.diagnostics import Diagnostics
-from satellite.gate import ERROR, IDLE, MUTED, STREAMING, Gate
+from satellite.gate import ERROR, IDLE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.light import Light
 
 
@@ -499,3 +499,247 @@ def test_a_dead_microphone_and_lost_samples_are_recorded_once():
     assert faults == ["microphone", "overrun"], faults
     counts = bench.app.parts.diagnostics.snapshot()
     assert counts["overruns"] == 3 and counts["faults"] == 1 and bench.state == IDLE
+
+
+def test_a_microphone_that_stays_on_is_not_read_and_starves_nobody():
+    bench = Bench(turns=30)
+    bench.mic_sticks = True
+    bench.presses = [5]
+    read = bench.read
+    fed = []
+    reads = []
+
+    async def reading(chunk):
+        reads.append(bench.turn)
+        if not bench.app.parts.gate.may_listen:
+            raise OSError("the microphone is off")  # as the driver says, without waiting
+        await read(chunk)
+
+    bench.read = reading
+    bench.feed = lambda: fed.append(bench.turn)
+    bench.go()
+    assert bench.state == MUTED and max(reads) < 5, reads
+    assert fed[-1] >= 28, "the watchdog would reset the device"
+
+
+def test_a_mute_and_a_fault_stop_the_microphone_before_anything_is_written():
+    for how in ("network", "fault"):
+        bench = Bench(turns=30)
+        bench.wakes = [5]
+        save, append = bench.save, bench.append
+
+        def saving(muted, bench=bench, save=save):
+            bench.log.append("written")
+            save(muted)
+
+        def appending(kind, now_ms, bench=bench, append=append, **fields):
+            bench.log.append("written")
+            append(kind, now_ms, **fields)
+
+        def act(bench=bench, how=how):
+            if bench.turn == 10:
+                bench.log.append("now")
+                if how == "network":
+                    bench.app.parts.gate.mute()
+                else:
+                    bench.read_fails_at = 10
+
+        bench.save, bench.append, bench.after_turn = saving, appending, act
+        bench.go()
+        after = bench.log[bench.log.index("now") :]
+        assert after.index("mic off") < after.index("written"), (how, after)
+
+
+def test_no_sound_is_left_in_the_chunk_after_the_microphone_stopped():
+    for presses, fails_at in (([5], -1), ([], 5)):
+        bench = Bench(turns=12)
+        bench.presses = presses
+        bench.read_fails_at = fails_at
+        bench.go()
+        assert not bench.mic_on and not any(bench.app._chunk)
+
+
+def test_a_crash_is_recorded_and_shown():
+    bench = Bench(turns=12)
+    bench.wakes = [5]
+    bench.speech_ends = []
+    bench.now = 130  # the pattern of a fault is dark here
+    bench.go()
+    assert bench.state == STREAMING
+    bench.app.close()
+    assert bench.kinds()[-3:] == ["mic", "fault", "stream-end"], bench.kinds()
+    assert bench.records[-3:-1] == [("mic", {"on": False}), ("fault", {"what": "crash"})]
+    assert bench.records[-1][1]["reason"] == "fault"
+    assert bench.log[-2:] == ["mic off", YELLOW]
+    assert not any(bench.app._chunk)
+
+
+def test_a_stream_that_ends_in_the_chunk_of_the_next_wake_word_is_recorded():
+    bench = Bench(turns=30)
+    bench.wakes = [5, 12]
+
+    def stop():
+        if bench.turn == 12:
+            bench.app.parts.gate.stop(RECEIVER)
+
+    bench.after_turn = stop
+    bench.speech_ends = [20]
+    bench.go()
+    streams = [kind for kind in bench.kinds() if kind.startswith("stream")]
+    assert streams == ["stream-start", "stream-end"] * 2, streams
+    reasons = [fields["reason"] for kind, fields in bench.records if kind == "stream-end"]
+    assert reasons == ["receiver", "end-of-speech"]
+
+
+def test_what_was_dropped_and_who_received_is_recorded():
+    bench = Bench(turns=30)
+    bench.wakes = [5, 15]
+    bench.notify = lambda: None  # nothing leaves
+
+    def stop():
+        if bench.turn in (10, 22):
+            bench.app.parts.gate.stop(NETWORK)
+
+    bench.after_turn = stop
+    bench.go()
+    ends = [fields for kind, fields in bench.records if kind == "stream-end"]
+    assert [end["dropped_chunks"] for end in ends] == [4, 6], ends
+    assert all(end["receiver"] == "earnest-receiver" and end["bytes"] == 0 for end in ends)
+    assert bench.app.parts.diagnostics.snapshot()["dropped_chunks"] == 10
+
+
+def test_a_press_with_the_switch_on_mute_stores_nothing():
+    bench = Bench(muted=True)
+    bench.switch = True
+    bench.presses = [3, 5]
+    saved = []
+    bench.save = saved.append
+    bench.go()
+    assert False not in saved, "a power loss in between would have opened it"
+    assert bench.app.parts.gate.refused == 2
+
+
+def test_a_mute_that_could_not_be_stored_is_stored_later():
+    bench = Bench(turns=250)
+    bench.presses = [5]
+    bench.store_fails = True
+    tries = []
+    save = bench.save
+
+    def saving(muted):
+        tries.append(bench.turn)
+        save(muted)
+
+    def mend():
+        if bench.turn == 150:
+            bench.store_fails = False
+
+    bench.save = saving
+    bench.after_turn = mend
+    bench.go()
+    assert bench.state == MUTED and bench.stored is True, "a power loss would open it"
+    assert len(tries) == 3, tries
+    assert ("fault", {"what": "storage"}) in bench.records
+
+
+def test_a_press_after_an_error_is_recorded_and_a_failed_start_too():
+    bench = Bench()
+    bench.start_fails = True
+    bench.presses = [8]
+    bench.go()
+    mics = [fields["on"] for kind, fields in bench.records if kind == "mic"]
+    assert mics == [True, False], mics
+    assert bench.records[-1] == ("mute", {"on": True, "source": "button"})
+
+
+def test_a_light_that_fails_at_the_wake_word_lets_no_stream_be_recorded():
+    bench = Bench(turns=20)
+    bench.wakes = [5]
+
+    def fail():
+        bench.light_fails = bench.turn >= 5
+
+    bench.after_turn = fail
+    bench.go()
+    assert bench.sent == [] and bench.state == ERROR and not bench.mic_on
+    assert "stream-start" not in bench.kinds() and "stream-end" not in bench.kinds()
+    wakes = [fields["streamed"] for kind, fields in bench.records if kind == "wake"]
+    assert wakes == [False]
+
+
+def test_a_microphone_that_never_waits_leaves_the_network_its_turn():
+    bench = Bench(turns=30)
+    seen = []
+
+    async def read(chunk):  # the ring has all of it: nothing to wait for
+        bench.turn += 1
+        if bench.turn >= bench.turns:
+            raise End
+
+    async def network():
+        while True:
+            seen.append(bench.turn)
+            await asyncio.sleep(0)
+
+    bench.read = read
+    bench.run_network = network
+    bench.go()
+    assert len(seen) > 20, seen
+
+
+def test_what_the_network_does_is_recorded():
+    bench = Bench()
+    bench.go()
+    bench.app.remote_mute()
+    bench.app.remote_refused("unmute")
+    assert bench.records[-2:] == [
+        ("mute", {"on": True, "source": "network"}),
+        ("refused", {"what": "unmute", "source": "network"}),
+    ]
+    bench.app._stream_began_ms = bench.now - 30
+    bench.app.first_byte()
+    bench.app._stream_began_ms = bench.now - 10
+    bench.app.first_byte()
+    assert bench.app.worst_first_byte_ms == 30
+
+
+def test_a_switch_on_mute_at_the_start_never_lets_the_microphone_on():
+    bench = Bench()
+    bench.switch = True
+    bench.go()
+    assert bench.state == MUTED and "mic on" not in bench.log
+    assert bench.records[1] == ("mute", {"on": True, "source": "boot"})
+
+
+def test_the_light_says_not_ready_before_anything_is_read():
+    bench = Bench(muted=True)
+    bench.load = lambda: bench.log.append("read") or True
+    bench.go()
+    assert bench.log[:2] == [YELLOW, "read"], bench.log
+
+
+def test_without_room_in_the_log_no_stream_starts():
+    bench = Bench()
+    bench.wakes = [5]
+    bench.may_stream = lambda now_ms: False
+    bench.go()
+    assert bench.sent == [] and BLUE not in bench.log
+
+
+def test_a_mute_while_a_chunk_is_read_keeps_it_from_being_heard():
+    bench = Bench()
+    heard = []
+    process = bench.process
+
+    def processing(chunk):
+        heard.append(bench.turn)
+        return process(chunk)
+
+    def mute():
+        if bench.turn == 7:
+            bench.app.parts.gate.mute()
+
+    bench.process = processing
+    bench.after_turn = mute
+    bench.go()
+    assert max(heard) == 6, heard
