@@ -79,6 +79,7 @@ def check_promises(result: Result) -> None:
             may_send = has_consent = False
             muted_since_ms = event["t_ms"] if state == "MUTED" else None
         elif kind == "message" and event["type"] == "consent":
+            assert light == ("STREAMING", True), ("the light comes before the first byte", light)
             has_consent = True
         elif kind == "message" and event["type"] == "audio-start":
             assert state == "STREAMING" and has_consent, ("audio without consent", event)
