@@ -20,8 +20,6 @@ COMMANDS = {
     "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
     "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
     "audit": ("host_tools.audit", "Verify and show a device's audit log."),
-    "provision": ("host_tools.provision", "Wi-Fi, receiver, certificate, consent of a board."),
-    "erase": ("host_tools.erase", "Remove every personal thing from a board."),
     "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
     "flash": ("host_tools.flash", "Put MicroPython on a board."),
     "install": ("host_tools.install", "Put or renew the firmware on a board."),
