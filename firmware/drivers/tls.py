@@ -33,7 +33,7 @@ def connector(config, storage):
     Its errors: OSError, also when a certificate is missing, and ValueError for a wrong name or a
     damaged certificate.  The handshake is in the first write, so the caller writes first.
     """
-    made = []  # the context, once the files could be read
+    made: list[ssl.SSLContext] = []  # once the files could be read
 
     async def connect():
         host, port = config.receiver_host, config.receiver_port

@@ -743,3 +743,41 @@ def test_a_mute_while_a_chunk_is_read_keeps_it_from_being_heard():
     bench.after_turn = mute
     bench.go()
     assert max(heard) == 6, heard
+
+
+def test_a_start_that_could_not_be_recorded_opens_nothing():
+    bench = Bench()
+    append = bench.append
+
+    def appending(kind, now_ms, **fields):
+        if kind == "boot":
+            raise OSError
+        append(kind, now_ms, **fields)
+
+    bench.append = appending
+    bench.go()
+    assert bench.state == ERROR and "mic on" not in bench.log
+
+
+def test_closing_ends_the_network_task():
+    bench = Bench(turns=10)
+    ended = []
+
+    async def network():
+        try:
+            await asyncio.sleep(0.001)
+            while True:
+                await asyncio.sleep(0)
+        finally:
+            ended.append(bench.turn)
+
+    bench.run_network = network
+    bench.go()
+    bench.app.close()
+
+    async def turns():
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(turns())
+    assert ended

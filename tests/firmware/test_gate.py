@@ -310,3 +310,67 @@ def test_hearing_and_taking_allocate_nothing():
         taken += gate.take(OUT)
     micropython.heap_unlock()
     assert taken == 20 * 320
+
+
+def test_it_is_muted_before_anybody_said_otherwise():
+    gate = Gate()
+    assert gate.muted and gate.soft_muted and not gate.switch_muted and gate.state == NOT_READY
+    gate.switch(False)
+    assert gate.muted and gate.state == NOT_READY
+    gate.switch(True)
+    assert gate.switch_muted
+
+
+def test_what_is_not_said_has_the_stated_limits():
+    gate = open_gate()
+    gate.wake(1)
+    fill(gate, [1] * 100)
+    assert gate.state == STREAMING
+    fill(gate, [1])
+    assert gate.state == IDLE and gate.last_reason == NO_CONSENT
+    gate.wake(2)
+    gate.acknowledge(2)
+    fill(gate, [1] * 101)
+    assert gate.state == IDLE and gate.last_reason == LATE
+    gate.wake(3)
+    gate.acknowledge(3)
+    for _ in range(1500):
+        assert not gate.is_closing
+        fill(gate, [1])
+        drain(gate)
+    assert gate.is_closing and gate.last_reason == CAP
+    for buffer_ms, fits in ((510, True), (500, False)):
+        try:
+            Gate(buffer_ms=buffer_ms, preroll_ms=500)
+            assert fits
+        except ValueError:
+            assert not fits
+
+
+def test_a_second_stream_begins_afresh():
+    gate = open_gate(buffer_ms=50, max_stream_ms=50, consent_ms=30)
+    for stream in (1, 2, 3):
+        assert gate.wake(stream) and gate.sent_bytes == 0 and not gate.may_take
+        fill(gate, (1, 2, 3))
+        assert drain(gate) == [] and gate.acknowledge(stream) and drain(gate) == [1, 2, 3]
+        fill(gate, (4,))
+        assert not gate.is_closing and drain(gate) == [4]
+        gate.end(END_OF_SPEECH)
+        assert gate.finish() and gate.sent_bytes == 4 * 320
+
+
+def test_what_was_dropped_is_nowhere():
+    from satellite import gate as module
+
+    for end in (lambda g: g.mute(), lambda g: g.stop(NETWORK), lambda g: g.fault()):
+        gate = open_gate(buffer_ms=100, preroll_ms=30)
+        gate.wake(1)
+        gate.stop(LATE)
+        fill(gate, (1, 2, 3))
+        gate.wake(2)
+        fill(gate, (4, 5))
+        end(gate)
+        for buffer in (module._SINK, gate._outbox.buffer, gate._preroll.buffer):
+            assert not any(buffer)
+        assert gate.last_reason != LATE
+    assert gate.last_reason == module.FAULT
