@@ -7,6 +7,7 @@ import select
 import sys
 import time
 
+from pty_board import PtyBoard
 from test_provision import KEEP, NO, SECRET, answers, provision
 
 from host_tools import personal_files
@@ -196,3 +197,22 @@ def test_a_plug_pulled_while_erasing_takes_the_key_early_and_erase_again_the_res
             assert "config.json" not in left
     status, shown = provision(board, tmp_path / "data", "--yes", command="erase")
     assert status == 0 and personal_files_of(board) == [], shown
+
+
+def test_on_the_chips_file_system_too(tmp_path):
+    with PtyBoard(tmp_path, flash_bytes=256 * 1024) as board:
+        data = tmp_path / "data"
+        status, shown = provision(board, data, typed=answers())
+        assert status == 0, shown
+        status, shown = provision(board, data, "--yes", "--new-certificate", typed=[KEEP] * 7)
+        assert status == 0, shown
+        board.unplug()
+        assert board.run("import os; print(sorted(os.listdir()))").split() == [
+            *(b"['authority.2.cert.der',", b"'config.json',"),
+            *(b"'device.2.cert.der',", b"'device.2.key.der']"),
+        ]
+        board.plug_in()
+        status, shown = provision(board, data, "--yes", command="erase")
+        assert status == 0 and "4 files removed" in shown, shown
+        board.unplug()
+        assert board.run("import os; print(os.listdir())").strip() == b"[]"
