@@ -67,7 +67,8 @@ def command(
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     if dry_run:
-        device: str = port or next((found.device for found in find_ports()), "PORT")
+        ports = [found.device for found in find_ports()]
+        device = port or (ports[0] if len(ports) == 1 else "PORT")
         for number, words in enumerate(steps(board, device, path, content), 1):
             click.echo(f"{number}. {words}")
         return
