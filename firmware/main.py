@@ -147,7 +147,7 @@ def start():
         _close(app, hardware, "other")
         if hardware is not None:
             hardware.watchdog.loosen()
-        print("earnest stopped at the cable")
+        print("KeyboardInterrupt: earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
         try:
             _close(app, hardware, "crash")

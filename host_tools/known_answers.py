@@ -25,7 +25,8 @@ VECTORS = FIRMWARE / "diagnosis" / "vectors.py"
 
 _TEXT = '''"""Known answers of front end and models; made by `python -m host_tools.known_answers`.
 
-Place: `self_test` compares what `known_answers` works out with them.  Models by the CRC-32 in their file's header.  Imports nothing.
+Place: `self_test` compares what `known_answers` works out with them.  Models are named
+by the CRC-32 in their file's header.  Imports nothing.
 """
 
 FRONTEND = {frontend}

@@ -128,8 +128,8 @@ def picture(levels: dict) -> Table:
             table.add_row(name, f"{share} {probability / 255:6.2f}, cutoff {cutoff / 255:.2f}")
     else:
         table.add_row("level", "the microphone is off")
-    share = levels.get("cpu_share")
-    table.add_row("CPU", "" if share is None else f"{share:.1%} of a core, for audio")
+    cpu = levels.get("cpu_share")
+    table.add_row("CPU", "" if cpu is None else f"{cpu:.1%} of a core, for audio")
     lost = levels["overruns"]
     table.add_row("lost", Text(f"{lost} overruns", style="bold red" if lost else ""))
     table.add_row("receiver", "connected" if levels["connected"] else "not connected")

@@ -15,7 +15,7 @@ from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.known_answers import model_answers
 from host_tools.live import json_option, port_option, run
-from host_tools.serial_link import DeviceError, LineLostError, SerialLink, find_port
+from host_tools.serial_link import DeviceError, LineLostError, LinkError, SerialLink, find_port
 
 BAD = 1
 NAMES = (
@@ -83,7 +83,7 @@ def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[di
             result = run(link, "selftest", arguments, TIMEOUT_S)["results"][0]
         except LineLostError:
             raise
-        except DeviceError as error:
+        except (DeviceError, LinkError) as error:  # it raised, or hangs
             result = {"test": name, "ok": False, "reason": error.message}
         if name == "light" and result["ok"] and person:
             result = _ask_about_light(result)

@@ -85,7 +85,8 @@ def _memory():
 
 def _kernels(config, expected):
     from wakeword.frontend import Frontend
-    from wakeword.model import ModelFormatError, read
+    from wakeword.model import _KERNELS, ModelFormatError, read
+    from wakeword.model_format import REQUANTISE
 
     answer = known_answers.frontend_answer(Frontend())
     if answer != vectors.FRONTEND:
@@ -94,6 +95,10 @@ def _kernels(config, expected):
             False,
             "front end: %08x, not %08x: install the firmware again" % (answer, vectors.FRONTEND),
         )
+    errors = known_answers.requantise_errors(_KERNELS[REQUANTISE])
+    if errors:
+        words = "requantise: %d of %d wrong: install the firmware again"
+        return result("kernels", False, words % (errors, known_answers.CASES))
     unknown = []
     for name in config.models:
         gc.collect()

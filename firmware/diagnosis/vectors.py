@@ -1,12 +1,13 @@
 """Known answers of front end and models; made by `python -m host_tools.known_answers`.
 
-Place: `self_test` compares what `known_answers` works out with them.  Models by the CRC-32 in their file's header.  Imports nothing.
+Place: `self_test` compares what `known_answers` works out with them.  Models are named
+by the CRC-32 in their file's header.  Imports nothing.
 """
 
 FRONTEND = 2527012817
 MODELS = {
-    469995715: 4017275145,
-    1134895688: 1104056899,
-    2523427264: 1759633148,
-    3535580146: 2620739654,
+    469995715: 229061957,
+    1134895688: 20286266,
+    2523427264: 859752756,
+    3535580146: 1496865157,
 }

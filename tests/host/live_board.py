@@ -1,7 +1,7 @@
-"""A whole device on a pseudo-terminal: the real firmware, drivers included, in the real MicroPython.
+"""A whole device on a pseudo-terminal: the real firmware with its drivers in the real MicroPython.
 
-The chip's modules are tests/fakes, whose time is made the real one; what is planted runs in boot.py
-before main.py, as it would on a board.
+The chip's modules are tests/fakes, whose time is made the real one; what is planted runs in
+boot.py before main.py, as it would on a board.
 """
 
 from __future__ import annotations

@@ -1,0 +1,196 @@
+"""Diagnosis of a running device over the line: the real firmware in the real MicroPython.
+
+What is asked does not disturb: no chunk of audio is lost, nothing restarts; noise on the line and
+Ctrl-C at any moment included.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import live_board
+import pytest
+from click.testing import CliRunner
+
+from host_tools import bench_port, log, mic, micropython, monitor, status
+from host_tools.errors import HostToolError
+from host_tools.firmware import ROOT
+from host_tools.live import Live
+from host_tools.serial_link import LinkError, SerialLink
+
+
+@pytest.fixture(autouse=True)
+def native_emitter():
+    if not micropython.has_native_emitter():
+        pytest.skip("this host's MicroPython has no native emitter")
+
+
+def call(command, board, *arguments):
+    """(exit status, what it printed)."""
+    done = CliRunner().invoke(command, ["--port", board.port, *arguments], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.return_value or 0, done.stdout
+
+
+def wait_until_running(board, chunks=1):
+    """The levels once the application has heard so much; fails after 10 s."""
+    end = time.monotonic() + 10
+    with Live(board.port) as live:
+        while time.monotonic() < end:
+            try:
+                levels = live.ask("levels", 1.0, attempts=1)
+            except LinkError:
+                continue
+            if levels["state"] != "STOPPED" and levels["chunks"] >= chunks:
+                return levels
+            time.sleep(0.05)
+    raise AssertionError("the device does not run")
+
+
+def test_a_running_device(tmp_path):
+    with live_board.board(tmp_path) as board:
+        wait_until_running(board, 30)
+        exit_status, text = call(status.command, board, "--json")
+        told = json.loads(text)
+        assert exit_status == 0 and told["running"] and told["state"] == "IDLE"
+        assert told["microphone"] == {"on": True, "health": "OK", "overruns": 0}
+        assert told["light"] == {"ok": True, "state": "IDLE", "mic": True}
+        assert told["board"] == live_board.BOARD and told["models"][0]["name"] == "okay_nabu"
+        assert told["muted"] is False and told["mute_source"] == "none"
+        assert told["wifi"] == "wrong password" and not told["receiver"]["connected"]
+        for secret in (live_board.PASSWORD, "home", "the device's key"):
+            assert secret not in text, secret
+        _, text = call(status.command, board)
+        assert "state" in text and "IDLE" in text and live_board.PASSWORD not in text
+        # A person types the same by hand, and nothing else is executed.
+        with Live(board.port) as live:
+            for line, words in (
+                (b"diag.status()", b"microphone  on, health OK"),
+                (b"app.parts.gate.unmute()", b"Ctrl-C stops it"),
+                (b"import diag; diag.selftest(json=True)", b"Ctrl-C stops it"),
+                (b"\xff\x00\x07 garbage", b"Ctrl-C stops it"),
+            ):
+                live._serial.reset_input_buffer()
+                live._serial.write(b"\r" + line + b"\r")
+                time.sleep(0.4)
+                assert words in live._serial.read(4096), line
+        exit_status, text = call(mic.command, board, "--json")
+        heard = json.loads(text)
+        assert exit_status == 0 and heard["verdict"] == "OK" and heard["chunks"] > 100, heard
+        assert 900 < heard["peak"] < 1100 and abs(heard["dc"]) < 50, heard
+        _, text = call(log.command, board, "--json")
+        kinds = [json.loads(line).get("kind") for line in text.splitlines()]
+        assert kinds[0] == "boot" and "mic" in kinds
+        assert board.resets == 0
+
+
+def test_monitor_disturbs_nothing(tmp_path):
+    with live_board.board(tmp_path) as board:
+        wait_until_running(board, 30)
+        _, text = call(monitor.command, board, "--json", "--seconds", "3", "--hz", "8")
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert len(lines) >= 12
+        first, last = lines[1], lines[-1]
+        elapsed_ms = (last["at_us"] - first["at_us"] & (1 << 30) - 1) / 1000
+        heard_ms = 10 * (last["chunks"] - first["chunks"])
+        # What waits in the ring is at most 256 ms; every chunk comes.
+        assert abs(heard_ms - elapsed_ms) < 100, (heard_ms, elapsed_ms)
+        assert last["overruns"] == 0 and board.resets == 0
+        assert all(0 < line["cpu_share"] < 1 for line in lines[1:])
+        assert all(900 < line["peak"] < 1100 for line in lines[1:]), lines
+        assert last["cutoff"] == [216] and len(last["probability"]) == 1
+        told = json.loads(call(status.command, board, "--json")[1])
+        assert told["counters"]["late_chunks"] <= 1 and told["microphone"]["overruns"] == 0
+
+
+def test_a_noisy_and_a_slow_line(tmp_path):
+    with live_board.board(tmp_path, byte_delay_s=0.0001) as board:
+        wait_until_running(board)
+        with Live(board.port) as live:
+            for noise in (b"\xff\x00garb{age", b"earnest:{}*00000000\r\n", b"earnest:\xfe" * 20):
+                board.garbage(noise)
+                assert live.ask("status")["state"] == "IDLE"
+        assert board.resets == 0
+
+
+@pytest.mark.parametrize("name", ["monitor", "selftest", "log"])
+def test_ctrl_c_leaves_the_device_running(tmp_path, name):
+    with live_board.board(tmp_path) as board:
+        wait_until_running(board)
+        # The button is waited for, 10 s: Ctrl-C comes while the device is stopped.
+        arguments = {"log": ["--follow"], "selftest": ["--only", "button"]}.get(name, [])
+        command = [sys.executable, "-m", "host_tools", name, "--port", board.port, *arguments]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            time.sleep(3.5 if name == "selftest" else 1.6)
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=20)[0].decode()
+        assert process.returncode == 130, (process.returncode, output)
+        assert "Traceback" not in output
+        assert board.resets == (1 if name == "selftest" else 0)
+        assert wait_until_running(board, 20)["state"] == "IDLE"
+
+
+def test_muted(tmp_path):
+    with live_board.board(tmp_path, muted=True) as board:
+        time.sleep(0.3)
+        told = json.loads(call(status.command, board, "--json")[1])
+        assert told["state"] == "MUTED" and told["muted"] and not told["microphone"]["on"]
+        assert told["light"] == {"ok": True, "state": "MUTED", "mic": False}
+        exit_status, text = call(mic.command, board, "--json")
+        assert exit_status == 1 and json.loads(text)["verdict"] == "REFUSED"
+        told = json.loads(call(status.command, board, "--json")[1])
+        assert told["state"] == "MUTED" and told["counters"]["chunks"] == 0
+
+
+def test_a_device_stopped_at_the_cable_does_not_listen(tmp_path):
+    with live_board.board(tmp_path) as board:
+        wait_until_running(board, 10)
+        with Live(board.port) as live:
+            live._serial.write(b"\x03")
+            time.sleep(0.5)
+        told = json.loads(call(status.command, board, "--json")[1])
+        assert told["state"] == "STOPPED" and not told["running"], told
+        assert told["microphone"]["on"] is False
+        assert told["light"]["mic"] is False
+        exit_status, text = call(mic.command, board, "--json")
+        assert exit_status == 0 and json.loads(text)["verdict"] == "OK"
+        with SerialLink(board.port) as link:
+            assert b"False" in link.exec("import diag\nprint(diag._hardware.mic.is_on())")
+
+
+def test_what_stopped_it_is_told(tmp_path):
+    plant = "import network\nnetwork.WLAN.active = None\n"
+    with live_board.board(tmp_path, plant=plant) as board:
+        time.sleep(0.5)
+        end = time.monotonic() + 10
+        while time.monotonic() < end and not (board.folder / "last_error.txt").exists():
+            time.sleep(0.1)
+        error = (board.folder / "last_error.txt").read_text()
+        assert "TypeError" in error, error
+
+
+def test_times_on_the_chip(tmp_path):
+    with live_board.board(tmp_path) as board:
+        wait_until_running(board)
+        times = bench_port.measure(board.port)
+        assert times["stages"]["frontend"][0] > 50 and times["worst_engine_us"] > 0
+        assert times["stages"]["model.dot"][0] > 0
+        assert wait_until_running(board)
+
+
+def test_a_board_without_earnest_and_no_board(tmp_path):
+    from pty_board import PtyBoard
+
+    with PtyBoard(tmp_path) as bare, pytest.raises(HostToolError, match="not on this board"):
+        call(status.command, bare)
+    with pytest.raises(LinkError, match="no port"):
+        CliRunner().invoke(
+            status.command, ["--port", "/dev/none"], standalone_mode=False, catch_exceptions=False
+        )
+    assert not os.path.exists("/dev/none")
