@@ -241,6 +241,8 @@ class SerialLink:
                 seen += self._read_until(_FRIENDLY, ANSWER_S / 2)
                 if b"KeyboardInterrupt" in seen or b"soft reboot" in seen:
                     self.was_running = True
+                if b"ESP-ROM" in seen:  # opened, it was reset; Ctrl-C met boot.py
+                    self._restart = True
                 if seen.endswith(_FRIENDLY):
                     # Ctrl-C may have met the prompt first: nothing more to come is certain only
                     # after a quiet moment.

@@ -1,8 +1,13 @@
 """`earnest install` onto the real MicroPython on a pseudo-terminal, and what goes wrong there."""
 
+import contextlib
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from pty_board import PtyBoard
@@ -10,7 +15,7 @@ from pty_board import PtyBoard
 from host_tools import board_files, cli, firmware_build, install
 from host_tools.boards import load_board
 from host_tools.errors import HostToolError
-from host_tools.firmware import FIRMWARE
+from host_tools.firmware import FIRMWARE, ROOT
 from host_tools.firmware_build import MpyKind
 from host_tools.model_files import ModelFile
 from host_tools.serial_link import LinkError
@@ -331,6 +336,39 @@ def test_busy_and_two_at_once(board, trees):
     assert 8 in results, results
     assert any("busy" in str(result) or result == 0 for result in results), results
     assert names(board) == INSTALLED_1
+
+
+@pytest.mark.parametrize("after_bytes", [4000, 30000])
+def test_ctrl_c_leaves_the_old_firmware_running(tmp_path, after_bytes):
+    plugged = PtyBoard(tmp_path)
+    plugged.write("main.py", "open('ran','a').write('x')\nwhile True: pass\n")
+    with plugged:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "host_tools", "install", "--board", BOARD.id]
+            + ["--port", plugged.port],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while plugged.received < after_bytes and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert "stopped" in process.communicate(timeout=20)[1]
+        assert process.returncode == cli.INTERRUPTED
+        time.sleep(0.2)
+        assert ran(plugged) == ["xx"] and "installed.json" not in names(plugged)
+
+
+def test_a_reset_in_the_middle(board, trees):
+    put(board, trees[1])
+    timer = threading.Timer(0.6, board.reset)
+    timer.start()
+    with contextlib.suppress(LinkError):
+        put(board, trees[2])
+    timer.join()
+    put(board, trees[2])
+    assert names(board) == INSTALLED_2 and ran(board)[-1] == "222"
 
 
 def test_the_command_with_the_whole_firmware(tmp_path, capfd):

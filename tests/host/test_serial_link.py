@@ -267,6 +267,16 @@ def test_a_reset_in_the_middle(running):
         assert link.was_running
 
 
+def test_opening_the_port_may_reset_the_chip(running):
+    running.reset()
+    with SerialLink(running.port) as link:
+        assert link.exec("print(2)").strip() == b"2"
+    before = starts(running)
+    time.sleep(0.3)
+    with SerialLink(running.port) as link:
+        assert link.was_running, before
+
+
 def test_a_slow_line(tmp_path):
     with pty_board.PtyBoard(tmp_path, byte_delay_s=0.0002) as slow, SerialLink(slow.port) as link:
         link.put("a", bytes(1500))
