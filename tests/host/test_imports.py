@@ -30,7 +30,7 @@ LIMITS = {  # longest match wins
     "diagnosis/": DIAGNOSIS,
     "diag.py": DIAGNOSIS | {"board", "main", "diagnosis"},
     "main.py": MAIN,
-    "boot.py": set(),
+    "boot.py": {"os", "json"},
 }
 MAY_USE = {  # rooms that a room may import from, besides itself
     "wakeword": set(),
