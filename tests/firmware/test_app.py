@@ -781,3 +781,85 @@ def test_closing_ends_the_network_task():
 
     asyncio.run(turns())
     assert ended
+
+
+def test_a_microphone_whose_start_cannot_be_recorded_is_not_started():
+    bench = Bench()
+    append = bench.append
+
+    def appending(kind, now_ms, **fields):
+        if kind == "mic":
+            raise OSError
+        append(kind, now_ms, **fields)
+
+    bench.append = appending
+    bench.go()
+    assert bench.state == ERROR and "mic on" not in bench.log
+
+
+def test_no_record_says_off_while_the_microphone_is_on():
+    bench = Bench(turns=12)
+    bench.mic_sticks = True
+    bench.presses = [5]
+    bench.go()
+    assert ("mic", {"on": False}) not in bench.records
+    assert ("fault", {"what": "microphone"}) in bench.records
+
+
+def test_a_light_that_fails_is_a_fault_in_every_state():
+    for muted in (False, True):
+        bench = Bench(muted=muted)
+
+        def fail(bench=bench):
+            bench.light_fails = bench.turn >= 8
+
+        bench.after_turn = fail
+        bench.go()
+        assert bench.state == ERROR and not bench.mic_on, muted
+
+
+def test_a_task_that_ends_quietly_ends_the_application():
+    bench = Bench(turns=40)
+
+    async def end():
+        await asyncio.sleep(0)
+
+    bench.run_network = end
+    try:
+        bench.go()
+        raise AssertionError("nobody noticed")
+    except RuntimeError:
+        bench.app.close()
+    assert bench.turn < 10 and not bench.mic_on
+
+
+def test_an_unmute_that_may_be_stored_after_all_is_muted_at_once():
+    bench = Bench(muted=True)
+    bench.presses = [3]
+    tries = []
+
+    def saving(muted):
+        tries.append((bench.turn, muted))
+        if not muted:
+            raise OSError("written, but not certain to be")
+
+    bench.save = saving
+    bench.go()
+    assert tries == [(3, False), (3, True)] and bench.state == MUTED, tries
+
+
+def test_each_stream_looks_anew_for_the_end_of_speech():
+    class Endpoint:
+        resets = 0
+
+        def reset(self):
+            self.resets += 1
+
+        def update(self, features):
+            return bench.turn in (8, 18)
+
+    bench = Bench(turns=25)
+    bench.wakes = [5, 15]
+    bench.app.parts.endpoint = endpoint = Endpoint()
+    bench.go()
+    assert endpoint.resets == 2 and bench.kinds().count("stream-end") == 2
