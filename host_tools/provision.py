@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Present:
     """What the board has now; `config` is None where there is none that can be read."""
 
     config: Any
-    text: bytes | None
+    text: bytes | None = field(repr=False)  # holds the password
     names: list[str]
     certificate: bytes | None
     authority: bytes | None
