@@ -371,8 +371,11 @@ class SerialLink:
                 self.exec("f.close()\nimport os\nhasattr(os,'sync') and os.sync()")
                 if self.sha256(path) == want:
                     return
-            except (LineLostError, DeviceError):
+            except LineLostError:
                 raise
+            except DeviceError as error:  # code that the line spoiled makes any error but this
+                if "OSError" in error.traceback or attempt == PUT_ATTEMPTS - 1:
+                    raise
             except LinkError:
                 if attempt == PUT_ATTEMPTS - 1:
                     raise

@@ -8,6 +8,7 @@ nothing runs, in the friendly REPL boot.py and main.py do.  What can go wrong on
     pull_plug(after_bytes)   the tool sees the port vanish and MicroPython dies, in mid-byte
     plug_in()                power again, on a new port, with whatever the files then are
     reset()                  the device resets; the port stays, as with a UART bridge
+    spoil(pattern, other)    bytes of the tool that arrive as others, once
     garbage(data)            bytes that nobody sent, in front of the device's next ones
     busy()                   another program has the port open, exclusively
 
@@ -124,6 +125,7 @@ class PtyBoard:
         self.byte_delay_s = byte_delay_s
         self._plug_after: int | None = None
         self._garbage = b""
+        self._spoil = (b"", b"")
         self._process: subprocess.Popen | None = None
         self._thread: threading.Thread | None = None
         self._master = self._slave = self._inner = -1
@@ -176,6 +178,11 @@ class PtyBoard:
     def garbage(self, data: bytes) -> None:
         """Put these bytes in front of the next that the device sends."""
         self._garbage += data
+
+    def spoil(self, pattern: bytes, other: bytes) -> None:
+        """The next time that the tool sends `pattern`, within one read, `other` arrives."""
+        assert len(pattern) == len(other)
+        self._spoil = (pattern, other)
 
     def babble(self, data: bytes) -> None:
         """Send these bytes at once, as from the device."""
@@ -278,6 +285,9 @@ class PtyBoard:
             most = min(most, self._plug_after - self.received)
         data = os.read(self._master, max(most, 1))
         self.received += len(data)
+        if self._spoil[0] and self._spoil[0] in data:
+            data = data.replace(*self._spoil, 1)
+            self._spoil = (b"", b"")
         if self.byte_delay_s:
             time.sleep(self.byte_delay_s * len(data))
         if not self._dead_after_plug():

@@ -107,6 +107,7 @@ def test_damaged_images_are_refused(image):
         (data[:-200], "cannot be read|damaged"),
         (damage(data, 40), "boot loader is damaged"),
         (damage(data, 0x10000 + 24 + 8 + 20), "application is damaged"),
+        (damage(data[:23] + b"\0" + data[24:], 40), "its checksum"),  # it says: no SHA-256
         (damage(data, len(data) - 1), "application is damaged: its SHA-256"),
         (bytes(MAX_IMAGE_BYTES + 1), "too many"),
     ):

@@ -244,6 +244,15 @@ def test_a_copy_survives_garbage(board):
     assert (board.folder / "a").read_bytes() == data
 
 
+@pytest.mark.parametrize("other", [b"spoilt!", b"'spoilt"])
+def test_a_copy_survives_spoiled_bytes(board, other):
+    data = b"0123 pattern 4567"
+    board.spoil(b"pattern", other)
+    with SerialLink(board.port) as link:
+        link.put("a", data)
+    assert (board.folder / "a").read_bytes() == data
+
+
 @pytest.mark.parametrize("after_bytes", [1, 700, 3000])
 def test_the_line_is_lost(board, after_bytes):
     with pytest.raises(LineLostError, match="plug|lost"), SerialLink(board.port) as link:
