@@ -31,6 +31,7 @@ Examples:
   earnest audit copied-from-device/
   earnest audit audit.1.jsonl audit.jsonl audit.head
   earnest audit copied-from-device/ --json
+  earnest audit --port auto --export kept/
   earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
 
 Exit status: 0 when the log is whole; 1 when anything was changed, left out, moved or cut off;
@@ -71,19 +72,45 @@ class Log:
 
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option(
+    "--port", "-p", metavar="PORT", help="Fetch it from this board (auto: the only one)."
+)
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --port: keep the fetched files in this folder.",
+)
 @click.option("--expect", metavar="HASH", help="A hash noted earlier, which must be in the log.")
 @click.option("--json", "as_json", is_flag=True, help="Print records and problems as JSON.")
-def command(files: tuple[str, ...], expect: str | None, as_json: bool) -> int:
+def command(
+    files: tuple[str, ...],
+    port: str | None,
+    export: Path | None,
+    expect: str | None,
+    as_json: bool,
+) -> int:
     """Verify a device's audit log and show it.
 
+    With --port it is fetched from a board, which is stopped meanwhile and started again.
     FILE... are the log's files as copied from the device, in any order, or the folder that holds
     them: audit.jsonl, older ones such as audit.1.jsonl, and audit.head, without which a tail that
     was cut off cannot be seen.
     """
     if expect is not None and not _is_hash(expect.lower()):
         raise HostToolError(f"{expect!r} is no hash", "a hash has 64 hexadecimal digits")
-    log = read(find(files), None if expect is None else expect.lower())
+    if bool(files) == (port is not None):
+        raise HostToolError("say FILE... or --port", "earnest audit --help")
+    if export is not None and port is None:
+        raise HostToolError("--export needs --port", "files that are here need no export")
+    wanted = None if expect is None else expect.lower()
+    if port is None:
+        log = read(find(files), wanted)
+    else:
+        from host_tools.audit_fetch import fetched
+
+        with fetched(port, export) as folder:
+            log = read(find((str(folder),)), wanted)
     if as_json:
         click.echo(json.dumps(as_document(log), indent=2))
     else:

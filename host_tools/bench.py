@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from host_tools import bench_report, micropython, speech
+from host_tools import bench_port, bench_report, micropython, speech
 from host_tools.errors import HostToolError
 from host_tools.model_files import DEFAULT_MODEL, find_model, known_models
 from host_tools.xtensa.glue import VALGRIND_HINT, has_valgrind, instructions_per_step
@@ -71,6 +71,7 @@ def _print(measurements: list[Measurement], console: Console) -> None:
     default=None,
     help="Also count the Python around the kernels (needs valgrind; default: if it is there).",
 )
+@click.option("--port", "-p", metavar="PORT", help="Time it on this board (auto: the only one).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print the Markdown tables of the README.")
 @click.option(
@@ -83,6 +84,7 @@ def command(
     every: bool,
     seconds: float,
     glue: bool | None,
+    port: str | None,
     as_json: bool,
     markdown: bool,
     update: Path | None,
@@ -90,8 +92,12 @@ def command(
     """Count the instructions and the RAM that MODELS take on the chip (default: okay_nabu).
 
     The real firmware hears a second of speech; all its kernel calls are then run as the chip's own
-    machine code under qemu-xtensa, every value compared, every instruction counted.
+    machine code under qemu-xtensa, every value compared, every instruction counted.  With --port
+    the board's own microseconds stand beside the counts; it is stopped meanwhile.
     """
+    if port is not None:
+        bench_port.show(port, models[0] if models else DEFAULT_MODEL, seconds, as_json)
+        return
     find_qemu()
     micropython.require_native_emitter()
     if glue and not has_valgrind():

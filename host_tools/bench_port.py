@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
+import click
+from rich.console import Console
 from rich.table import Table
 
+from host_tools import micropython
+from host_tools.errors import HostToolError
 from host_tools.live import run
+from host_tools.model_files import find_model
 from host_tools.serial_link import SerialLink, find_port
+from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import CLOCK_HZ, Measurement
 
 TIMEOUT_S = 60.0
@@ -16,6 +24,32 @@ def measure(port: str | None) -> dict:
     """What `diag.bench` measured on the board on this port; the firmware is restarted after it."""
     with SerialLink(find_port(None if port == AUTO else port)) as link:
         return run(link, "bench", timeout_s=TIMEOUT_S)
+
+
+def show(port: str, model: str, seconds: float, as_json: bool) -> None:
+    """Time the board on this port and print its stages beside the counts of `model`."""
+    times = measure(port)
+    counted = _count(model, seconds)
+    if as_json:
+        instructions = {} if counted is None else _instructions(counted)
+        click.echo(json.dumps({**times, "instructions": instructions}))
+    else:
+        Console().print(table(times, counted))
+        if counted is None:
+            click.echo("instructions: not counted, they need qemu-xtensa", err=True)
+
+
+def _count(model: str, seconds: float) -> Measurement | None:
+    """The instructions, where this computer can count them."""
+    from host_tools.bench import bench_speech
+    from host_tools.xtensa.measure import measure as count
+
+    try:
+        find_qemu()
+        micropython.require_native_emitter()
+    except HostToolError:
+        return None
+    return count(find_model(model), bench_speech(seconds))
 
 
 def rows(times: dict, counted: Measurement | None) -> list[tuple[str, str, str, str, str]]:

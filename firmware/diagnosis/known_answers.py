@@ -11,7 +11,7 @@ import struct
 
 CHUNKS = 120
 SLICES = 48
-CASES = 64
+CASES = 256
 CHUNK_SAMPLES = 160
 
 
@@ -62,16 +62,18 @@ def requantise_errors(requantise):
     op = bytearray(48)
     arena = bytearray(8)
     errors = 0
-    for _ in range(CASES):
-        a = (noise.next() << 14 | noise.next() >> 2) - (1 << 29)
+    for number in range(CASES):
+        # Large values are negative: a zero point below 0 is no word of a model.
+        a = noise.next() >> 8 if number & 1 else -(noise.next() << 14 | noise.next() >> 2)
         m = noise.next() << 14 | noise.next() >> 2
         right = (a + 1 + (a * m >> 30)) >> 1
+        zero = 0 if number & 1 else 128 - right
         # kind, acc at, out at, pitch, channels, zero, low, high, table at; bias, m, shifts
-        words = (0, 0, 4, 1, 1, 128 - right, 0, 255, 36, 1 << 30, m, 0)
-        struct.pack_into("<5ii6I", op, 0, *words)
+        words = (0, 0, 4, 1, 1, zero, 0, 255, 36, 1 << 30, m, 0)
+        struct.pack_into("<12I", op, 0, *words)
         struct.pack_into("<I", arena, 0, a + (1 << 30))
         requantise(arena, op, 0)
-        errors += arena[4] != 128
+        errors += arena[4] != zero + right
     return errors
 
 

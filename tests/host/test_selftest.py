@@ -15,13 +15,10 @@ from host_tools import selftest
 pytestmark = pytest.mark.usefixtures("native_emitter")
 
 #: A chip on which everything works; Wi-Fi's password is the stand-in's.
-SOUND = (
-    """
+SOUND = f"""
 import network
-network.air.password = "%s"
+network.air.password = {live_board.PASSWORD!r}
 """
-    % live_board.PASSWORD
-)
 
 KERNELS = "wakeword/kernels.py"
 TABLES = "wakeword/frontend/tables.py"

@@ -15,7 +15,7 @@ import live_board
 import pytest
 from click.testing import CliRunner
 
-from host_tools import bench_port, log, mic, micropython, monitor, status
+from host_tools import audit, bench_port, log, mic, micropython, monitor, status
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.live import Live
@@ -37,17 +37,21 @@ def call(command, board, *arguments):
 
 
 def wait_until_running(board, chunks=1):
-    """The levels once the application has heard so much; fails after 10 s."""
+    """The levels once the application has heard so much; fails after 10 s.
+
+    Just after a soft reset the port may be locked: the stand-in's new process was forked from
+    this one, and holds what was open here until it is MicroPython.
+    """
     end = time.monotonic() + 10
-    with Live(board.port) as live:
-        while time.monotonic() < end:
-            try:
+    while time.monotonic() < end:
+        try:
+            with Live(board.port) as live:
                 levels = live.ask("levels", 1.0, attempts=1)
-            except LinkError:
-                continue
-            if levels["state"] != "STOPPED" and levels["chunks"] >= chunks:
-                return levels
-            time.sleep(0.05)
+        except LinkError:
+            continue
+        if levels["state"] != "STOPPED" and levels["chunks"] >= chunks:
+            return levels
+        time.sleep(0.05)
     raise AssertionError("the device does not run")
 
 
@@ -182,6 +186,24 @@ def test_times_on_the_chip(tmp_path):
         assert times["stages"]["frontend"][0] > 50 and times["worst_engine_us"] > 0
         assert times["stages"]["model.dot"][0] > 0
         assert wait_until_running(board)
+
+
+def test_audit_over_the_line(tmp_path):
+    with live_board.board(tmp_path / "device") as board:
+        wait_until_running(board)
+        kept = tmp_path / "kept"
+        exit_status, text = call(audit.command, board, "--export", str(kept), "--json")
+        document = json.loads(text)
+        assert exit_status == 0 and document["whole"] and document["head_checked"]
+        assert document["records"][0]["kind"] == "boot"
+        fetched = (kept / "audit.jsonl").read_bytes()
+        assert wait_until_running(board)
+        assert (board.folder / "audit.jsonl").read_bytes().startswith(fetched)
+        with pytest.raises(HostToolError, match="there already"):
+            call(audit.command, board, "--export", str(kept))
+        text = (board.folder / "audit.jsonl").read_text()
+        (board.folder / "audit.jsonl").write_text(text.replace("switch", "button", 1))
+        assert call(audit.command, board, "--json")[0] == 1
 
 
 def test_a_board_without_earnest_and_no_board(tmp_path):
