@@ -106,11 +106,11 @@ class Hardware:
 
 
 async def _beside(hardware):
-    """Wi-Fi, and the answers over the cable, beside the audio."""
-    tasks = [diag.console()]
+    """Wi-Fi, and the answers over the cable, beside the audio; ends only when Wi-Fi fails."""
+    asyncio.create_task(diag.console())  # on its own: if it fails, the satellite goes on
     if hardware.wifi:
-        tasks.append(hardware.wifi.run())
-    await asyncio.gather(*tasks)
+        await hardware.wifi.run()
+    await asyncio.Event().wait()
 
 
 def _close(app, hardware, what):

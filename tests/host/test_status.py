@@ -179,6 +179,20 @@ def test_what_stopped_it_is_told(tmp_path):
         assert "TypeError" in error, error
 
 
+def test_a_diagnosis_that_fails_stops_nothing_else(tmp_path):
+    plant = "import diagnosis.status\ndiagnosis.status.levels = lambda *_: 1 // 0\n"
+    with live_board.board(tmp_path, plant=plant) as board:
+        time.sleep(0.5)
+        with Live(board.port) as live, pytest.raises(LinkError):
+            live.ask("levels", 1.0, attempts=1)
+        time.sleep(0.5)
+        assert not (board.folder / "last_error.txt").exists() and board.resets == 0
+        with SerialLink(board.port) as link:  # stopped only now
+            assert link.was_running
+            code = "import diag\nprint(diag._app.parts.diagnostics.snapshot()['chunks'])"
+            assert int(link.exec(code)) > 100
+
+
 def test_times_on_the_chip(tmp_path):
     with live_board.board(tmp_path) as board:
         wait_until_running(board)
