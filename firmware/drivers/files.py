@@ -28,7 +28,8 @@ class Files:
                 raise
             return None
         try:
-            return file.read(limit)
+            # A read allocates all that it is asked for, so ask for no more than there is.
+            return file.read(max(0, min(limit, self.size(name))))
         finally:
             file.close()
 

@@ -43,21 +43,18 @@ CHUNK_MS = const(10)
 MAX_PREROLL_MS = const(500)
 
 
-# target[to + i] = source[i] for i in range(320); whole chunks, inside both buffers.
+# target[i] = source[i] for i in range(320); whole chunks, inside both buffers.
 @micropython.viper
-def _copy(target: ptr8, source: ptr8, to: int):
-    target = ptr8(int(target) + to)
+def _copy(target: ptr8, source: ptr8):
     i = 0
     while i < 320:
         target[i] = source[i]
         i += 1
 
 
-# target[to + i] = source[at + i]; source[at + i] = 0
+# target[i] = source[i]; source[i] = 0
 @micropython.viper
-def _move(target: ptr8, source: ptr8, to: int, at: int):
-    target = ptr8(int(target) + to)
-    source = ptr8(int(source) + at)
+def _move(target: ptr8, source: ptr8):
     i = 0
     while i < 320:
         target[i] = source[i]
@@ -66,18 +63,25 @@ def _move(target: ptr8, source: ptr8, to: int, at: int):
 
 
 class _Chunks:
-    """A first-in, first-out ring of chunks in one buffer; what is taken or dropped is zeroed."""
+    """A first-in, first-out ring of chunks; what is taken or dropped is zeroed.
+
+    Each chunk has a buffer of its own: a heap in pieces may have no room for all of them in one.
+    """
 
     def __init__(self, capacity):
         self.capacity = capacity
-        self.buffer = bytearray(capacity * CHUNK_BYTES)
+        self._slots = [bytearray(CHUNK_BYTES) for _ in range(capacity)]
         self.count = 0
         self._first = 0
 
+    @property
+    def buffer(self):
+        """All of it, for whoever checks that nothing is left.  Allocates."""
+        return b"".join(self._slots)
+
     def put(self, chunk):
         """Append a chunk; into a full ring it goes in the oldest one's place."""
-        at = (self._first + self.count) % self.capacity
-        _copy(self.buffer, chunk, at * CHUNK_BYTES)
+        _copy(self._slots[(self._first + self.count) % self.capacity], chunk)
         if self.count < self.capacity:
             self.count += 1
         else:
@@ -85,18 +89,15 @@ class _Chunks:
 
     def get(self, target):
         """Move the oldest chunk to the start of `target`."""
-        _move(target, self.buffer, 0, self._first * CHUNK_BYTES)
+        _move(target, self._slots[self._first])
         self._first = (self._first + 1) % self.capacity
         self.count -= 1
 
     def pour(self, target):
         """Move everything into another ring, which has room."""
         while self.count:
-            to = (target._first + target.count) % target.capacity
-            _move(target.buffer, self.buffer, to * CHUNK_BYTES, self._first * CHUNK_BYTES)
+            self.get(target._slots[(target._first + target.count) % target.capacity])
             target.count += 1
-            self._first = (self._first + 1) % self.capacity
-            self.count -= 1
 
     def clear(self):
         """Zero and forget everything; how many chunks that were."""
