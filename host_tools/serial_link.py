@@ -35,6 +35,7 @@ from host_tools.errors import HostToolError
 BAUD = 115200
 READ_TIMEOUT_S = 2.0  # of a single read below mpremote, which would wait for ever
 ANSWER_S = 3.0  # how long an interrupted device may take until it shows a prompt
+BUSY_S = 1.0
 DEFAULT_TIMEOUT_S = 10.0
 PUT_CHUNK_BYTES = 512
 PUT_ATTEMPTS = 3
@@ -201,15 +202,15 @@ class SerialLink:
                 self._restart = True
                 return said
             said = self._read_until(_END, listen_s)
-        with _no_interrupts(), contextlib.suppress(OSError, TransportError):
-            self._live().close()
-        self._transport = None
+        with _no_interrupts():
+            _close(self._live())
+            self._transport = None
         return said
 
     @staticmethod
     def check_port(port: str) -> None:
         """Raise LinkError when the port cannot be opened; nothing is sent to the device."""
-        _open(port, BAUD).close()
+        _close(_open(port, BAUD))
 
     def _leave(self) -> None:
         """Stop what runs, leave the raw REPL, start main.py again if it is due; never raises."""
@@ -225,8 +226,7 @@ class SerialLink:
                     if answers:
                         self._read_until(b"soft reboot\r\n", ANSWER_S)
                 port.flush()
-            with contextlib.suppress(OSError, TransportError):
-                self._transport.close()
+            _close(self._transport)
             self._transport = None
 
     def _interrupt(self) -> None:
@@ -466,13 +466,29 @@ class SerialLink:
 
 
 def _open(port: str, baud: int) -> SerialTransport:
-    """mpremote's transport, or a LinkError that says why it cannot be had."""
-    try:
-        transport = _Transport(port, baudrate=baud, timeout=READ_TIMEOUT_S)
-        transport.serial.write_timeout = DEFAULT_TIMEOUT_S
-        return transport
-    except (TransportError, OSError, ValueError) as error:
-        raise _why_not(port) from error
+    """mpremote's transport, or a LinkError that says why it cannot be had.
+
+    A port that is busy gets BUSY_S: system services look at a port that has just appeared.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            transport = _Transport(port, baudrate=baud, timeout=READ_TIMEOUT_S)
+            transport.serial.write_timeout = DEFAULT_TIMEOUT_S
+            return transport
+        except (TransportError, OSError, ValueError) as error:
+            if not os.path.exists(port) or time.monotonic() > deadline:
+                raise _why_not(port) from error
+            time.sleep(0.1)
+
+
+def _close(transport: SerialTransport) -> None:
+    """Close the port for certain: mpremote's close stops where the line is lost, and the port
+    would stay locked."""
+    with contextlib.suppress(OSError, TransportError):
+        transport.close()
+    with contextlib.suppress(OSError):
+        transport.serial.close()
 
 
 def _why_not(port: str) -> LinkError:
