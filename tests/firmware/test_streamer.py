@@ -7,7 +7,7 @@ import asyncio
 
 from satellite import protocol
 from satellite.diagnostics import Diagnostics
-from satellite.gate import IDLE, LATE, MUTED, NETWORK, STREAMING, Gate
+from satellite.gate import IDLE, LATE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.streamer import (
     HANDSHAKE_MS,
     KEEP_ALIVE_MS,
@@ -143,6 +143,7 @@ def test_a_stream_in_the_order_of_the_protocol():
     assert kinds[-1] == "audio-stop" and "audio-chunk" not in kinds[:first]
     consent = peer.events[first].data
     assert consent["stream"] == "0000000000000009" and consent["keep_recordings"] is True
+    assert consent["share_for_training"] is False and consent["preroll_ms"] == 0
     assert bench.gate.state == IDLE and bench.sent_bytes == 320 * kinds.count("audio-chunk")
     assert all(len(e.payload) == 320 for e in peer.events if e.type == "audio-chunk")
 
@@ -344,3 +345,139 @@ def test_no_sound_is_left_behind_in_the_message():
     sent = [event for event in peer.events if event.type == "audio-chunk"]
     assert any(any(event.payload) for event in sent)
     assert not any(bench.streamer._audio.payload)
+
+
+def test_a_stop_is_for_the_stream_that_it_names():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def stop(stream):
+        return lambda: peer.say(protocol.STOP, {"stream": "%016x" % stream})
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stop(8), 4)
+    assert bench.gate.state == STREAMING
+    peer = Peer()
+    bench = Bench([peer])
+    bench.play(5, lambda: bench.gate.wake(9), 4, stop(9), 4)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == RECEIVER
+
+
+def test_after_a_good_connection_the_pauses_begin_anew():
+    good = Peer()
+    bench = Bench([None] * 5 + [good])
+    lost = []
+
+    def lose():
+        assert bench.streamer.is_connected
+        lost.append(bench.now)
+        good.close()
+
+    bench.play(8000, lose, 1000)
+    after = [at for at in bench.attempts if at > lost[0]]
+    assert after[0] - lost[0] <= 1100, (after, lost)
+
+
+def test_answers_of_one_connection_are_not_given_on_the_next():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def cut():
+        first.is_closed = True
+
+    def ask():
+        first.is_stuck = True
+        for _ in range(4):
+            first.say(protocol.PING)
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, ask, 3, cut, 200)
+    assert second.kinds() == ["ping"], second.kinds()
+
+
+def test_a_confirmed_withdrawal_is_not_sent_again():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def withdraw():
+        bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+
+    def confirm():
+        first.say(protocol.DELETED, {"count": 1})
+        first.say(protocol.DELETED, {"count": 1})
+
+    bench.play(5, withdraw, 3, confirm, 3, first.close, 200)
+    assert bench.deletions == [1] and second.kinds() == ["ping"], bench.deletions
+
+
+def test_a_stream_after_one_that_was_cut_has_a_consent_of_its_own():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def stick():
+        peer.is_stuck = True
+
+    def again():
+        bench.gate.stop(NETWORK)
+        bench.gate.wake(10)
+        peer.is_stuck = False
+
+    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 2, again, 5)
+    streams = [event.data["stream"][-1] for event in peer.events if event.type == "consent"]
+    assert streams == ["9", "a"], streams
+    kinds = peer.kinds()
+    second = len(kinds) - 1 - list(reversed(kinds)).index("consent")
+    assert kinds[second - 1] == "audio-stop", kinds
+    assert kinds[second + 1 : second + 3] == ["audio-start", "audio-chunk"], kinds
+
+
+def test_a_mute_while_a_stream_is_being_opened_sends_none_of_it():
+    for kind in ("consent", "audio-start"):
+        peer = Peer()
+        bench = Bench([peer])
+        write = peer.write
+
+        def writing(data, peer=peer, write=write, kind=kind):
+            write(data)
+            if peer.events[-1].type == kind:
+                peer.is_stuck = True
+
+        def free(peer=peer):
+            peer.is_stuck = False
+
+        peer.write = writing
+        bench.play(5, lambda bench=bench: bench.gate.wake(9), 4, bench.gate.mute, 3, free, 5)
+        assert kind in peer.kinds() and "audio-chunk" not in peer.kinds(), peer.kinds()
+
+
+def test_a_withdrawal_waits_until_the_receiver_was_reached():
+    peer = Peer(answers=False)
+    bench = Bench([peer])
+    bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+    bench.play(10)
+    assert peer.kinds() == ["ping"]
+
+
+def test_the_consent_says_what_the_owner_set():
+    for keep, share in ((False, False), (True, False), (True, True)):
+        peer = Peer()
+        bench = Bench([peer])
+        wishes = {"keep_recordings": keep, "share_for_training": share, "preroll_ms": 30}
+        bench.streamer._consent.update(wishes)
+        bench.play(5, lambda bench=bench: bench.gate.wake(9), 4)
+        (consent,) = [event.data for event in peer.events if event.type == "consent"]
+        wishes["stream"] = "%016x" % 9
+        assert consent == wishes, consent
+
+
+def test_a_message_that_breaks_the_protocol_is_refused_and_the_connection_with_it():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+    bench.play(5, lambda: first._waiting.append(b"no JSON\n"), 200)
+    assert bench.refused == ["message"] and first.is_closed and bench.streamer.is_connected
+
+
+def test_a_deletion_counts_only_after_it_was_asked_for_on_this_connection():
+    peer = Peer(answers=False)
+    bench = Bench([peer])
+    bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+    bench.play(5, lambda: peer.say(protocol.DELETED, {"count": 1}), 5)
+    assert bench.deletions == [] and bench.streamer.withdrawal is not None
