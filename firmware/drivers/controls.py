@@ -34,6 +34,11 @@ class Controls:
             self._switch = Pin(switch, Pin.IN, Pin.PULL_UP if muted else Pin.PULL_DOWN)
             self._switch_debounce = SwitchDebounce()
 
+    @property
+    def has_button(self):
+        """Whether there is a button; without one the switch alone mutes and unmutes."""
+        return self._button is not None
+
     def was_pressed(self):
         """True once for each press, however long it is held."""
         if self._button is None:

@@ -26,7 +26,7 @@ class App:
 
     engine    wakeword.engine.Engine                 gate       gate.Gate
     light     light.Light                            endpoint   endpoint.EndOfSpeech
-    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
+    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted() has_button
               health() (0 is well), overruns
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
@@ -47,6 +47,7 @@ class App:
         self._in_stream = False
         self._refused = 0
         self._health = 0
+        self._switch = None  # the level seen last
         self._overruns = 0
         self._tasks = []
         self.is_connected = False
@@ -248,7 +249,12 @@ class App:
         switch = parts.controls.switch_muted()
         if switch is not None:
             was_muted = gate.muted
+            # Without a button, moving the switch off mute is how a person unmutes, whatever muted.
+            is_moved = self._switch is True and switch is False and not parts.controls.has_button
+            self._switch = switch
             gate.switch(switch)
+            if is_moved and gate.state == MUTED and self._save_mute(False):
+                gate.unmute()
             if gate.muted != was_muted:
                 self._record("mute", on=gate.muted, source="switch")
         if parts.controls.was_pressed():

@@ -197,6 +197,8 @@ class Controls:
     def __init__(self, world):
         self._world = world
 
+    has_button = True
+
     def was_pressed(self):
         if not self._world.presses:
             return False

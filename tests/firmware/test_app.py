@@ -143,6 +143,8 @@ class Bench:
         await self.pass_time()
 
     # controls
+    has_button = True
+
     def was_pressed(self):
         if self.turn in self.presses:
             self.presses.remove(self.turn)
@@ -863,3 +865,21 @@ def test_each_stream_looks_anew_for_the_end_of_speech():
     bench.app.parts.endpoint = endpoint = Endpoint()
     bench.go()
     assert endpoint.resets == 2 and bench.kinds().count("stream-end") == 2
+
+
+def test_on_a_board_without_a_button_the_switch_unmutes_when_it_is_moved():
+    for has_button in (True, False):
+        bench = Bench(muted=True, turns=30)
+        bench.has_button = has_button
+        bench.switch_at = {0: False, 5: True, 10: False}
+        bench.go()
+        # at the start the switch stands open: that alone opens nothing
+        assert "mic on" not in bench.log[: bench.log.index(RED) + 1]
+        assert bench.state == (MUTED if has_button else IDLE), has_button
+        assert bench.stored is has_button, has_button
+    bench = Bench(muted=True, turns=30)
+    bench.has_button = False
+    bench.store_fails = True
+    bench.switch_at = {0: True, 10: False}
+    bench.go()
+    assert bench.state == MUTED and "mic on" not in bench.log
