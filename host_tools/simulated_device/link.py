@@ -44,7 +44,7 @@ class Wire:
             await asyncio.sleep_ms(0)
 
     def write(self, data):
-        if self._is_cut:
+        if self._is_cut or self._world.network == "down":
             raise OSError(104)
         self._network.tell_message(data)
         self._due_ms = self._world.now_ms + self._world.network_delay_ms

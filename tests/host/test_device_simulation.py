@@ -138,7 +138,7 @@ def test_a_network_that_goes_ends_the_stream_and_comes_back(tmp_path):
     script = [(3000, "network", "down"), (4000, "network", "up")]
     result = simulate(tmp_path, samples, script)
     first, second = result.streams.all
-    assert first.reason == "network" and first.end_ms in (3000, 3010)
+    assert first.reason == "network" and first.end_ms in (3000, 3010) and first.is_as_received
     assert second.reason == "end-of-speech" and second.is_as_received
     assert [event["type"] for event in result.of("message")].count("ping") == 2
     assert second.samples_from == second.wake_ms * 16, "late audio"
