@@ -52,3 +52,11 @@ class Controls:
             return None
         reads_muted = self._switch.value() == self._muted
         return self._switch_debounce.update(reads_muted, self._now_ms())
+
+    def switch_was_moved(self):
+        """True once for each time that a person moved the switch off mute."""
+        if self._switch is None:
+            return False
+        was_moved = self._switch_debounce.was_moved
+        self._switch_debounce.was_moved = False
+        return was_moved

@@ -32,10 +32,17 @@ class ButtonDebounce:
 
 
 class SwitchDebounce:
-    """A mute switch: muted at once, open only after OPEN_MS without a flicker; muted at start."""
+    """A mute switch: muted at once, open only after OPEN_MS without a flicker; muted at start.
+
+    `was_moved` is True once it has opened after OPEN_MS on mute without a flicker, seen since the
+    start: a person moved it.  Neither a start with an open switch nor a bounce is that.
+    """
 
     def __init__(self):
         self.is_muted = True
+        self.was_moved = False
+        self._was_held = False
+        self._muted_since_ms = None
         self._open_since_ms = None
 
     def update(self, reads_muted, now_ms):
@@ -43,8 +50,16 @@ class SwitchDebounce:
         if reads_muted:
             self.is_muted = True
             self._open_since_ms = None
-        elif self._open_since_ms is None:
+            if self._muted_since_ms is None:
+                self._muted_since_ms = now_ms
+            elif now_ms - self._muted_since_ms >= OPEN_MS:
+                self._was_held = True
+            return True
+        self._muted_since_ms = None
+        if self._open_since_ms is None:
             self._open_since_ms = now_ms
         elif now_ms - self._open_since_ms >= OPEN_MS:
             self.is_muted = False
+            self.was_moved = self.was_moved or self._was_held
+            self._was_held = False
         return self.is_muted

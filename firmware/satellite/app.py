@@ -26,8 +26,8 @@ class App:
 
     engine    wakeword.engine.Engine                 gate       gate.Gate
     light     light.Light                            endpoint   endpoint.EndOfSpeech
-    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted() has_button
-              health() (0 is well), overruns
+    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
+              health() (0 is well), overruns                     has_button switch_was_moved()
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
@@ -47,7 +47,6 @@ class App:
         self._in_stream = False
         self._refused = 0
         self._health = 0
-        self._switch = None  # the level seen last
         self._overruns = 0
         self._tasks = []
         self.is_connected = False
@@ -250,8 +249,7 @@ class App:
         if switch is not None:
             was_muted = gate.muted
             # Without a button, moving the switch off mute is how a person unmutes, whatever muted.
-            is_moved = self._switch is True and switch is False and not parts.controls.has_button
-            self._switch = switch
+            is_moved = not parts.controls.has_button and parts.controls.switch_was_moved()
             gate.switch(switch)
             if is_moved and gate.state == MUTED and self._save_mute(False):
                 gate.unmute()

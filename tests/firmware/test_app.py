@@ -6,6 +6,7 @@ into one list, so that the order of light, microphone and network can be asserte
 
 import asyncio
 
+from drivers.debounce import SwitchDebounce
 from satellite.app import App
 from satellite.config import Config
 from satellite.consent import FILE, Consent
@@ -151,9 +152,16 @@ class Bench:
             return True
         return False
 
+    was_moved = False
+
     def switch_muted(self):
+        before = self.switch
         self.switch = self.switch_at.get(self.turn, self.switch)
+        self.was_moved = before is True and self.switch is False
         return self.switch
+
+    def switch_was_moved(self):
+        return self.was_moved
 
     # engine, endpoint
     def process(self, chunk):
@@ -883,3 +891,22 @@ def test_on_a_board_without_a_button_the_switch_unmutes_when_it_is_moved():
     bench.switch_at = {0: True, 10: False}
     bench.go()
     assert bench.state == MUTED and "mic on" not in bench.log
+
+
+def test_a_start_or_a_bounce_of_the_switch_unmutes_nobody_without_a_button():
+    """The real debounce says "muted" at first, whatever the switch says."""
+    for bounces in ((), (12,)):
+        for moved in (False, True):
+            bench = Bench(muted=True, turns=60)
+            bench.has_button = False
+            debounce = SwitchDebounce()
+
+            def muted(bench=bench, debounce=debounce, bounces=bounces, moved=moved):
+                is_on = bench.turn in bounces or (moved and 25 <= bench.turn < 35)
+                return debounce.update(is_on, bench.now)
+
+            bench.switch_muted = muted
+            bench.switch_was_moved = lambda debounce=debounce: debounce.was_moved
+            bench.go()
+            assert bench.state == (IDLE if moved else MUTED), (bounces, moved)
+            assert bench.stored is (not moved), (bounces, moved)

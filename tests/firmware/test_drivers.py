@@ -354,8 +354,17 @@ def test_controls():
     assert presses == 1 and muted[0] and not muted[10]
     world.levels[9] = 1
     assert controls.switch_muted() is True
+    assert not controls.switch_was_moved(), "it was open at the start"
+    moves = 0
+    for i in range(40):
+        world.levels[9] = 1 if i < 20 else 0
+        controls.switch_muted()
+        moves += controls.switch_was_moved()
+        world.sleep_ms(10)
+    assert moves == 1 and controls.has_button
     controls = Controls(ticks_ms=world.ticks_ms)
     assert controls.switch_muted() is None and controls.was_pressed() is False
+    assert not controls.switch_was_moved() and not controls.has_button
 
 
 def test_loose_wires_mute_and_press_nothing():

@@ -200,3 +200,22 @@ def test_back_off_doubles_is_bounded_and_jitters():
     assert waits.wait_ms(0) == 4000 and 4000 < waits.wait_ms(100) < 8000
     waits.reset()
     assert waits.wait_ms(255) == 1000
+
+
+def test_a_switch_was_moved_only_by_who_held_it_on_mute():
+    switch = SwitchDebounce()
+    for now_ms in range(0, 500, 10):
+        switch.update(now_ms in (100, 300), now_ms)  # open at the start, bouncing
+        assert not switch.was_moved, now_ms
+    switch.update(True, 500)
+    switch.update(True, 500 + OPEN_MS)
+    switch.update(False, 600)
+    assert switch.is_muted and not switch.was_moved
+    switch.update(False, 600 + OPEN_MS)
+    assert not switch.is_muted and switch.was_moved
+    switch = SwitchDebounce()
+    switch.update(True, 0)
+    switch.update(True, OPEN_MS - 1)
+    switch.update(False, 100)
+    switch.update(False, 100 + OPEN_MS)
+    assert not switch.is_muted and not switch.was_moved
