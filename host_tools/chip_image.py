@@ -29,6 +29,8 @@ _ENTRY_MAGIC = 0x50AA
 _APPLICATION = 0
 _DESCRIPTION = struct.Struct("<IIII32s32s")  # magic, 3 words, version, project's name
 _DESCRIPTION_MAGIC = 0xABCD5432
+_BANNER = re.compile(rb"MicroPython (v\d+\.\d+[-.\w]{0,40}) on \d{4}-\d\d-\d\d")
+PROJECT = "micropython"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ def read_image(data: bytes) -> ChipImage:
         magic, _, _, _, raw_version, raw_project = _DESCRIPTION.unpack_from(first_segment)
         if magic == _DESCRIPTION_MAGIC:
             version, project = _text(raw_version), _text(raw_project)
+    if not project and (banner := _BANNER.search(application)):
+        # Official builds leave the description empty; the prompt's first line says what it is.
+        version, project = banner[1].decode(), PROJECT
     end = max(at + size for _, at, size in entries)
     return ChipImage(chip, end, version, project, b"Octal-SPIRAM" in application)
 
@@ -79,7 +84,7 @@ def require_fit(image: ChipImage, board: Board) -> list[str]:
             f"the board has {board.flash_mb} MB",
             hint,
         )
-    if image.project != "micropython":
+    if image.project != PROJECT:
         name = image.project or "without a name"
         raise HostToolError(f"the image is no MicroPython, but {name}", hint)
     warnings = []

@@ -71,6 +71,19 @@ def test_what_is_read_of_an_image(image):
     assert "octal" in require_fit(got, PLAIN)[0]
 
 
+def test_an_official_image_says_what_it_is_in_its_banner_only(tmp_path):
+    words = b"MicroPython v1.28.0 on 2026-04-06\0Generic ESP32S3 module with ESP32S3\0"
+    data = micropython(tmp_path, version=b"", project=b"", words=words)
+    got = read_image(data)
+    assert (got.project, got.version) == ("micropython", "v1.28.0")
+    assert require_fit(got, PLAIN) == []
+    with pytest.raises(HostToolError, match="no MicroPython, but without a name"):
+        other = words.replace(b"MicroPython", b"NanoPython")
+        require_fit(
+            read_image(micropython(tmp_path, version=b"", project=b"", words=other)), PLAIN
+        )
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
