@@ -17,9 +17,13 @@ DRIVERS = {
     *("machine", "network", "neopixel", "esp32", "asyncio", "micropython", "array", "struct"),
     *("time", "select", "gc", "os", "ssl"),
 }
-DIAGNOSIS = PURE | {"json", "binascii", "asyncio", "time", "select", "gc", "os", "sys"} | {
-    *("machine", "board", "wakeword", "satellite", "drivers"),
-}
+DIAGNOSIS = (
+    PURE
+    | {"json", "binascii", "asyncio", "time", "select", "gc", "os", "sys"}
+    | {
+        *("machine", "board", "wakeword", "satellite", "drivers"),
+    }
+)
 MAIN = None  # the composition root knows everything
 LIMITS = {  # longest match wins
     "wakeword/": PURE | {"binascii"},
