@@ -281,6 +281,8 @@ def _bound(raw, what):
                 raise ProtocolError("%s nested deeper than %d" % (what, MAX_DEPTH))
         elif byte == 93 or byte == 125:  # ] }
             depth -= 1
+        elif byte == 73 or byte == 78:  # Infinity, NaN: CPython would take them, they are not JSON
+            raise ProtocolError("%s is not JSON" % what)
     if separators > MAX_SEPARATORS:
         raise ProtocolError("%s with more than %d separators" % (what, MAX_SEPARATORS))
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wyoming.asr import Transcript
@@ -191,3 +192,12 @@ def test_micropython_accepts_what_cpython_accepts_and_reads_it_alike(run_micropy
             assert error is not None and "JSON" in error, (case, want, error, got, other_error)
             lenient += 1
     assert alike > 20 * lenient, (alike, lenient)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_json_are_refused(word):
+    """CPython's reader would take them, MicroPython's would not: both ends must agree."""
+    with pytest.raises(protocol.ProtocolError, match="not JSON"):
+        list(protocol.Decoder(0).feed(b'{"type":"ping","data":{"text":%s}}\n' % word.encode()))
+    inside = b'{"type":"ping","data":{"text":"NaN Infinity"}}\n'
+    assert [event.data for event in protocol.Decoder(0).feed(inside)] == [{"text": "NaN Infinity"}]
