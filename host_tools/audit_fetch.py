@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from host_tools.errors import HostToolError
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 
 AUTO = "auto"
 _LIST = (

@@ -12,7 +12,8 @@ from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.live import run
 from host_tools.model_files import find_model
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import CLOCK_HZ, Measurement
 

@@ -15,7 +15,9 @@ import click
 from host_tools import personal_files, provision
 from host_tools.device_list import DeviceList
 from host_tools.errors import HostToolError
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.raw_repl import uninterrupted
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 
 _CONSENT = "consent.state"
 
@@ -68,7 +70,7 @@ def command(port: str | None, data: Path, yes: bool, as_json: bool) -> int:
         click.echo("nothing erased", err=as_json)
         return 0
     if going:
-        with SerialLink(port) as link, personal_files.uninterrupted():
+        with SerialLink(port) as link, uninterrupted():
             going = _in_order(provision.look(link))  # it ran on, and may have written since
             personal_files.remove(link, going)
             left = personal_files.names(link)

@@ -25,7 +25,8 @@ from host_tools.chip_image import MAX_IMAGE_BYTES, ChipImage, read_image, requir
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.model_files import write_whole
-from host_tools.serial_link import LinkError, SerialLink, find_port, find_ports
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import LinkError, find_port, find_ports
 
 CACHE = ROOT / "build" / "images"
 WAIT_S = 30.0

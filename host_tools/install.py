@@ -17,7 +17,8 @@ from host_tools.errors import HostToolError
 from host_tools.firmware import FIRMWARE
 from host_tools.firmware_build import CHIP, MpyKind, build, digest
 from host_tools.model_files import DEFAULT_MODEL, find_model
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 
 LISTEN_S = 2.0
 STOPPED = b"earnest stopped:"

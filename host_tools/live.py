@@ -17,15 +17,9 @@ import click
 
 from host_tools.errors import HostToolError
 from host_tools.firmware import frame
-from host_tools.serial_link import (
-    BAUD,
-    DeviceError,
-    LinkError,
-    SerialLink,
-    _as_link_error,
-    _open,
-    find_port,
-)
+from host_tools.raw_repl import DeviceError
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import BAUD, LinkError, as_link_error, find_port, open_port
 
 ATTEMPTS = 3
 ANSWER_S = 4.0  # a status is 2 kB: 0.3 s at 115,200 baud with the device's pauses
@@ -51,7 +45,7 @@ class Live:
         self._baud = baud
 
     def __enter__(self) -> Live:
-        self._transport = _open(self.port, self._baud)
+        self._transport = open_port(self.port, self._baud)
         self._serial = self._transport.serial
         self._serial.timeout = 0.05
         return self
@@ -72,7 +66,7 @@ class Live:
         """
         seen = b""
         for _ in range(attempts):
-            with _as_link_error(self.port):
+            with as_link_error(self.port):
                 self._serial.reset_input_buffer()
                 # The first line end finishes what noise may have left in the device's line.
                 self._serial.write(b"\r" + code(name).encode() + b"\r")

@@ -8,7 +8,7 @@ import time
 import click
 
 from host_tools.live import Live, json_option, port_option
-from host_tools.serial_link import LineLostError, LinkError
+from host_tools.serial_port import LineLostError, LinkError
 from host_tools.status import describe
 
 FOLLOW_S = 2.0

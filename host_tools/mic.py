@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from host_tools.live import Live, json_option, port_option, run
-from host_tools.serial_link import LinkError, SerialLink
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import LinkError
 
 TIMEOUT_S = 8.0
 BAD = 1

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from host_tools.live import Live, json_option, port_option
-from host_tools.serial_link import LineLostError, LinkError
+from host_tools.serial_port import LineLostError, LinkError
 
 DEFAULT_HZ = 5.0
 BAR = 40

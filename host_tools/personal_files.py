@@ -12,15 +12,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from host_tools.errors import HostToolError
 from host_tools.firmware import config as configuration
+from host_tools.raw_repl import uninterrupted
 
 CONFIG_FILE = configuration.FILE
 TEMPORARY = ".new"
@@ -170,19 +168,6 @@ def remove(link, which: list[str]) -> None:
     """Remove files, in this order; one that is not there is no error.  Raises HostToolError."""
     if which:
         link.exec(_REMOVE % (tuple(which),))
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C does nothing meanwhile: for the seconds of what must not stop half-way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _try_remove(link, which: list[str]) -> None:

@@ -24,7 +24,8 @@ from host_tools.device_list import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, D
 from host_tools.errors import HostToolError
 from host_tools.firmware import config as configuration
 from host_tools.personal_files import CONFIG_FILE, Hidden, NotWritten
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 
 _FIELDS = ("ssl_key", "ssl_certificate", "ssl_authority")
 #: Two sets of names: a new certificate is written beside the one in use.

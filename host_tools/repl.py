@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from host_tools.serial_link import SerialLink, find_port
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import find_port
 
 
 @click.command("repl")

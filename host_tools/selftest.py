@@ -15,7 +15,9 @@ from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.known_answers import model_answers
 from host_tools.live import json_option, port_option, run
-from host_tools.serial_link import DeviceError, LineLostError, LinkError, SerialLink, find_port
+from host_tools.raw_repl import DeviceError
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import LineLostError, LinkError, find_port
 
 BAD = 1
 NAMES = (

@@ -18,7 +18,7 @@ from host_tools.errors import HostToolError
 from host_tools.firmware import FIRMWARE, ROOT
 from host_tools.firmware_build import MpyKind
 from host_tools.model_files import ModelFile
-from host_tools.serial_link import LinkError
+from host_tools.serial_port import LinkError
 
 BOARD = load_board("ESPRESSIF_S3_EYE")
 MAIN = """import a, satellite.b, time

@@ -12,14 +12,9 @@ import pytest
 
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
-from host_tools.serial_link import (
-    DeviceError,
-    LineLostError,
-    LinkError,
-    Port,
-    SerialLink,
-    find_port,
-)
+from host_tools.raw_repl import DeviceError
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import LineLostError, LinkError, Port, find_port
 
 RUNS = "import time\nopen('starts','a').write('x')\nwhile True:\n    time.sleep(0.02)\n"
 
@@ -298,9 +293,9 @@ def test_finding_the_port(monkeypatch):
         ([], "no board"),
         ([Port("/dev/a", "x", True, None), Port("/dev/b", "y", False, None)], "more than one"),
     ):
-        monkeypatch.setattr("host_tools.serial_link.find_ports", lambda ports=ports: ports)
+        monkeypatch.setattr("host_tools.serial_port.find_ports", lambda ports=ports: ports)
         with pytest.raises(HostToolError, match=words):
             find_port(None)
     one = [Port("/dev/a", "x", True, None)]
-    monkeypatch.setattr("host_tools.serial_link.find_ports", lambda: one)
+    monkeypatch.setattr("host_tools.serial_port.find_ports", lambda: one)
     assert find_port(None) == "/dev/a"

@@ -19,7 +19,8 @@ from host_tools import audit, bench_port, log, mic, micropython, monitor, status
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.live import Live
-from host_tools.serial_link import LinkError, SerialLink
+from host_tools.serial_link import SerialLink
+from host_tools.serial_port import LinkError
 
 
 @pytest.fixture(autouse=True)

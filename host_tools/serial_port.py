@@ -1,0 +1,163 @@
+"""Serial ports of this computer: which have a board, opening them, closing them for certain.
+
+Place: below raw_repl.  What pyserial and mpremote raise becomes a LinkError with words that a
+person can act on.  Must not import the firmware.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import serial
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+from serial.tools import list_ports
+
+from host_tools.errors import HostToolError
+
+BAUD = 115200
+READ_TIMEOUT_S = 2.0  # of a single read below mpremote, which would wait for ever
+WRITE_TIMEOUT_S = 10.0
+ANSWER_S = 3.0  # how long an interrupted device may take until it shows a prompt
+BUSY_S = 1.0
+
+USB_ESPRESSIF = 0x303A  # the chip's own USB
+USB_BRIDGES = {
+    0x10C4: "CP210x UART bridge",
+    0x1A86: "CH34x UART bridge",
+    0x0403: "FTDI UART bridge",
+}
+
+
+class LinkError(HostToolError):
+    """The line or the device's end of it failed; nothing is known of what was under way."""
+
+
+class LineLostError(LinkError):
+    """The port is gone: unplugged, or reset where the chip is its own USB."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A serial port of this computer; what: its USB device in words."""
+
+    device: str
+    what: str
+    is_native_usb: bool
+    serial_number: str | None
+
+
+def find_ports() -> list[Port]:
+    """Ports with a USB id of an ESP32-S3 or a UART bridge of one, in the order of their names."""
+    found = []
+    for port in sorted(list_ports.comports(), key=lambda port: port.device):
+        if port.vid == USB_ESPRESSIF:
+            found.append(Port(port.device, "ESP32-S3 USB", True, port.serial_number))
+        elif port.vid in USB_BRIDGES:
+            found.append(Port(port.device, USB_BRIDGES[port.vid], False, port.serial_number))
+    return found
+
+
+def find_port(given: str | None) -> str:
+    """The port that is meant: `given`, or the only one with a board's USB id."""
+    if given:
+        return given
+    ports = find_ports()
+    if len(ports) == 1:
+        return ports[0].device
+    if not ports:
+        raise HostToolError(
+            "no board found on USB",
+            "plug it in with a data cable, then try again; or name its port: --port PORT",
+        )
+    raise HostToolError(
+        "more than one board: " + ", ".join(f"{port.device} ({port.what})" for port in ports),
+        "say which: --port PORT",
+    )
+
+
+class _Transport(SerialTransport):
+    """mpremote's, which does not wait longer than ANSWER_S for what is due at once."""
+
+    def read_until(
+        self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None
+    ):
+        most_s = ANSWER_S if timeout is None else min(timeout, ANSWER_S)
+        return super().read_until(min_num_bytes, ending, most_s, data_consumer, timeout_overall)
+
+
+def open_port(port: str, baud: int) -> SerialTransport:
+    """mpremote's transport, or a LinkError that says why it cannot be had.
+
+    A port that is busy gets BUSY_S: system services look at a port that has just appeared.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            transport = _Transport(port, baudrate=baud, timeout=READ_TIMEOUT_S)
+            transport.serial.write_timeout = WRITE_TIMEOUT_S
+            return transport
+        except (TransportError, OSError, ValueError) as error:
+            if not os.path.exists(port) or time.monotonic() > deadline:
+                raise _why_not(port) from error
+            time.sleep(0.1)
+
+
+def close_port(transport: SerialTransport) -> None:
+    """Close the port for certain: mpremote's close stops where the line is lost, and the port
+    would stay locked."""
+    with contextlib.suppress(OSError, TransportError):
+        transport.close()
+    with contextlib.suppress(OSError):
+        transport.serial.close()
+
+
+def _why_not(port: str) -> LinkError:
+    known = ", ".join(found.device for found in find_ports())
+    if os.name != "nt" and not os.path.exists(port):
+        return LinkError(
+            f"there is no port {port}",
+            f"ports with a board: {known}"
+            if known
+            else "no board found on USB: is it plugged in?",
+        )
+    if os.name != "nt" and not os.access(port, os.R_OK | os.W_OK):
+        return LinkError(
+            f"no permission to use {port}",
+            "sudo usermod -a -G dialout $USER, then log out and in again",
+        )
+    try:
+        serial.Serial(port, exclusive=True).close()
+    except (OSError, ValueError) as error:
+        words = str(error)
+        if "lock" in words or "busy" in words.lower() or "denied" in words.lower():
+            return LinkError(
+                f"{port} is busy: another program has it open",
+                "close the other program (a monitor, a terminal, another earnest), then try again",
+            )
+        return LinkError(f"{port} cannot be opened: {words}", "is this a serial port?")
+    return LinkError(f"{port} could not be opened just now", "try again")
+
+
+@contextlib.contextmanager
+def as_link_error(port: str) -> Iterator[None]:
+    """Errors of pyserial and mpremote in words."""
+    try:
+        yield
+    except (TransportError, struct.error) as error:
+        raise LinkError(
+            f"{port}: the device's answer makes no sense ({error})",
+            "try again; if it stays so, use a shorter cable or another USB port",
+        ) from error
+    except serial.SerialTimeoutException as error:
+        raise LinkError(f"{port}: the device takes no bytes", "press its reset button") from error
+    except (OSError, TypeError) as error:  # TypeError: pyserial, of a port closed under it
+        raise LineLostError(
+            f"{port}: the line was lost ({error})",
+            "plug the board in again and repeat the command",
+        ) from error
