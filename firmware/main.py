@@ -27,7 +27,8 @@ class Parts:
 def build(drivers, config, models, engine=Engine, gate=Gate):
     """An App of these drivers.
 
-    `drivers` has mic, light, controls, clock, watchdog, storage, connect and random_number;
+    `drivers` has mic, light, controls, clock, watchdog, storage, connect, random_number and
+    reset, the reason of the start as watchdog.reset_reason says it;
     `models` are wakeword.model.Model, in the order of their precedence; `engine` and `gate` are
     the classes to use, which a simulation replaces by ones that tell what they do.
     """
@@ -41,6 +42,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     parts.clock = drivers.clock
     parts.watchdog = drivers.watchdog
     parts.random_number = drivers.random_number
+    parts.reset = drivers.reset
     parts.endpoint = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = AuditLog(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
@@ -70,7 +72,7 @@ class Hardware:
         from drivers import from_board
         from drivers.clock import Clock
         from drivers.files import Files
-        from drivers.watchdog import Watchdog
+        from drivers.watchdog import Watchdog, reset_reason
 
         self.mic = from_board.microphone(board)  # first: its pins are at rest whatever fails later
         from_board.quiet(board)
@@ -79,6 +81,7 @@ class Hardware:
         self.watchdog = Watchdog()
         self.light = from_board.light(board)
         self.controls = from_board.controls(board, self.clock.now_ms)
+        self.reset = reset_reason()
         self.wifi = None
         self.connect = None
 
@@ -105,12 +108,31 @@ class Hardware:
         return int.from_bytes(os.urandom(8), "big") >> 2
 
 
-async def _beside(hardware):
+async def _beside(hardware, restarts):
     """Wi-Fi, and the answers over the cable, beside the audio; ends only when Wi-Fi fails."""
     asyncio.create_task(diag.console())  # on its own: if it fails, the satellite goes on
+    asyncio.create_task(_run_well(restarts))
     if hardware.wifi:
         await hardware.wifi.run()
     await asyncio.Event().wait()
+
+
+async def _run_well(restarts):
+    from drivers.restarts import GOOD_RUN_S
+
+    await asyncio.sleep(GOOD_RUN_S)
+    restarts.went_well()
+
+
+def _pause(hardware, wait_s):
+    """After failures in a row: the microphone off, the light says that something is wrong."""
+    import time
+
+    print("earnest failed more than once: waiting", wait_s, "s; Ctrl-C gives the REPL")
+    light = Light(hardware.light, has_colour=hardware.light.has_colour)
+    for tick in range(10 * wait_s):
+        light.update(ERROR, hardware.mic.is_on(), 100 * tick)
+        time.sleep_ms(100)
 
 
 def _close(app, hardware, what):
@@ -130,19 +152,24 @@ def start():
 
     import board
     import machine
+    from drivers.restarts import Restarts
+    from drivers.watchdog import reset_reason
     from satellite.config import load
     from wakeword.model import read
 
     hardware = None
     app = None
+    restarts = Restarts(reset_reason())
     try:
         hardware = Hardware(board)
+        if restarts.wait_s:
+            _pause(hardware, restarts.wait_s)
         hardware.config = config = load(hardware.storage)
         hardware.join(config)
         models = [read("models/%s.ewm" % name) for name in config.models]
         app = build(hardware, config, models)
         diag.attach(app, hardware)
-        asyncio.run(app.run(_beside(hardware)))
+        asyncio.run(app.run(_beside(hardware, restarts)))
     except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
         _close(app, hardware, "other")
         if hardware is not None:
@@ -150,6 +177,7 @@ def start():
         print("KeyboardInterrupt: earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
         try:
+            restarts.failed()
             _close(app, hardware, "crash")
             print("earnest stopped:", repr(error))
             if hardware is not None:

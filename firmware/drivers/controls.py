@@ -1,7 +1,9 @@
 """The button and the mute switch: what a person does at the device.
 
-Place in the pipeline: the app asks once a turn, some ten milliseconds apart.  Imports machine;
-must not import wakeword or satellite.  The contacts are judged by `debounce`.
+Place in the pipeline: the app asks once a turn, some ten milliseconds apart.  When it cannot ask
+for longer - a TLS handshake, a write to the flash - an interrupt remembers that the button was
+pressed.  Imports machine; must not import wakeword or satellite.  The contacts are judged by
+`debounce`.
 """
 
 import time
@@ -29,6 +31,8 @@ class Controls:
         if button is not None:
             self._button = Pin(button, Pin.IN, Pin.PULL_DOWN if pressed else Pin.PULL_UP)
             self._button_debounce = ButtonDebounce()
+            edge = Pin.IRQ_RISING if pressed else Pin.IRQ_FALLING
+            self._button.irq(self._closed, edge)
         self._switch = None
         if switch is not None:
             self._switch = Pin(switch, Pin.IN, Pin.PULL_UP if muted else Pin.PULL_DOWN)
@@ -45,6 +49,17 @@ class Controls:
             return False
         is_closed = self._button.value() == self._pressed
         return self._button_debounce.update(is_closed, self._now_ms())
+
+    def press_was_missed(self):
+        """True once for a press that was over before `was_pressed` could see it; ask each turn.
+
+        Nobody knows how long it was, nor whether it was one: it may mute and must not unmute.
+        """
+        return self._button is not None and self._button_debounce.was_missed(self._now_ms())
+
+    def _closed(self, pin):
+        """The interrupt, between two bytecodes of the program: allocates nothing."""
+        self._button_debounce.was_closed = True
 
     def switch_muted(self):
         """Whether the switch stands on mute; None when the board has none."""

@@ -8,6 +8,8 @@ configuration says `insecure`.
 import asyncio
 import ssl
 
+from .resolver import Resolver
+
 MAX_FILE_BYTES = 4096
 
 
@@ -34,17 +36,19 @@ def connector(config, storage):
     damaged certificate.  The handshake is in the first write, so the caller writes first.
     """
     made: list[ssl.SSLContext] = []  # once the files could be read
+    resolver = Resolver()
 
     async def connect():
         host, port = config.receiver_host, config.receiver_port
         if not host:
             raise OSError("no receiver in the configuration")
         if config.insecure:
-            return await asyncio.open_connection(host, port)
+            return await asyncio.open_connection(await resolver.address(host, port), port)
         if not made:
             files = (config.ssl_authority, config.ssl_certificate, config.ssl_key)
             made.append(context(storage, *files))
         name = config.receiver_name or host
-        return await asyncio.open_connection(host, port, ssl=made[0], server_hostname=name)
+        address = await resolver.address(host, port)
+        return await asyncio.open_connection(address, port, ssl=made[0], server_hostname=name)
 
     return connect

@@ -17,8 +17,8 @@ from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NA
 
 #: How long to wait between two looks at the controls while the microphone is off.
 QUIET_STEP_MS = 10
-#: How long to wait before a mute state that could not be stored is stored again.
-STORE_AGAIN_MS = 1000
+#: How long to wait before what could not be stored is stored again.
+AGAIN_MS = 1000
 
 
 class App:
@@ -26,12 +26,14 @@ class App:
 
     engine    wakeword.engine.Engine                 gate       gate.Gate
     light     light.Light                            endpoint   endpoint.EndOfSpeech
-    mic       start() stop() is_on() read(chunk)     controls   was_pressed() switch_muted()
-              health() (0 is well), overruns                     has_button switch_was_moved()
+    mic       start() stop() is_on() read(chunk)     controls   was_pressed() press_was_missed()
+              health() (0 is well), overruns                     has_button switch_muted()
+                                                                 switch_was_moved()
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
     consent   consent.Consent                        config     config.Config
+    reset     why the device started, a word of audit_format.RESETS
     random_number() -> int, fresh for each stream
     """
 
@@ -42,6 +44,7 @@ class App:
         self._silence = bytes(CHUNK_BYTES)
         self._stored_mute = True  # None: not known
         self._store_again_ms = 0
+        self._tick_again_ms = 0
         self._stream_began_ms = 0
         self._dropped_chunks = 0
         self._in_stream = False
@@ -81,6 +84,7 @@ class App:
         muted = self._stored_mute or config.muted_on_boot
         self._record(
             "boot",
+            reset=parts.reset,
             muted=muted,
             preroll_ms=config.preroll_ms,
             keep_recordings=config.keep_recordings,
@@ -255,8 +259,17 @@ class App:
                 gate.unmute()
             if gate.muted != was_muted:
                 self._record("mute", on=gate.muted, source="switch")
-        if parts.controls.was_pressed():
+        was_pressed = parts.controls.was_pressed()
+        was_missed = parts.controls.press_was_missed()
+        if was_pressed:
             self._press()
+        elif was_missed and gate.state != ERROR:
+            self._mute_by_button()
+
+    def _mute_by_button(self):
+        if not self._gate.muted:
+            self._gate.mute()
+            self._record("mute", on=True, source="button")
 
     def _press(self):
         gate = self._gate
@@ -266,9 +279,7 @@ class App:
                 gate.ready(True)
                 self._record("mute", on=True, source="button")
         elif gate.state != MUTED:
-            if not gate.muted:
-                gate.mute()
-                self._record("mute", on=True, source="button")
+            self._mute_by_button()
         elif not gate.switch_muted and self._save_mute(False):
             gate.unmute()
             self._record("mute", on=False, source="button")
@@ -285,7 +296,7 @@ class App:
         except OSError:
             self.parts.diagnostics.count("faults")
             self._stored_mute = None
-            self._store_again_ms = self.parts.clock.now_ms() + STORE_AGAIN_MS
+            self._store_again_ms = self.parts.clock.now_ms() + AGAIN_MS
             self._record("fault", what="storage")
             return False
         self._stored_mute = muted
@@ -325,18 +336,21 @@ class App:
     def _settle(self):
         """Record what ended and what was refused; store a mute that came from elsewhere."""
         gate = self._gate
-        try:
-            self.parts.audit.tick(self.parts.clock.now_ms())
-        except OSError:
-            if gate.state != ERROR:
-                gate.fault()
-                self.parts.diagnostics.count("faults")
+        now_ms = self.parts.clock.now_ms()
+        if now_ms >= self._tick_again_ms:
+            try:
+                self.parts.audit.tick(now_ms)
+            except OSError:
+                self._tick_again_ms = now_ms + AGAIN_MS
+                if gate.state != ERROR:
+                    gate.fault()
+                    self.parts.diagnostics.count("faults")
         self._record_end()
         if gate.refused != self._refused:
             self._refused = gate.refused
             self.parts.diagnostics.count("refused")
         if gate.soft_muted and self._stored_mute is not True:
-            if self._stored_mute is False or self.parts.clock.now_ms() >= self._store_again_ms:
+            if self._stored_mute is False or now_ms >= self._store_again_ms:
                 self._save_mute(True)
 
     def _record_end(self):

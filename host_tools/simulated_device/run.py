@@ -239,6 +239,7 @@ class Device:
         parts.storage = simulated.Disk(settings["folder"], world)
         parts.connect = self.network.connect
         parts.random_number = self.next_random
+        parts.reset = "power"
         models = [read(path) for path in settings["models"]]
         config = Config.from_json(json.dumps(settings["config"]))
         if settings["receiver"]:

@@ -29,12 +29,14 @@ class World:
         self.nets = {}  # wire: Net it is connected to
         self.users = {}  # wire: what uses it inside the chip
         self.pins = {}
+        self.irqs = {}  # wire: (handler, trigger)
         self.ports = [None, None]
         self.leaked = [False, False]  # in use, and nobody has the object
         self.bus_is_dead = False
         self.pwm_lag_looks = 0
         self.pwm_is_stuck = False
         self.cause = PWRON_RESET
+        self.rtc_memory = b""
         self.fed = 0
         self.wdt_timeout_ms = None
         self.sound = lambda n: (0, 0)  # pair n -> (left, right), signed 32 bits
@@ -42,6 +44,14 @@ class World:
 
     def sleep_ms(self, ms):
         self.now_us += 1000 * ms
+
+    def drive(self, wire, level):
+        """Another level from outside, and the interrupt that comes with it."""
+        before, self.levels[wire] = self.levels.get(wire), level
+        handler, trigger = self.irqs.get(wire, (None, 0))
+        edge = Pin.IRQ_RISING if level else Pin.IRQ_FALLING
+        if handler and before != level and trigger & edge:
+            handler(self.pins[wire])
 
     def ticks_ms(self):
         return time.ticks_add(_FIRST_TICKS_MS, self.now_us // 1000)
@@ -87,6 +97,7 @@ class Net:
 class Pin:
     IN, OUT = 1, 3
     PULL_UP, PULL_DOWN = 2, 1
+    IRQ_RISING, IRQ_FALLING = 1, 2
 
     def __new__(cls, number, *arguments, **keywords):
         if not 0 <= number <= 48 or 22 <= number <= 25:
@@ -115,6 +126,9 @@ class Pin:
             return self._level()
         self.driven = 1 if level else 0
         world.events.append((self.number, self.driven))
+
+    def irq(self, handler=None, trigger=IRQ_FALLING | IRQ_RISING):
+        world.irqs[self.number] = (handler, trigger)
 
     def _level(self):
         if self.number in world.shorted:
@@ -231,6 +245,17 @@ class WDT:
 
     def feed(self):
         world.fed += 1
+
+
+class RTC:
+    """Its memory keeps over every reset but power-on."""
+
+    def memory(self, data=None):
+        if data is None:
+            return world.rtc_memory
+        if len(data) > 2048:
+            raise ValueError("buffer too long")
+        world.rtc_memory = bytes(data)
 
 
 def reset_cause():

@@ -50,6 +50,7 @@ class Bench:
         self.now_ms = 0
         self.turns = turns
         self.presses = []  # turns at which the button is pressed
+        self.missed = []  # turns at which a press is told that nobody saw
         self.switch_at = {}  # turn -> level
         self.switch = None
         self.wakes = []  # turns at which the wake word is heard
@@ -81,6 +82,7 @@ class Bench:
         parts.consent = Consent(self.files, config.keep_recordings, config.share_for_training)
         parts.streamer = self
         parts.random_number = lambda: 77
+        parts.reset = "power"
         self.detectors = [self]
         self.mean = 230
         self.slice_ready = True
@@ -149,6 +151,12 @@ class Bench:
     def was_pressed(self):
         if self.turn in self.presses:
             self.presses.remove(self.turn)
+            return True
+        return False
+
+    def press_was_missed(self):
+        if self.turn in self.missed:
+            self.missed.remove(self.turn)
             return True
         return False
 
@@ -294,11 +302,14 @@ def test_a_wake_turns_the_light_blue_before_the_first_byte():
 
 
 def test_mute_in_mid_stream_by_button_switch_and_network():
-    for how in ("button", "switch", "network"):
+    for how in ("button", "missed", "switch", "network"):
         bench = Bench(turns=30)
         bench.wakes = [5]
         if how == "button":
             bench.presses = [10]
+        elif how == "missed":
+            how = "button"
+            bench.missed = [10]
         elif how == "switch":
             bench.switch_at = {10: True}
         else:
@@ -403,6 +414,25 @@ def test_a_press_with_the_switch_on_mute_opens_nothing():
     bench.go()
     assert bench.state == MUTED and "mic on" not in bench.log and bench.stored is True
     assert bench.kinds().count("refused") == 3
+
+
+def test_a_press_that_nobody_saw_mutes_and_never_unmutes():
+    bench = Bench(muted=True)
+    bench.missed = [3, 5, 7]
+    bench.go()
+    assert bench.state == MUTED and "mic on" not in bench.log and bench.stored is True
+    assert [fields["source"] for kind, fields in bench.records if kind == "mute"] == ["boot"]
+    bench = Bench(turns=30)
+    bench.missed = [3, 5, 7]
+    bench.go()
+    assert bench.state == MUTED and bench.log.count("mic on") == 1 and bench.stored is True
+    sources = [fields["source"] for kind, fields in bench.records if kind == "mute"]
+    assert sources == ["boot", "button"], sources
+    bench = Bench(turns=30)
+    bench.read_fails_at = 3
+    bench.missed = [7, 9]
+    bench.go()
+    assert bench.state == ERROR, "a press that nobody saw tries nothing again"
 
 
 def test_after_an_error_a_press_leads_to_muted_and_the_next_one_opens():

@@ -367,12 +367,36 @@ def test_controls():
     assert not controls.switch_was_moved() and not controls.has_button
 
 
+def test_a_press_while_the_loop_stands_still_is_remembered():
+    for pressed in (0, 1):
+        machine.reset()
+        world.levels[0] = 1 - pressed
+        controls = Controls(button=0, pressed=pressed, ticks_ms=world.ticks_ms)
+
+        def look(controls=controls):
+            world.sleep_ms(10)
+            return controls.was_pressed(), controls.press_was_missed()
+
+        assert [look() for _ in range(20)] == [(False, False)] * 20
+        world.sleep_ms(400)  # a TLS handshake
+        world.drive(0, pressed)
+        world.sleep_ms(100)
+        micropython.heap_lock()
+        world.drive(0, 1 - pressed)
+        micropython.heap_unlock()
+        world.sleep_ms(400)
+        assert [look() for _ in range(20)] == [(False, True)] + [(False, False)] * 19
+    controls = Controls(ticks_ms=world.ticks_ms)
+    assert not controls.press_was_missed()
+
+
 def test_loose_wires_mute_and_press_nothing():
     for level in (0, 1):
         machine.reset()
         controls = Controls(0, level, 9, level, ticks_ms=world.ticks_ms)
         for _ in range(100):
             assert not controls.was_pressed() and controls.switch_muted() is True
+            assert not controls.press_was_missed()
             world.sleep_ms(10)
         assert Pin(0).value() == 1 - level, "a button at rest reads as not pressed"
 

@@ -5,7 +5,7 @@ from array import array
 import micropython
 from drivers import microphone_health as health
 from drivers.back_off import BackOff
-from drivers.debounce import OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
+from drivers.debounce import AWAY_MS, OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
 from drivers.pcm import LEFT, RIGHT, Converter
 from drivers.ring_clock import RingClock
 
@@ -219,3 +219,69 @@ def test_a_switch_was_moved_only_by_who_held_it_on_mute():
     switch.update(False, 100)
     switch.update(False, 100 + OPEN_MS)
     assert not switch.is_muted and not switch.was_moved
+
+
+class Button:
+    """A debounced button in time; `closes` between two looks are what the interrupt sees."""
+
+    def __init__(self):
+        self.debounce = ButtonDebounce()
+        self.now_ms = 0
+        for _ in range(20):  # let go since the start
+            self.look()
+
+    def look(self, closes=0, is_closed=False, after_ms=10):
+        """(pressed, missed) of a look `after_ms` after the one before."""
+        if closes:
+            self.debounce.was_closed = True
+        self.now_ms += after_ms
+        pressed = self.debounce.update(is_closed, self.now_ms)
+        return pressed, self.debounce.was_missed(self.now_ms)
+
+
+def test_a_press_that_nobody_saw_is_told_once():
+    button = Button()
+    assert button.look(closes=3, after_ms=AWAY_MS) == (False, True)
+    for _ in range(20):
+        assert button.look() == (False, False)
+
+
+def test_what_is_shorter_than_a_press_between_two_looks_is_none():
+    button = Button()
+    assert button.look(closes=3, after_ms=AWAY_MS - 1) == (False, False)
+    assert button.look(after_ms=AWAY_MS) == (False, False)
+
+
+def test_a_press_that_begins_unseen_and_ends_before_it_is_certain_is_told():
+    button = Button()
+    assert button.look(closes=1, is_closed=True, after_ms=500) == (False, False)
+    assert button.look(is_closed=True) == (False, False)
+    assert button.look() == (False, True)
+    assert button.look() == (False, False)
+
+
+def test_a_press_that_begins_unseen_and_goes_on_counts_as_one_press():
+    button = Button()
+    seen = [button.look(closes=1, is_closed=True, after_ms=500)]
+    seen += [button.look(is_closed=True) for _ in range(20)]
+    seen += [button.look() for _ in range(20)]
+    assert [pressed for pressed, _ in seen].count(True) == 1
+    assert not any(missed for _, missed in seen)
+
+
+def test_a_button_let_go_unseen_bounces_and_presses_nothing():
+    """The unmuting press: storing it takes long, and the finger lifts meanwhile."""
+    button = Button()
+    while not button.look(is_closed=True)[0]:
+        pass
+    assert button.look(closes=5, after_ms=300) == (False, False)
+    for _ in range(20):
+        assert button.look() == (False, False)
+
+
+def test_a_button_held_at_the_start_presses_nothing():
+    button = ButtonDebounce()
+    button.was_closed = True
+    assert not button.update(True, 1000) and not button.was_missed(1000)
+    button.was_closed = True
+    assert not button.update(False, 2000) and not button.was_missed(2000)

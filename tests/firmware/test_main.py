@@ -1,10 +1,15 @@
 """The composition root: however the application ends, the microphone is off first."""
 
+import asyncio
 import sys
 
 import fakes  # noqa: F401
 import machine
 import main
+from drivers import restarts as restarts_module
+from drivers.restarts import Restarts
+
+chip = machine.reset  # `play` replaces it
 
 
 class Reset(BaseException):
@@ -16,9 +21,13 @@ class Quick:
 
     def __init__(self, log):
         self.log = log
+        self.slept_ms = 0
 
     def sleep(self, seconds):
         self.log.append("wait")
+
+    def sleep_ms(self, ms):
+        self.slept_ms += ms
 
 
 class Hardware:
@@ -95,11 +104,11 @@ def play(ends, fails_before=None, fails_closing=None):
     before = {name: sys.modules.get(name) for name in ("board", "time", "wakeword.model")}
     kept = (main.Hardware, main.build, main.diag, main._beside, machine.reset)
     sys.modules["board"] = Module()
-    sys.modules["time"] = Quick(log)
+    sys.modules["time"] = time = Quick(log)
     main.Hardware = lambda board: hardware
     main.build = lambda hardware, config, models: App(log, ends, fails_closing)
     main.diag = quiet
-    main._beside = lambda hardware: None
+    main._beside = lambda hardware, restarts: None
     import wakeword.model as real
 
     read, real.read = real.read, model.read
@@ -116,11 +125,14 @@ def play(ends, fails_before=None, fails_closing=None):
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
+    if time.slept_ms:
+        log.append(("slept", time.slept_ms))
     return log
 
 
 def test_whatever_ends_the_application_closes_it_and_resets():
     for error in (ValueError("audit"), MemoryError(), KeyError("bug"), OSError(5), EOFError()):
+        chip()
         log = play(error)
         assert log[0] == ("closed", "crash") and log[-1] == "reset", (error, log)
 
@@ -138,3 +150,70 @@ def test_what_fails_while_it_closes_does_not_keep_it_from_the_reset():
 def test_a_start_that_fails_is_shown_with_the_microphone_off():
     log = play(None, fails_before=ValueError("configuration"))
     assert log[:2] == ["mic off", ("light", True, True, False)] and log[-1] == "reset", log
+
+
+def test_failures_in_a_row_make_the_pauses_longer():
+    chip()
+    machine.world.cause = machine.HARD_RESET  # as after machine.reset
+    slept_s = []
+    for _ in range(14):
+        log = play(KeyError("bug"))
+        assert log[0][0] == "light" or log[0] == ("closed", "crash"), log[:3]
+        slept_s.append(log[-1][1] // 1000 if log[-1][0] == "slept" else 0)
+    assert slept_s[:6] == [0, 0, 5, 10, 20, 40] and slept_s[-3:] == [2560, 3600, 3600], slept_s
+    machine.world.cause = machine.PWRON_RESET
+    assert play(KeyError("bug"))[0] == ("closed", "crash"), "somebody plugged it in again"
+
+
+def test_a_person_at_the_cable_need_not_wait_and_is_no_failure():
+    chip()
+    machine.world.cause = machine.HARD_RESET
+    for _ in range(5):
+        assert play(KeyboardInterrupt())[-1] == "watchdog"
+    assert Restarts("reset").failures == 0
+
+
+def test_the_watchdog_counts_as_a_failure_and_a_good_run_ends_the_row():
+    chip()
+    for expected in (1, 2, 3):
+        assert Restarts("watchdog").failures == expected
+    assert Restarts("reset").wait_s == 10
+    restarts = Restarts("reset")
+    restarts.went_well()
+    assert (restarts.failures, restarts.wait_s) == (0, 0)
+    for reason in ("power", "soft"):
+        for _ in range(3):
+            Restarts("watchdog")
+        assert Restarts(reason).failures == 0
+
+
+def test_whatever_is_in_the_memory_is_a_number_of_failures():
+    chip()
+    for data in (b"", b"earnest failures ", b"earnest failures x1", b"other", bytes(2048)):
+        machine.world.rtc_memory = data
+        assert Restarts("reset").failures == 0, data
+    for _ in range(120):
+        Restarts("watchdog")
+    assert Restarts("reset").failures == 99 and Restarts("reset").wait_s == 3600
+
+
+def test_a_good_run_is_told():
+    class Row:
+        wells = 0
+
+        def went_well(self):
+            self.wells += 1
+
+    async def run(good_run_s):
+        restarts_module.GOOD_RUN_S = good_run_s
+        row = Row()
+        task = asyncio.create_task(main._run_well(row))
+        await asyncio.sleep_ms(50)
+        task.cancel()
+        return row.wells
+
+    kept = restarts_module.GOOD_RUN_S
+    try:
+        assert asyncio.run(run(0.01)) == 1 and asyncio.run(run(1)) == 0
+    finally:
+        restarts_module.GOOD_RUN_S = kept

@@ -31,6 +31,7 @@ LIMITS = {  # longest match wins
     "satellite/app.py": SATELLITE | {"asyncio", "time"},
     "satellite/streamer.py": SATELLITE | {"asyncio", "time"},
     "drivers/": DRIVERS,
+    "drivers/resolver.py": DRIVERS | {"_thread", "socket"},
     "diagnosis/": DIAGNOSIS,
     "diag.py": DIAGNOSIS | {"board", "main", "diagnosis"},
     "main.py": MAIN,
@@ -108,6 +109,25 @@ def runs_in_micropython(path: Path) -> bool:
     """Scripts that host tools hand to MicroPython say so in their docstring."""
     words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return "MicroPython" in words and "annotations" not in path.read_text(encoding="utf-8")
+
+
+def test_the_one_that_imports_socket_only_looks_up_names():
+    """Nothing that could listen, connect or send: asyncio's client does that, and only it."""
+    tree = ast.parse((FIRMWARE / "drivers" / "resolver.py").read_text(encoding="utf-8"))
+    doors = ("socket", "_thread")
+    named = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in doors]
+    used = [
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in doors
+    ]
+    assert len(named) == len(used), "handed on as a whole"
+    assert set(used) == {
+        *("socket.getaddrinfo", "socket.AF_INET", "socket.SOCK_STREAM"),
+        *("socket.inet_ntop", "socket.sockaddr", "_thread.start_new_thread"),
+    }
 
 
 def test_the_rule_bites():
