@@ -20,6 +20,10 @@ from satellite.streamer import Streamer
 from wakeword.engine import Engine
 
 
+#: How often the connection to the receiver looks whether there is a network.
+WIFI_STEP_MS = 100
+
+
 class Parts:
     """Everything an application is made of; see satellite.app.App for the names."""
 
@@ -95,8 +99,10 @@ class Hardware:
         connect = tls.connector(config, self.storage)
 
         async def connect_over_wifi():
-            if self.wifi is None or not self.wifi.is_connected():
+            if self.wifi is None:
                 raise OSError("no Wi-Fi")
+            while not self.wifi.is_connected():
+                await asyncio.sleep_ms(WIFI_STEP_MS)
             return await connect()
 
         self.connect = connect_over_wifi

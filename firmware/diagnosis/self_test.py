@@ -208,6 +208,9 @@ def _wifi(hardware, config):
 def _receiver(hardware, config):
     if not config.receiver_host:
         return result("receiver", False, "no receiver configured: earnest provision")
+    network = _wifi(hardware, config)
+    if not network["ok"]:
+        return result("receiver", False, "no Wi-Fi: " + network["reason"])
     asyncio.new_event_loop()
     try:
         asyncio.run(asyncio.wait_for_ms(_ping(hardware.connect), RECEIVER_MS))

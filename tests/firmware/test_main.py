@@ -6,10 +6,12 @@ import sys
 import fakes  # noqa: F401
 import machine
 import main
+import network
 from drivers import restarts as restarts_module
 from drivers.restarts import Restarts
 
-chip = machine.reset  # `play` replaces it
+chip = machine.reset  # `play` replaces them
+real_hardware = main.Hardware
 
 
 class Reset(BaseException):
@@ -217,3 +219,28 @@ def test_a_good_run_is_told():
         assert asyncio.run(run(0.01)) == 1 and asyncio.run(run(1)) == 0
     finally:
         restarts_module.GOOD_RUN_S = kept
+
+
+def test_the_connection_waits_for_the_network_and_not_in_vain_attempts():
+    class Config:
+        wifi_ssid, wifi_password, receiver_host, receiver_port = "home", "secret", "", 10700
+
+    class Hardware:
+        storage = wifi = connect = None
+
+    async def run():
+        hardware = Hardware()
+        real_hardware.join(hardware, Config)
+        network.air.is_near = False
+        attempt = asyncio.create_task(hardware.connect())
+        await asyncio.sleep_ms(3 * main.WIFI_STEP_MS)
+        assert not attempt.done() and hardware.wifi.attempts == 0
+        network.air.is_near = True
+        assert await hardware.wifi.connect()
+        try:
+            await attempt
+        except OSError as error:
+            return str(error)
+
+    network.reset()
+    assert asyncio.run(run()) == "no receiver in the configuration"
