@@ -23,7 +23,7 @@ class Resolver:
 
     async def address(self, host, port):
         """`host` in digits.  Raises OSError: no such name, or no answer within LONGEST_MS."""
-        if all(c in "0123456789." for c in host):
+        if ":" in host or all(c in "0123456789." for c in host):
             return host
         if self._is_busy:
             raise OSError("the last look-up has not ended")

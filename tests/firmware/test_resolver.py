@@ -19,7 +19,8 @@ def test_digits_need_no_look_up():
     def never(*arguments):
         raise AssertionError("looked up")
 
-    assert asyncio.run(Resolver(never).address("192.168.1.20", 10700)) == "192.168.1.20"
+    for address in ("192.168.1.20", "fd00::20"):
+        assert asyncio.run(Resolver(never).address(address, 10700)) == address
 
 
 def test_a_name_that_the_host_knows():
