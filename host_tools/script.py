@@ -19,6 +19,7 @@ MAX_T_MS = 24 * 3600 * 1000
 MAX_DELAY_MS = 10_000
 MAX_OFF_MS = 3600 * 1000
 MAX_TYPE_CHARACTERS = 64
+MAX_CABLE_BYTES = 1000
 STEP_MS = 10
 POWER_LOSS = "power-loss"
 REQUEST = "request"
@@ -46,6 +47,10 @@ def _is_type(value: object) -> bool:
     )
 
 
+def _is_typed(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_CABLE_BYTES and max(value) <= "\xff"
+
+
 #: Action to (what its value may be, test of it); None where there is no value.
 ACTIONS: dict[str, tuple[str, Callable[[object], bool]] | None] = {
     "press": None,
@@ -59,6 +64,8 @@ ACTIONS: dict[str, tuple[str, Callable[[object], bool]] | None] = {
     "microphone-fails": _BOOLEAN,
     "microphone-stuck": _BOOLEAN,
     "disk-full": _BOOLEAN,
+    "cable": (f"1 to {MAX_CABLE_BYTES} characters, each a byte, \\u0000 to \\u00ff", _is_typed),
+    "cable-host": _words("reads", "stopped", "stalled"),
     "power-loss": _ms(MAX_OFF_MS),
 }
 

@@ -269,13 +269,13 @@ class _Run:
         """What run.py reads: paths, the script, and where in the input this power-on is."""
         settings = self._settings
         return {
-            "models": [str(model.path) for model in settings.models],
+            "models": [str(model.path.resolve()) for model in settings.models],
             "features": settings.with_features,
             "heap": settings.with_heap,
             "script": [[event.t_ms, event.action, event.value] for event in settings.script],
             "seed": settings.microphone.seed + start_ms,
             "config": self._config,
-            "folder": str(self._storage),
+            "folder": str(self._storage.resolve()),
             "open": not settings.muted and start_ms == 0,
             "receiver": settings.with_receiver,
             "start_ms": start_ms,

@@ -29,6 +29,7 @@ DEVICE_EVENTS = {
     "first-byte": ("after_ms",),
     "audit": ("kind",),
     "script": ("action", "value"),
+    "cable": ("line", "late_ms"),
 }
 
 

@@ -1,9 +1,9 @@
 """Answers over the cable while the application runs, without stopping it.
 
-Place: a task beside the audio loop.  It reads lines from the serial console and answers exactly
-those of ANSWERS, which are what one would type at the REPL; nothing that arrives is executed.
-Answers leave in small pieces with pauses in between, so that a slow line or a host that does not
-read holds up the audio by less than the microphone's ring holds.  Ctrl-C is not its business: it
+Place: a task beside the audio loop.  It reads lines from the serial console and answers four
+questions, which are what one would type at the REPL; nothing that arrives is executed.  Answers
+leave in small pieces with longer pauses in between, and none to a host that does not read, so that
+the audio is held up by less than the microphone's ring holds.  Ctrl-C is not its business: it
 stops the application and gives the REPL.
 """
 
@@ -17,6 +17,12 @@ STEP_MS = 20
 PIECE_BYTES = 64
 PIECE_MS = 8
 MAX_LINE_BYTES = 100
+#: How often room is looked for, a PIECE_MS apart, before the rest of an answer is dropped.
+ROOM_LOOKS = 60
+#: A write that took longer met a host that does not read (MicroPython waits up to 500 ms for it);
+#: then nothing is answered for DEAF_MS.
+STALL_US = 100000
+DEAF_MS = 5000
 #: How long after the last `levels` the level is still watched, in steps.
 WATCH_STEPS = 150
 PREFIX = "import diag; "
@@ -26,16 +32,44 @@ HELP = (
 )
 
 
-class Console:
-    """`app` and `hardware` are those that run; `source` has read, `target` has write."""
+class Line:
+    """The serial console of the REPL; nothing here waits for a byte, and reading none allocates
+    nothing.
+    """
 
-    def __init__(self, app, hardware, source=None, target=None):
+    def __init__(self, source=None):
+        self._source = source or sys.stdin.buffer
+        self._arrived = select.poll()
+        self._arrived.register(self._source, select.POLLIN)
+        self._room = select.poll()
+        self._room.register(sys.stdout, select.POLLOUT)
+
+    def read(self):
+        """The next byte as bytes; None when there is none."""
+        for _ in self._arrived.ipoll(0):
+            return self._source.read(1) or None
+        return None
+
+    def has_room(self):
+        """Whether the host takes what is written."""
+        for _ in self._room.ipoll(0):
+            return True
+        return False
+
+    def write(self, text):
+        sys.stdout.write(text)
+
+
+class Console:
+    """`app` and `hardware` are those that run; `line` is a Line, and `sleep_ms` asyncio's, or both
+    are those of a simulation.
+    """
+
+    def __init__(self, app, hardware, line=None, sleep_ms=asyncio.sleep_ms):
         self._app = app
         self._hardware = hardware
-        self._source = source or sys.stdin.buffer
-        self._target = target or sys.stdout
-        self._poller = select.poll()
-        self._poller.register(self._source, select.POLLIN)
+        self._cable = line or Line()
+        self._sleep_ms = sleep_ms
         self._line = bytearray()
         self._watching = 0
         self._peak = 0
@@ -43,7 +77,7 @@ class Console:
     async def run(self):
         """Until cancelled; an error of the line is not the application's."""
         while True:
-            await asyncio.sleep_ms(STEP_MS)
+            await self._sleep_ms(STEP_MS)
             try:
                 line = self._read()
                 if line is not None:
@@ -57,10 +91,8 @@ class Console:
     def _read(self):
         """The next whole line as text, or None."""
         for _ in range(MAX_LINE_BYTES):
-            if not self._poller.poll(0):
-                return None
-            byte = self._source.read(1)
-            if not byte:
+            byte = self._cable.read()
+            if byte is None:
                 return None
             if byte in b"\r\n":
                 line = bytes(c for c in self._line if 32 <= c < 127).decode().strip()
@@ -116,14 +148,28 @@ class Console:
                     "the microphone is off: unmute the device at its button or switch"
                 )
             report.add(*parts.mic.extremes(), self._app.chunk)
-            await asyncio.sleep_ms(10)
+            await self._sleep_ms(10)
         return report.result(HEALTH_NAMES[parts.mic.health()])
 
     async def _say(self, text):
+        """In pieces; what a host does not take is dropped."""
         text += "\n"
+        clock = self._app.parts.clock
         for at in range(0, len(text), PIECE_BYTES):
-            self._target.write(text[at : at + PIECE_BYTES])
-            await asyncio.sleep_ms(PIECE_MS)
+            looks = ROOM_LOOKS
+            while not self._cable.has_room():
+                looks -= 1
+                if not looks:
+                    return
+                await self._sleep_ms(PIECE_MS)
+            began_us = clock.ticks_us()
+            self._cable.write(text[at : at + PIECE_BYTES])
+            took_us = (clock.ticks_us() - began_us) & 0x3FFFFFFF
+            if took_us > STALL_US:
+                await self._sleep_ms(DEAF_MS)
+                return
+            # Twice as long as it took: two thirds of the time are the audio's on any line.
+            await self._sleep_ms(max(PIECE_MS, took_us // 500))
 
 
 def _pairs(value):

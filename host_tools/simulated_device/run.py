@@ -20,12 +20,15 @@ import asyncio
 import binascii
 import gc
 import json
+import os
 import sys
 
 import link
 import main
 import micropython
 import world as simulated
+from cable import Cable
+from diagnosis.console import Console
 from drivers import tls
 from satellite.config import Config, ConfigError
 from satellite.gate import STATE_NAMES, STREAMING, Gate
@@ -74,6 +77,8 @@ class Device:
             fields["on"] = values[0]
         elif event == "state":
             fields["from"], fields["to"], fields["reason"] = values
+        elif event == "cable":
+            fields["line"], fields["late_ms"] = values
         elif event == "script":
             fields["action"], fields["value"] = values
         else:
@@ -237,6 +242,7 @@ class Device:
         parts.clock = simulated.Clock(world, self.settle)
         parts.watchdog = simulated.Watchdog()
         parts.storage = simulated.Disk(settings["folder"], world)
+        parts.wifi = simulated.Wifi(world)
         parts.connect = self.network.connect
         parts.random_number = self.next_random
         parts.reset = "power"
@@ -247,6 +253,8 @@ class Device:
         if settings["open"]:
             MuteState(parts.storage).save(False)
         self.app = main.build(parts, config, models, self.engine_class(), self.gate_class())
+        os.chdir(settings["folder"])  # where `status` reads, as on the board
+        self.console = Console(self.app, parts, Cable(world), world.sleep_ms)
         self.tell_light()
         self.tell_records()
         self.tell_stream()
@@ -259,7 +267,7 @@ class Device:
     async def run(self):
         """Until the input or the power ends: at once, as when the plug is pulled."""
         try:
-            await self.app.run()
+            await self.app.run(self.console.run())
         except (simulated.EndOfInput, simulated.PowerLoss):
             self.network.end()
 

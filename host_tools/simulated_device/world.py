@@ -7,6 +7,7 @@ script's actions.
 """
 
 import asyncio
+import struct
 
 from drivers.files import Files
 
@@ -14,7 +15,16 @@ CHUNK_BYTES = 320
 CHUNK_MS = 10
 
 #: What happens once; every other action sets something that stays.
-_MOMENTS = ("press", "request", "power-loss")
+_MOMENTS = ("press", "request", "cable", "power-loss")
+
+#: What is left of 10 ms after the work on a chunk: more than half of it, says `earnest bench`.
+SPARE_US = 5000
+#: Sound waits this long in the microphone's ring, then it is lost.
+RING_US = 256000
+#: What MicroPython keeps of the cable until it is read; more is lost.
+TYPED_BYTES = 259
+#: What is always free on the disk, unless it is full.
+DISK_BYTES = 1 << 20
 
 
 class EndOfInput(Exception):
@@ -50,6 +60,10 @@ class World:
         self.network_delay_ms = 0
         self.receiver_consents = True
         self.requests = []
+        self.typed = b""  # on the cable, not yet read
+        self.cable_host = "reads"
+        self.late_us = 0  # how long sound has waited in the ring
+        self._sleepers = []  # (when, in ms; asyncio.Event)
         self._unheard = bytearray(CHUNK_BYTES)
         while self._next < len(script) and script[self._next][0] <= start_ms:
             t_ms, action, value = script[self._next]
@@ -80,11 +94,26 @@ class World:
         if self._stream.readinto(chunk) != CHUNK_BYTES:
             raise EndOfInput
         self.chunks += 1
+        self.late_us = max(0, self.late_us - SPARE_US)
+        for sleeper in list(self._sleepers):
+            if sleeper[0] <= self.now_ms:
+                self._sleepers.remove(sleeper)
+                sleeper[1].set()
         while self._next < len(self._script) and self._script[self._next][0] <= self.input_ms:
             _, action, value = self._script[self._next]
             self._next += 1
             self.tell("script", action, value)
             self._act(action, value)
+
+    def hold_up(self, took_us):
+        """Something other than the audio took this long; sound goes on into the ring."""
+        self.late_us += took_us
+
+    async def sleep_ms(self, ms):
+        """For a task beside the audio: until so much sound has passed, in steps of 10 ms."""
+        event = asyncio.Event()
+        self._sleepers.append((self.now_ms + ms, event))
+        await event.wait()
 
     def _act(self, action, value):
         if action == "press":
@@ -111,6 +140,11 @@ class World:
             self.network_delay_ms = value
         elif action == "receiver-consents":
             self.receiver_consents = value
+        elif action == "cable":
+            typed = self.typed + bytes(ord(character) for character in value)
+            self.typed = typed[:TYPED_BYTES]
+        elif action == "cable-host":
+            self.cable_host = value
         else:
             raise ValueError(action)
 
@@ -126,7 +160,7 @@ class Clock:
         return self._world.now_ms
 
     def ticks_us(self):
-        return self._world.now_ms * 1000
+        return self._world.now_ms * 1000 + self._world.late_us
 
     async def sleep_ms(self, ms):
         """Let `ms` (at least 10) pass unheard."""
@@ -142,6 +176,7 @@ class Microphone:
         self._world = world
         self._settle = settle
         self._is_on = False
+        self._chunk = None
         self.overruns = 0
 
     def health(self):
@@ -167,7 +202,18 @@ class Microphone:
         await self._settle()
         if self._world.microphone_fails:
             raise OSError("no data")
+        if self._world.late_us > RING_US:
+            self.overruns += 1
+            while self._world.late_us > RING_US - 1000 * CHUNK_MS:  # what the ring could not hold
+                self._world.late_us -= 1000 * CHUNK_MS - SPARE_US
+                self._world.pass_by()
         self._world.pass_by(chunk)
+        self._chunk = chunk
+
+    def extremes(self):
+        """Lowest and highest sample of the chunk read last, and how many were clamped: none."""
+        samples = struct.unpack("<160h", self._chunk)
+        return min(samples), max(samples), 0
 
 
 class LightDriver:
@@ -223,6 +269,21 @@ class Disk(Files):
         if self._world.disk_is_full:
             raise OSError(28)
         Files._put(self, path, mode, data)
+
+    def free_bytes(self):
+        return 0 if self._world.disk_is_full else DISK_BYTES
+
+
+class Wifi:
+    """What `status` asks of it: the script's network."""
+
+    attempts = 0
+
+    def __init__(self, world):
+        self._world = world
+
+    def status(self):
+        return "no access point" if self._world.network == "down" else "connected"
 
 
 class Watchdog:

@@ -49,29 +49,38 @@ def copy_with_empty_kernels(folder: Path) -> None:
             path.write_text(_emptied(source))
 
 
-def _instructions(firmware: Path, steps: int, models: list[Path]) -> int:
-    command = [
+def count(command: list[str], stdin: bytes = b"", **environment: str) -> int:
+    """Host instructions of a command from its start to its end; raises HostToolError."""
+    if not has_valgrind():
+        raise HostToolError("valgrind is not installed", VALGRIND_HINT)
+    valgrind = [
         "valgrind",
         "--tool=cachegrind",
         "--cache-sim=no",
         "--cachegrind-out-file=/dev/null",
     ]
-    command += micropython.command(_SCRIPT, steps, *models)
-    environment = {**os.environ, "MICROPYPATH": f"{firmware}:.frozen", "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+    done = subprocess.run(
+        valgrind + command,
+        env={**os.environ, "PYTHONHASHSEED": "0", **environment},
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    found = re.search(r"I\s+refs:\s+([\d,]+)", said)
     if done.returncode or not found:
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+        last = said.strip().splitlines()[-1:]
         raise HostToolError("valgrind did not count the firmware's Python", " ".join(last))
     return int(found[1].replace(",", ""))
 
 
 def instructions_per_step(models: list[Path], steps: int = _STEPS) -> int:
     """Host instructions of the Python around the kernels, for each 10 ms chunk."""
-    if not has_valgrind():
-        raise HostToolError("valgrind is not installed", VALGRIND_HINT)
     with tempfile.TemporaryDirectory(prefix="earnest-") as name:
         firmware = Path(name) / "firmware"
         copy_with_empty_kernels(firmware)
-        once, twice = (_instructions(firmware, n, models) for n in (steps, 2 * steps))
+        once, twice = (
+            count(micropython.command(_SCRIPT, n, *models), MICROPYPATH=f"{firmware}:.frozen")
+            for n in (steps, 2 * steps)
+        )
     return (twice - once) // steps

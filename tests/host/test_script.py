@@ -55,6 +55,11 @@ def test_events_come_in_order_of_time_and_else_as_written(tmp_path):
         ({"t_ms": 5, "action": "request", "value": ""}, "request of ''"),
         ({"t_ms": 5, "action": "request", "value": "a\nb"}, "request of"),
         ({"t_ms": 5, "action": "request", "value": "a" * 65}, "request of"),
+        ({"t_ms": 5, "action": "cable", "value": ""}, "cable of ''"),
+        ({"t_ms": 5, "action": "cable", "value": "\u0100"}, "cable of 'Ā'"),
+        ({"t_ms": 5, "action": "cable", "value": "a" * 1001}, "cable of"),
+        ({"t_ms": 5, "action": "cable", "value": 5}, "cable of 5"),
+        ({"t_ms": 5, "action": "cable-host", "value": "gone"}, "cable-host of 'gone'"),
         ({"t_ms": 50, "action": "power-loss", "value": -10}, "power-loss of -10"),
         ({"t_ms": 9, "action": "power-loss", "value": 0}, "before it is there"),
     ],
@@ -70,6 +75,7 @@ def test_limits_are_taken_and_one_more_is_not():
     script.check([{"t_ms": script.MAX_T_MS, "action": "press"}])
     script.check([{"t_ms": 0, "action": "network-delay-ms", "value": script.MAX_DELAY_MS}])
     script.check([{"t_ms": 0, "action": "request", "value": "a" * 64}])
+    script.check([{"t_ms": 0, "action": "cable", "value": "\x00\xff" * 500}])
     rows = [{"t_ms": 0, "action": "press"}] * script.MAX_EVENTS
     assert len(script.check(rows)) == script.MAX_EVENTS
     with pytest.raises(HostToolError, match="10001 events"):
