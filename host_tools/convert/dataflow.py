@@ -1,9 +1,9 @@
 """From the graph to layers: which past and present values each multiply reads, and nothing else.
 
 Second stage of the converter.  Data movement (RESHAPE, CONCATENATION, STRIDED_SLICE, SPLIT_V,
-state variables) is followed symbolically: every element of a tensor carries where it comes from
-- which layer, how many inferences ago, which of the layer's outputs - so any arrangement of
-those ops ends as plain sources of the computing layers.
+state variables: see `states`) is followed symbolically: every element of a tensor carries where
+it comes from - which layer, how many inferences ago, which of the layer's outputs - so any
+arrangement of those ops ends as plain sources of the computing layers.
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ from host_tools.convert.graph import (
     Operator,
     Tensor,
     refuse,
-    variable_name,
 )
 from host_tools.convert.layers import (
     FEATURES,
-    LAG_SHIFT,
     LAYER_SHIFT,
-    MAX_LAG,
     MAX_STRIDE,
-    STATE,
     Dataflow,
     Layer,
-    index_of,
     layer_of,
 )
+from host_tools.convert.states import States, resolve
 from host_tools.errors import HostToolError
 
 
@@ -43,10 +39,7 @@ class _Follower:
         self.graph = graph
         self.layers: list[Layer] = []
         self.values: dict[int, np.ndarray] = {}
-        self.handles: dict[int, int] = {}
-        self.names: list[str] = []
-        self.assigned: dict[int, np.ndarray] = {}
-        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.states = States(graph)
 
     def run(self) -> Dataflow:
         stride = self._input()
@@ -56,11 +49,11 @@ class _Follower:
             except READ_ERRORS as error:  # shapes that do not fit, inputs that are not there
                 raise refuse(operator, f"is damaged: {error}", "fetch the model again") from error
         output = self._output()
-        resolved, initial = self._states()
+        resolved, initial = self.states.unwind()
         for layer in self.layers[1:]:
             assert layer.sources is not None
-            layer.sources = self._resolve(layer.sources, resolved)
-        return Dataflow(self.layers, initial, int(self._resolve(output, resolved).flat[0]), stride)
+            layer.sources = resolve(layer.sources, resolved)
+        return Dataflow(self.layers, initial, int(resolve(output, resolved).flat[0]), stride)
 
     # --- the model's ends ---
 
@@ -107,94 +100,18 @@ class _Follower:
 
     # --- states ---
 
-    def _states(self) -> tuple[dict[int, np.ndarray], dict[int, int]]:
-        """Each state variable as sources, and the initial values of those sources."""
-        resolved: dict[int, np.ndarray] = {}
-        for number, name in enumerate(self.names):
-            if number in self.shapes and number not in self.assigned:
-                raise HostToolError(f"state variable {name} is read but never assigned")
-        initial: dict[int, int] = {}
-        for number in self.shapes:
-            resolved[number] = self._unwind(number)
-            start = self.graph.initial.get(self.names[number])
-            if start is None:
-                raise HostToolError(f"state variable {self.names[number]} has no initial value")
-            if start.size != resolved[number].size:
-                raise HostToolError(
-                    f"state variable {self.names[number]} starts with another shape"
-                )
-            for source, value in zip(resolved[number].flat, start.flat, strict=True):
-                if initial.setdefault(int(source), int(value)) != int(value):
-                    raise HostToolError(
-                        f"state variable {self.names[number]} starts with contradicting values"
-                    )
-        return resolved, initial
-
-    def _unwind(self, number: int) -> np.ndarray:
-        """What a variable holds when an inference starts: what was assigned, one inference older,
-        states followed.
-        """
-        values = self.assigned[number].reshape(-1).copy()
-        lag = np.ones(values.shape, np.int64)
-        for _ in range(MAX_LAG):
-            states = layer_of(values) >= STATE
-            if not states.any():
-                if int(lag.max()) >= MAX_LAG:
-                    break
-                return (values + (lag << LAG_SHIFT)).reshape(self.assigned[number].shape)
-            for i in np.flatnonzero(states):
-                assigned = self.assigned.get(int(layer_of(values[i])) - STATE)
-                if assigned is None:
-                    raise HostToolError("a state variable is read but never assigned")
-                values[i] = assigned.reshape(-1)[int(index_of(values[i]))]
-                lag[i] += 1
-            if len(np.unique(lag)) > MAX_LAG or int(lag.max()) > 4096:
-                break
-        raise HostToolError(
-            f"state variable {self.names[number]} keeps values for ever",
-            "its history must be bounded",
-        )
-
-    def _resolve(self, sources: np.ndarray, resolved: dict[int, np.ndarray]) -> np.ndarray:
-        out = sources.copy()
-        layers = layer_of(sources)
-        for number, values in resolved.items():
-            mask = layers == number + STATE
-            out[mask] = values.reshape(-1)[index_of(sources[mask])]
-        return out
-
     def _call_once(self, operator: Operator) -> None:
         pass  # its values are in graph.initial
 
     def _var_handle(self, operator: Operator) -> None:
-        name = variable_name(operator)
-        if name not in self.names:
-            self.names.append(name)
-        self.handles[operator.outputs[0]] = self.names.index(name)
+        self.states.name(operator)
 
     def _read_variable(self, operator: Operator) -> None:
-        number = self._handle(operator)
         shape = self.graph.tensors[operator.outputs[0]].shape
-        if number in self.assigned:
-            value = self.assigned[number].copy()
-        else:
-            size = int(np.prod(shape))
-            value = np.arange(size, dtype=np.int64) + ((number + STATE) << LAYER_SHIFT)
-            if self.shapes.setdefault(number, shape) != shape:
-                raise refuse(operator, "the variable is read with two shapes")
-        self._set(operator, 0, value.reshape(shape))
+        self._set(operator, 0, self.states.read(operator, shape))
 
     def _assign_variable(self, operator: Operator) -> None:
-        number = self._handle(operator)
-        if number in self.assigned:
-            raise refuse(operator, "the variable is assigned twice")
-        self.assigned[number] = self._value(operator, 1).copy()
-
-    def _handle(self, operator: Operator) -> int:
-        try:
-            return self.handles[operator.inputs[0]]
-        except (KeyError, IndexError):
-            raise refuse(operator, "its variable has no VAR_HANDLE") from None
+        self.states.assign(operator, self._value(operator, 1))
 
     # --- data movement ---
 
