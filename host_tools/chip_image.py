@@ -8,13 +8,13 @@ erased.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import re
 import struct
 from dataclasses import dataclass
 
 from esptool.bin_image import LoadFirmwareImage
-from esptool.util import FatalError
 
 from host_tools.boards import Board
 from host_tools.errors import HostToolError
@@ -26,6 +26,7 @@ TABLE_AT = 0x8000
 TABLE_BYTES = 0xC00
 _ENTRY = struct.Struct("<HBBII16sI")  # magic, type, sub-type, address, size, label, flags
 _ENTRY_MAGIC = 0x50AA
+_TABLE_MD5 = b"\xeb\xeb" + b"\xff" * 14  # and then the MD5 of all entries before it
 _APPLICATION = 0
 _DESCRIPTION = struct.Struct("<IIII32s32s")  # magic, 3 words, version, project's name
 _DESCRIPTION_MAGIC = 0xABCD5432
@@ -119,8 +120,11 @@ def _check(chip: str, data: bytes, part: str) -> bytes:
         with contextlib.redirect_stdout(io.StringIO()):
             image = LoadFirmwareImage(chip, data)
         checksum = image.calculate_checksum()
-    except (FatalError, KeyError, struct.error, IndexError) as error:
-        raise _not_one(f"{part} cannot be read: {error}") from error
+    except TypeError as error:  # of esptool, which takes the checksum's byte to be there
+        raise _not_one(f"{part} ends before its checksum") from error
+    except (RuntimeError, KeyError, struct.error, IndexError) as error:
+        why = " ".join(map(str, error.args))
+        raise _not_one(f"{part} cannot be read: {why}") from error
     if image.checksum != checksum:
         raise _not_one(f"{part} is damaged: its checksum is wrong")
     if image.append_digest and image.stored_digest != image.calc_digest:
@@ -140,6 +144,9 @@ def _partitions(data: bytes) -> list[tuple[int, int, int]]:
         found.append((kind, address, size))
     if not found:
         raise _not_one("it has no partition table at 0x8000")
+    entries, rest = table[: len(found) * _ENTRY.size], table[len(found) * _ENTRY.size :]
+    if rest.startswith(_TABLE_MD5) and rest[16:32] != hashlib.md5(entries).digest():
+        raise _not_one("its partition table is damaged: its MD5 is wrong")
     return found
 
 

@@ -1,43 +1,37 @@
 """`earnest flash`: MicroPython itself onto a board, by Espressif's esptool.
 
 The image is checked before the chip is asked, the chip before the person, the person before
-anything is erased.
+anything is erased.  Where one of them says no, what is on the board is started again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from host_tools.boards import Board, load_board
-from host_tools.chip_image import MAX_IMAGE_BYTES, ChipImage, read_image, require_fit
+from host_tools.chip_image import ChipImage, read_image, require_fit
 from host_tools.errors import HostToolError
-from host_tools.firmware import ROOT
-from host_tools.model_files import write_whole
+from host_tools.image_download import get_image
 from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError, find_port, find_ports
 
-CACHE = ROOT / "build" / "images"
 WAIT_S = 30.0
-DOWNLOAD_TIMEOUT_S = 60
 BAUD = 460800
-
-#: Runs a command line, shows its output and returns it with the exit status.
-Caller = Callable[[list[str]], tuple[int, str]]
 
 _BOOT_LOADER_HINT = (
     "hold BOOT, press and release RESET, release BOOT, then try again; close other programs"
+)
+_HALF_HINT = (
+    "the board is erased and not whole, no more than that: hold BOOT, press and release RESET, "
+    "release BOOT, and repeat the command"
 )
 
 
@@ -81,7 +75,8 @@ def steps(board: Board, port: str, image: Path, content: ChipImage) -> list[str]
     return [
         "ask the chip: " + shlex.join(identify_call(board, port)[2:]),
         f"stop unless it is {content.chip} with at least {board.flash_mb} MB of flash",
-        "ask before everything on it is erased",
+        "ask before everything on it is erased; after a no, or a wrong chip, start it again: "
+        + shlex.join(start_call(port)[2:]),
         "erase and write: " + shlex.join(write_call(board, port, image)[2:]),
         f"wait up to {WAIT_S:.0f} s for MicroPython on {port} or where it appears",
     ]
@@ -89,36 +84,54 @@ def steps(board: Board, port: str, image: Path, content: ChipImage) -> list[str]
 
 def identify_call(board: Board, port: str) -> list[str]:
     """esptool's call that finds chip and flash size, and leaves the chip in its boot loader."""
-    return _esptool(board, port, "--after", "no-reset", "flash-id")
+    return _esptool(board.chip, port, "--after", "no-reset", "flash-id")
+
+
+def start_call(port: str) -> list[str]:
+    """esptool's call that starts what is on a board, whichever chip it is.
+
+    It goes through the boot loader: a reset alone (--before no-reset) would pull RTS while DTR is
+    still set from opening the port, and both together reset nothing.
+    """
+    return _esptool("auto", port, "--connect-attempts", "1", "--no-stub", "get-security-info")
 
 
 def write_call(board: Board, port: str, image: Path) -> list[str]:
     """esptool's call that erases all, writes from address 0, compares and resets."""
+    # Absolute, since esptool takes a name that begins with @ or - for something else.
+    name = str(image.absolute())
     return _esptool(
-        board, port, "--baud", str(BAUD), "write-flash", "--erase-all", "0x0", str(image)
+        board.chip, port, "--baud", str(BAUD), "write-flash", "--erase-all", "0x0", name
     )
 
 
-def _esptool(board: Board, port: str, *rest: str) -> list[str]:
-    return [sys.executable, "-m", "esptool", "--chip", board.chip, "--port", port, *rest]
+def _esptool(chip: str, port: str, *rest: str) -> list[str]:
+    return [sys.executable, "-m", "esptool", "--chip", chip, "--port", port, *rest]
 
 
-def flash(
-    board: Board, port: str, image: Path, is_sure: bool, call: Caller | None = None
-) -> tuple[str, str]:
+def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str]:
     """Do it; returns the port on which MicroPython answers, and its version."""
-    call = call or run_tool
     SerialLink.check_port(port)
-    status, said = call(identify_call(board, port))
-    require_chip(board, status, said)
-    if not is_sure:
-        click.confirm(
-            f"Erase everything on {port} ({board.name}) and write {image.name}?", abort=True
-        )
-    status, said = call(write_call(board, port, image))
+    others = other_ports(port)
+    try:
+        status, said = run_tool(identify_call(board, port))
+        require_chip(board, status, said)
+        if not is_sure:
+            click.confirm(
+                f"Erase everything on {port} ({board.name}) and write {image.name}?", abort=True
+            )
+    except (HostToolError, click.Abort, KeyboardInterrupt):
+        subprocess.run(start_call(port), capture_output=True)
+        click.echo("nothing was erased", err=True)
+        raise
+    try:
+        status, said = run_tool(write_call(board, port, image))
+    except KeyboardInterrupt:
+        click.echo(f"\n{_HALF_HINT}", err=True)
+        raise
     if status:
-        raise HostToolError(f"esptool could not write: {_last_line(said)}", _BOOT_LOADER_HINT)
-    found, version = wait_for_repl(port)
+        raise HostToolError(f"esptool could not write: {_last_line(said)}", _HALF_HINT)
+    found, version = wait_for_repl(port, others, WAIT_S)
     click.echo(f"MicroPython {version} answers on {found}")
     click.echo(f"next: earnest install --board {board.id} --port {found}")
     return found, version
@@ -132,6 +145,11 @@ def require_chip(board: Board, status: int, said: str) -> None:
             raise HostToolError(
                 f"this chip is {wrong[1]}, the board {board.id} has {board.chip}",
                 "is this the right board and port?",
+            )
+        if "in Secure Download Mode" in said:
+            raise HostToolError(
+                "this chip is locked: its fuses allow secure downloads only",
+                "fuses cannot be unburnt; take another board",
             )
         raise HostToolError(f"esptool found no chip: {_last_line(said)}", _BOOT_LOADER_HINT)
     size = re.search(r"Detected flash size: (\d+)(KB|MB)", said)
@@ -147,66 +165,38 @@ def require_chip(board: Board, status: int, said: str) -> None:
         )
 
 
-def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
-    """The image's file and bytes: what was given, the cache, or a download that is pinned."""
-    source = board.micropython
-    if given is not None:
-        try:
-            with given.open("rb") as file:
-                data = file.read(MAX_IMAGE_BYTES + 1)
-        except OSError as error:
-            raise HostToolError(f"{given}: {error.strerror}", "check the image's path") from error
-        if source.sha256 and _digest(data) != source.sha256:
-            click.echo(f"note: {given} is not the image that board.json pins", err=True)
-        return given, data
-    name = source.image.rsplit("/", 1)[-1]
-    if source.sha256 is None:
-        raise HostToolError(
-            f"the SHA-256 of {name} is not pinned in board.json, so it is not downloaded",
-            f"download it from {source.page} and give it: --image {name}",
-        )
-    cached = CACHE / name
-    if cached.is_file() and _digest(data := cached.read_bytes()) == source.sha256:
-        return cached, data
-    data = download(source.image)
-    if _digest(data) != source.sha256:
-        raise HostToolError(
-            f"what {source.image} gives is not what board.json pins",
-            f"do not use it; get it from {source.page} and give it: --image {name}",
-        )
-    write_whole(cached, data)
-    return cached, data
-
-
-def download(url: str) -> bytes:
-    """At most MAX_IMAGE_BYTES of the URL; HostToolError when it cannot be had."""
-    try:
-        with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as answer:
-            return answer.read(MAX_IMAGE_BYTES + 1)
-    except (urllib.error.URLError, OSError) as error:
-        raise HostToolError(
-            f"{url} cannot be downloaded: {error}",
-            "download it on another computer and give it: --image FILE",
-        ) from error
-
-
-def wait_for_repl(port: str, wait_s: float = WAIT_S) -> tuple[str, str]:
+def wait_for_repl(port: str, others: frozenset[str], wait_s: float) -> tuple[str, str]:
     """The port on which MicroPython answers, and its version.
 
-    After a reset the chip's own USB may come back under another name.
+    After a reset the chip's own USB may come back under another name, so every port that appears
+    is asked; those of `others`, which have another board, are left alone.
     """
+    click.echo("waiting for MicroPython; if it takes long, press the board's RESET", err=True)
     deadline = time.monotonic() + wait_s
+    why = ""
     while time.monotonic() < deadline:
-        for candidate in dict.fromkeys([port, *(found.device for found in find_ports())]):
-            with contextlib.suppress(LinkError), SerialLink(candidate) as link:
-                answer = link.exec_json(
-                    "import sys, json\nprint(json.dumps(sys.implementation.version[:3]))"
-                )
+        found = [found.device for found in find_ports() if found.device not in others]
+        for candidate in dict.fromkeys([port, *found]):
+            try:
+                with SerialLink(candidate) as link:
+                    answer = link.exec_json(
+                        "import sys, json\nprint(json.dumps(sys.implementation.version[:3]))"
+                    )
                 return candidate, ".".join(map(str, answer))
+            except LinkError as error:
+                why = error.message
         time.sleep(0.5)
     raise HostToolError(
-        f"the image is written, but no MicroPython answered within {wait_s:.0f} s",
+        f"the image is written, but no MicroPython answered within {wait_s:.0f} s: {why}",
         "press the board's RESET button, or plug it out and in; then: earnest install",
+    )
+
+
+def other_ports(port: str) -> frozenset[str]:
+    """Ports that have a board now and are not `port`, which may be a link to one."""
+    mine = os.path.realpath(port)
+    return frozenset(
+        found.device for found in find_ports() if os.path.realpath(found.device) != mine
     )
 
 
@@ -230,7 +220,3 @@ def run_tool(call: list[str]) -> tuple[int, str]:
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return next((line for line in lines if "error" in line.lower()), (lines or ["no word"])[-1])
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -1,258 +1,253 @@
-"""`earnest flash`: images made with esptool's own image tools, esptool's exact calls, the wait."""
+"""`earnest flash`: the real esptool, started by the real command, against a stand-in of the chip.
 
-import hashlib
-import struct
+From the arguments to the bytes on the wire and back; chip_stand_in.py says what that proves and
+what it cannot.
+"""
+
+import io
+import os
+import signal
+import subprocess
 import sys
-from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from esptool.bin_image import ELFSection, ESP32FirmwareImage, ESP32S3FirmwareImage
+from chip_images import micropython
+from chip_lines import Bridge, NativeUSB, PtyLine
+from chip_stand_in import OLD, S3, Chip
 
 from host_tools import cli, flash
-from host_tools.boards import board_names, load_board
-from host_tools.chip_image import MAX_IMAGE_BYTES, read_image, require_fit
+from host_tools.boards import load_board
 from host_tools.errors import HostToolError
+from host_tools.firmware import ROOT
 
 BOARD = load_board("ESPRESSIF_S3_EYE")
-PLAIN = load_board("ESPRESSIF_DEVKITC_1_N8")
-DROM = {ESP32S3FirmwareImage: 0x3C000020, ESP32FirmwareImage: 0x3F400020}
-RAM = {ESP32S3FirmwareImage: 0x40378000, ESP32FirmwareImage: 0x40080000}
-
-
-def one_image(tmp_path, chip, segments):
-    """An image as esptool writes it."""
-    image = chip()
-    image.chip_id = chip.ROM_LOADER.IMAGE_CHIP_ID
-    image.entrypoint = RAM[chip]
-    image.segments = [ELFSection(b".part", at, data, 0) for at, data in segments]
-    path = tmp_path / "part.bin"
-    image.save(str(path))
-    return path.read_bytes()
-
-
-def micropython(
-    tmp_path,
-    chip=ESP32S3FirmwareImage,
-    application_chip=None,
-    version=b"v1.28.0",
-    project=b"micropython",
-    flash_mb=8,
-    words=b"Generic ESP32S3 module with Octal-SPIRAM",
-):
-    """A whole flash image: boot loader, partition table, application."""
-    boot = one_image(tmp_path, chip, [(RAM[chip], b"boot" * 16)])
-    table = b""
-    for kind, address, size, label in (
-        (1, 0x9000, 0x6000, b"nvs"),
-        (0, 0x10000, 0x1F0000, b"factory"),
-        (1, 0x200000, (flash_mb << 20) - 0x200000, b"vfs"),
-    ):
-        table += struct.pack("<HBBII16sI", 0x50AA, kind, 0, address, size, label, 0)
-    description = struct.pack("<IIII32s32s", 0xABCD5432, 0, 0, 0, version, project)
-    chip = application_chip or chip
-    drom = (description + words).ljust(256, b"\0")
-    application = one_image(tmp_path, chip, [(DROM[chip], drom), (RAM[chip], b"code" * 8)])
-    return boot.ljust(0x8000, b"\xff") + table.ljust(0x8000, b"\xff") + application
+ESP32 = {"chip_id": None, "magic": 0x00F01D83}
+BLOCK = "FLASH_DEFL_DATA"
 
 
 @pytest.fixture
 def image(tmp_path):
+    """An image of several blocks of 16 kB on the wire."""
     path = tmp_path / "image.bin"
-    path.write_bytes(micropython(tmp_path))
+    path.write_bytes(micropython(tmp_path, code_bytes=60_000))
     return path
 
 
-def test_what_is_read_of_an_image(image):
-    got = read_image(image.read_bytes())
-    assert (got.chip, got.flash_bytes, got.version) == ("esp32s3", 8 << 20, "v1.28.0")
-    assert got.project == "micropython" and got.has_octal_psram
-    assert require_fit(got, BOARD) == []
-    assert "octal" in require_fit(got, PLAIN)[0]
+@pytest.fixture
+def line(tmp_path, monkeypatch):
+    """`line(chip, ...)` -> a PtyLine to it, with wires that esptool finds."""
+    made = []
+
+    def make(chip, wires=Bridge, **options):
+        made.append(PtyLine(tmp_path, chip, wires=wires, **options).__enter__())
+        for name, value in made[0].environment.items():
+            monkeypatch.setenv(name, value)
+        return made[0]
+
+    yield make
+    for each in made:
+        each.__exit__()
 
 
-def test_an_official_image_says_what_it_is_in_its_banner_only(tmp_path):
-    words = b"MicroPython v1.28.0 on 2026-04-06\0Generic ESP32S3 module with ESP32S3\0"
-    data = micropython(tmp_path, version=b"", project=b"", words=words)
-    got = read_image(data)
-    assert (got.project, got.version) == ("micropython", "v1.28.0")
-    assert require_fit(got, PLAIN) == []
-    with pytest.raises(HostToolError, match="no MicroPython, but without a name"):
-        other = words.replace(b"MicroPython", b"NanoPython")
-        require_fit(
-            read_image(micropython(tmp_path, version=b"", project=b"", words=other)), PLAIN
-        )
+@pytest.fixture
+def one_attempt(tmp_path, monkeypatch):
+    """esptool tries to connect once instead of seven times."""
+    (tmp_path / "esptool.cfg").write_text("[esptool]\nconnect_attempts = 1\n")
+    monkeypatch.setenv("ESPTOOL_CFGFILE", str(tmp_path / "esptool.cfg"))
 
 
-@pytest.mark.parametrize(
-    "options, words",
-    [
-        ({"chip": ESP32FirmwareImage}, "for esp32, the board has esp32s3"),
-        ({"application_chip": ESP32FirmwareImage}, "different chips"),
-        ({"version": b"v1.23.0"}, "v1.23.0, at least 1.24.0"),
-        ({"project": b"esp-at"}, "no MicroPython, but esp-at"),
-        ({"flash_mb": 16}, "16 MB of flash, the board has 8"),
-    ],
-)
-def test_a_wrong_image_is_refused(tmp_path, options, words):
-    with pytest.raises(HostToolError, match=words) as caught:
-        require_fit(read_image(micropython(tmp_path, **options)), BOARD)
-    assert caught.value.hint
+def arguments(line, image, *more):
+    return ["flash", "--board", BOARD.id, "--port", line.port, "--image", str(image), *more]
 
 
-def test_an_unclear_version_is_a_warning(tmp_path):
-    got = read_image(micropython(tmp_path, version=b"9458e3a-dirty", words=b"Octal-SPIRAM"))
-    assert require_fit(replace(got, version="new"), BOARD)[0].startswith("the image's version")
+def is_as_it_was(chip):
+    return chip.flash.content.count(OLD) == len(chip.flash.content)
 
 
-def damage(data, at):
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def test_damaged_images_are_refused(image):
+def holds_only(chip, image):
     data = image.read_bytes()
-    for spoiled, words in (
-        (b"", "does not begin"),
-        (b"UF2\n" + data, "does not begin"),
-        (data[0x10000:], "no partition table|cannot be read"),
-        (data[:0x8000], "no partition table"),
-        (data[:0x10000], "ends before"),
-        (data[:-200], "cannot be read|damaged"),
-        (damage(data, 40), "boot loader is damaged"),
-        (damage(data, 0x10000 + 24 + 8 + 20), "application is damaged"),
-        (damage(data[:23] + b"\0" + data[24:], 40), "its checksum"),  # it says: no SHA-256
-        (damage(data, len(data) - 1), "application is damaged: its SHA-256"),
-        (bytes(MAX_IMAGE_BYTES + 1), "too many"),
-    ):
-        with pytest.raises(HostToolError, match=words):
-            read_image(spoiled)
+    rest = chip.flash.content[len(data) :]
+    return chip.flash.content[: len(data)] == data and rest.count(0xFF) == len(rest)
 
 
-def test_dry_run_prints_the_exact_calls(image, capfd):
-    call = ["flash", "--board", BOARD.id, "--port", "/dev/ttyX", "--image", str(image)]
-    assert cli.run([*call, "--dry-run"]) == 0
-    out = capfd.readouterr().out
-    asked = "esptool --chip esp32s3 --port /dev/ttyX --after no-reset flash-id"
-    wrote = (
-        "esptool --chip esp32s3 --port /dev/ttyX --baud 460800 "
-        f"write-flash --erase-all 0x0 {image}"
-    )
-    assert f"1. ask the chip: {asked}\n" in out
-    assert f"4. erase and write: {wrote}\n" in out
-    assert flash.write_call(BOARD, "/dev/ttyX", image)[:3] == [sys.executable, "-m", "esptool"]
-
-
-@pytest.mark.parametrize("which", [flash.identify_call, flash.write_call])
-def test_esptool_understands_the_calls(which, image, capfd):
-    """The real esptool gets past its arguments: it complains of the port, not of them."""
-    call = which(
-        BOARD, "/dev/there-is-no-such-port", *([image] if which is flash.write_call else [])
-    )
-    status, said = flash.run_tool(call)
-    assert status != 0 and "/dev/there-is-no-such-port" in said, said
-    assert "No such option" not in said and "Usage" not in said, said
-
-
-class Chip:
-    """Answers as esptool does and keeps the calls."""
-
-    def __init__(self, said="Detected flash size: 8MB\n", status=0, write_status=0):
-        self.calls = []
-        self.said, self.status, self.write_status = said, status, write_status
-
-    def __call__(self, call):
-        self.calls.append(next(word for word in call if "flash" in word and "/" not in word))
-        if self.calls[-1] == "flash-id":
-            return self.status, self.said
-        return self.write_status, "A fatal error occurred: Packet content transfer stopped\n"
-
-
-def test_the_whole_way_with_a_chip_of_words(board, image, capfd):
+@pytest.mark.parametrize("wires", (Bridge, None), ids=("bridge", "boot-and-reset-by-hand"))
+def test_the_whole_way(line, image, board, wires, monkeypatch, capfd):
     chip = Chip()
-    port, version = flash.flash(BOARD, board.port, image, True, chip)
-    assert chip.calls == ["flash-id", "write-flash"]
-    assert port == board.port and version.count(".") == 2
-    assert f"earnest install --board {BOARD.id}" in capfd.readouterr().out
+    there = line(chip, wires, then=board.port)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert cli.run(arguments(there, image)) == 0
+    assert holds_only(chip, image)
+    assert there.resets == ([True, True, False] if wires else [False])
+    steps = [name for name in chip.commands if name[:4] not in ("READ", "WRIT", "MEM_")]
+    blocks = steps.count(BLOCK)
+    assert blocks >= 4
+    assert steps == [
+        *("SYNC", "GET_SECURITY_INFO", "FLASH_BEGIN", "FLASH_END"),
+        *("SYNC", "GET_SECURITY_INFO", "CHANGE_BAUDRATE", "SPI_SET_PARAMS", "ERASE_FLASH"),
+        *("FLASH_DEFL_BEGIN", *blocks * [BLOCK], "FLASH_DEFL_END", "SPI_FLASH_MD5"),
+    ]
+    assert chip.rates == {115200, flash.BAUD}
+    out = capfd.readouterr().out
+    assert f"answers on {there.port}\n" in out
+    assert f"earnest install --board {BOARD.id} --port {there.port}\n" in out
+
+
+def test_the_whole_way_by_the_chips_own_usb(line, image, board, monkeypatch, capfd):
+    """The port goes with the reset and comes back under another name."""
+    chip = Chip()
+    there = line(chip, NativeUSB)
+
+    def ports():
+        return [SimpleNamespace(device=board.port)] if there.resets[-1:] == [False] else []
+
+    monkeypatch.setattr(flash, "find_ports", ports)
+    assert cli.run(arguments(there, image, "--yes")) == 0
+    assert holds_only(chip, image)
+    assert there.resets == [True, True, False]
+    assert {S3.RTC_CNTL_WDTCONFIG0_REG, S3.RTC_CNTL_SWD_CONF_REG} <= set(chip.written)
+    said = capfd.readouterr()
+    assert "USB-Serial/JTAG" in said.err and f"answers on {board.port}\n" in said.out
 
 
 @pytest.mark.parametrize(
     "chip, words",
     [
-        (Chip("A fatal error occurred: This chip is ESP32, not ESP32-S3. Wrong chip argument?", 2),
-         "this chip is ESP32, the board"),
-        (Chip("A fatal error occurred: Failed to connect to ESP32-S3: No serial data", 2),
-         "found no chip: A fatal error"),
-        (Chip("Detected flash size: 4MB\n"), "4 MB of flash, ESPRESSIF_S3_EYE has 8"),
-        (Chip("Detected flash size: Unknown\n"), "could not tell"),
-        (Chip("Detected flash size: 512KB\n"), "512 KB"),
+        (ESP32, "this chip is ESP32, the board ESPRESSIF_S3_EYE has esp32s3"),
+        ({"chip_id": 5}, "this chip is ESP32-C3, the board"),
+        ({"size_id": 22}, "the chip has 4 MB of flash, ESPRESSIF_S3_EYE has 8 MB"),
+        ({"size_id": 0}, "esptool could not tell the flash's size"),
+        ({"is_secure": True}, "this chip is locked"),
     ],
-)  # fmt: skip
-def test_a_wrong_chip_is_not_erased(board, image, chip, words):
-    with pytest.raises(HostToolError, match=words) as caught:
-        flash.flash(BOARD, board.port, image, True, chip)
-    assert chip.calls == ["flash-id"] and caught.value.hint
+)
+def test_a_wrong_chip_is_not_erased_and_starts_again(line, image, chip, words, capfd):
+    chip = Chip(**chip)
+    there = line(chip)
+    assert cli.run(arguments(there, image, "--yes")) == 2
+    err = capfd.readouterr().err
+    assert f"error: {words}" in err and "\nhint: " in err and "nothing was erased" in err
+    assert is_as_it_was(chip) and there.resets == [True, True, False]
 
 
-def test_asks_before_it_erases(board, image, monkeypatch):
+def test_a_flash_that_is_counted_in_kilobytes():
+    with pytest.raises(HostToolError, match="512 KB of flash"):
+        flash.require_chip(BOARD, 0, "Detected flash size: 512KB\n")
+
+
+def test_a_no_erases_nothing_and_starts_it_again(line, image, monkeypatch, capfd):
     chip = Chip()
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
-    with pytest.raises(flash.click.Abort):
-        flash.flash(BOARD, board.port, image, False, chip)
-    assert chip.calls == ["flash-id"]
+    there = line(chip)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert cli.run(arguments(there, image)) == cli.INTERRUPTED
+    said = capfd.readouterr()
+    assert f"Erase everything on {there.port} (ESP32-S3-EYE" in said.out
+    assert "nothing was erased" in said.err
+    assert is_as_it_was(chip) and there.resets == [True, True, False]
 
 
-def test_a_failed_write_is_said(board, image):
-    with pytest.raises(HostToolError, match="could not write: A fatal error"):
-        flash.flash(BOARD, board.port, image, True, Chip(write_status=2))
+def test_no_chip_answers(line, image, one_attempt, capfd):
+    chip = Chip(stop_at=("SYNC", 1))
+    assert cli.run(arguments(line(chip, None), image, "--yes")) == 2
+    err = capfd.readouterr().err
+    assert "error: esptool found no chip: " in err and "No serial data received" in err
+    assert "hint: hold BOOT" in err and is_as_it_was(chip)
 
 
-def test_waits_for_whichever_port(board, monkeypatch):
+def test_a_flash_that_loses_a_bit(line, image, capfd):
+    chip = Chip(weak_at=0x10100)
+    assert cli.run(arguments(line(chip), image, "--yes")) == 2
+    assert not holds_only(chip, image)
+    err = capfd.readouterr().err
+    assert "error: esptool could not write: " in err and "MD5 of file does not match" in err
+    assert "hint: the board is erased and not whole" in err
+
+
+def test_the_plug_is_pulled_in_the_middle(line, image, one_attempt, capfd):
+    chip = Chip(stop_at=(BLOCK, 3))
+    there = line(chip, pulls_plug=True)
+    assert cli.run(arguments(there, image, "--yes")) == 2
+    assert chip.stopped.is_set() and not os.path.lexists(there.port)
+    err = capfd.readouterr().err
+    assert "error: esptool could not write: " in err and "hint: the board is erased" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("to_all", (True, False), ids=("terminal", "kill"))
+def test_ctrl_c_in_the_middle_ends_esptool_too(line, image, to_all):
+    """From a terminal both processes get it; sent to one, esptool must not go on either."""
+    chip = Chip(stop_at=(BLOCK, 3))
+    command = [sys.executable, "-m", "host_tools", *arguments(line(chip), image, "--yes")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert chip.stopped.wait(60)
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == cli.INTERRUPTED, said
+    assert "the board is erased and not whole" in said and said.endswith("stopped\n")
+    assert "Traceback" not in said.split("the board is erased")[1]
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_ctrl_c_before_that_starts_it_again(line, image):
+    chip = Chip(stop_at=("MEM_BEGIN", 1))
+    there = line(chip)
+    command = [sys.executable, "-m", "host_tools", *arguments(there, image)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert chip.stopped.wait(60)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == cli.INTERRUPTED and "nothing was erased\n" in said
+    assert is_as_it_was(chip) and there.resets == [True, True, False]
+
+
+def test_a_second_try_after_that_succeeds(line, image, board):
+    chip = Chip(stop_at=(BLOCK, 3))
+    there = line(chip, then=board.port)
+    chip.stop_at = None
+    chip.flash.program(0, image.read_bytes()[:40_000])
+    assert cli.run(arguments(there, image, "--yes")) == 0
+    assert holds_only(chip, image)
+
+
+def test_nothing_starts_and_another_board_is_left_alone(line, image, board, monkeypatch, capfd):
+    """A board that was plugged in before is not taken for the one that was written."""
+    chip = Chip()
+    monkeypatch.setattr(flash, "WAIT_S", 0.3)
     monkeypatch.setattr(flash, "find_ports", lambda: [SimpleNamespace(device=board.port)])
-    assert flash.wait_for_repl("/dev/gone", 20)[0] == board.port
-    monkeypatch.setattr(flash, "find_ports", list)
-    with pytest.raises(HostToolError, match="no MicroPython answered"):
-        flash.wait_for_repl("/dev/gone", 0.6)
+    received = board.received
+    assert cli.run(arguments(line(chip), image, "--yes")) == 2
+    err = capfd.readouterr().err
+    assert "error: the image is written, but no MicroPython answered within 0 s: there is" in err
+    assert "hint: press the board's RESET" in err
+    assert holds_only(chip, image) and board.received == received
 
 
-def pinned(data):
-    source = replace(BOARD.micropython, sha256=hashlib.sha256(data).hexdigest())
-    return replace(BOARD, micropython=source)
+def test_a_link_to_the_port_is_no_other_board(board, tmp_path, monkeypatch):
+    monkeypatch.setattr(flash, "find_ports", lambda: [SimpleNamespace(device=board.port)])
+    (tmp_path / "by-id").symlink_to(board.port)
+    assert flash.other_ports(str(tmp_path / "by-id")) == frozenset()
 
 
-def test_no_download_without_a_pinned_sum():
-    for name in board_names():
-        board = load_board(name)
-        if board.micropython.sha256 is None:
-            with pytest.raises(HostToolError, match="not pinned") as caught:
-                flash.get_image(board, None)
-            assert "--image" in caught.value.hint and "micropython.org" in caught.value.hint
+def test_dry_run_prints_the_exact_calls_and_does_nothing(line, image, capfd):
+    chip = Chip()
+    there = line(chip)
+    assert cli.run(arguments(there, image, "--dry-run")) == 0
+    out = capfd.readouterr().out
+    to = f"--port {there.port}"
+    assert f"1. ask the chip: esptool --chip esp32s3 {to} --after no-reset flash-id\n" in out
+    assert f"start it again: esptool --chip auto {to} --connect-attempts 1 --no-stub " in out
+    wrote = f"esptool --chip esp32s3 {to} --baud 460800 write-flash --erase-all 0x0 {image}\n"
+    assert f"4. erase and write: {wrote}" in out
+    assert not chip.commands and not there.resets
 
 
-def test_download_cache_and_wrong_sum(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(flash, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(flash, "download", lambda url: asked.append(url) or b"image")
-    board = pinned(b"image")
-    for _ in range(2):
-        path, data = flash.get_image(board, None)
-        assert data == b"image" and path.parent == tmp_path / "cache"
-    assert asked == [BOARD.micropython.image]
-    path.write_bytes(b"changed")
-    assert flash.get_image(board, None)[1] == b"image" and len(asked) == 2
-    with pytest.raises(HostToolError, match="not what board.json pins"):
-        flash.get_image(pinned(b"other"), None)
-
-
-def test_offline_and_no_such_file(tmp_path, monkeypatch):
-    def offline(*_, **__):
-        raise flash.urllib.error.URLError("no network")
-
-    monkeypatch.setattr(flash.urllib.request, "urlopen", offline)
-    with pytest.raises(HostToolError, match="no network") as caught:
-        flash.download(BOARD.micropython.image)
-    assert "--image" in caught.value.hint
-    with pytest.raises(HostToolError, match="No such file"):
-        flash.get_image(BOARD, tmp_path / "nothing.bin")
+def test_names_that_esptool_would_take_for_something_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("@image.bin", "-image.bin"):
+        assert flash.write_call(BOARD, "P", Path(name))[-1] == str(tmp_path / name)
 
 
 def test_repl_is_mpremotes(capfd):
