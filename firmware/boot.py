@@ -19,10 +19,22 @@ def staged(name):
     return STAGE + "/" + name.replace("/", "~")
 
 
-def finish(system=os, opener=open):
-    """Move what waits into place, remove what is not needed any more; True when there was any."""
+def if_there(change, *names):
+    """Rename or remove; what is not there was moved before, or has not changed."""
     try:
-        file = opener(STAGE + "/" + MANIFEST)
+        change(*names)
+    except OSError as error:
+        if error.args[0] != _ENOENT:
+            raise
+
+
+def finish():
+    """Move what waits into place, remove what is not needed any more; True when there was any."""
+    # A rename that lost its power leaves LittleFS with a file too few to see in /new, until
+    # something is written or removed, be it nothing (lfs_fs_forceconsistency).
+    if_there(os.remove, staged("nothing"))
+    try:
+        file = open(STAGE + "/" + MANIFEST)
     except OSError as error:
         if error.args[0] != _ENOENT:
             raise
@@ -32,20 +44,12 @@ def finish(system=os, opener=open):
     manifest = json.load(file)
     file.close()
     for name in manifest["files"]:
-        try:
-            system.rename(staged(name), name)
-        except OSError as error:
-            if error.args[0] != _ENOENT:  # not there: moved before, or not changed
-                raise
+        if_there(os.rename, staged(name), name)
     for name in manifest["remove"]:
-        try:
-            system.remove(name)
-        except OSError as error:
-            if error.args[0] != _ENOENT:
-                raise
-    system.rename(STAGE + "/" + MANIFEST, MANIFEST)
-    if hasattr(system, "sync"):
-        system.sync()
+        if_there(os.remove, name)
+    os.rename(STAGE + "/" + MANIFEST, MANIFEST)
+    if hasattr(os, "sync"):
+        os.sync()
     return True
 
 

@@ -100,10 +100,10 @@ def install(
                 board_files.carry_out(link, files, manifest, plan, progress)
         free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
         said = b""
-        if not start:
-            link.leave_stopped()
-        elif link.was_running or not plan.is_nothing:
+        if start:
             said = link.start_and_listen(LISTEN_S)
+        else:
+            link.leave_stopped()
     stopped = [line for line in said.splitlines() if line.startswith(STOPPED)]
     if stopped:
         warnings.append(stopped[0].decode("utf-8", "replace"))

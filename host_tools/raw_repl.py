@@ -104,6 +104,7 @@ class RawREPL:
 
     def start_and_listen(self, listen_s: float) -> bytes:
         """Start main.py now and return what it prints in that time; ends the link's use."""
+        self._restart = True  # whatever comes between
         with as_link_error(self.port):
             port = self._serial()
             port.write(b"\r\x02")
@@ -111,7 +112,6 @@ class RawREPL:
             port.write(b"\x04")
             said = self._read_until(b"soft reboot\r\n", ANSWER_S)
             if not said.endswith(b"soft reboot\r\n"):
-                self._restart = True
                 return said
             said = self._read_until(_END, listen_s)
         with uninterrupted():

@@ -12,7 +12,8 @@ nothing runs, in the friendly REPL boot.py and main.py do.  What can go wrong on
     garbage(data)            bytes that nobody sent, in front of the device's next ones
     busy()                   another program has the port open, exclusively
 
-Bytes from the tool are counted in `received`, those from the device in `sent`.
+Bytes from the tool are counted in `received`, those from the device in `sent`; `said` has the last
+of these since the interpreter started.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import serial
@@ -131,7 +134,7 @@ class PtyBoard:
         self._master = self._slave = self._inner = -1
         self._stop = threading.Event()
         self._raw = False
-        self._tail = b""
+        self.said = b""
         self._reset_asked = False
 
     def __enter__(self) -> PtyBoard:
@@ -151,6 +154,7 @@ class PtyBoard:
         self.port = os.ttyname(self._slave)
         self._stop.clear()
         self._raw = False
+        self.said = b""
         self._plug_after = None
         self._start(cause=1)
         self._thread = threading.Thread(target=self._pump, daemon=True)
@@ -204,6 +208,20 @@ class PtyBoard:
         done = subprocess.run(micropython.command(script), capture_output=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def snapshot(self) -> Callable[[], None]:
+        """What brings the files back to what they are now; both while it is unplugged."""
+        assert not self.is_plugged_in
+        if self._flash is not None:
+            return partial(self._flash.write_bytes, self._flash.read_bytes())
+        kept = self._scratch / "snapshot"
+        shutil.copytree(self.folder, kept)
+
+        def restore() -> None:
+            shutil.rmtree(self.folder)
+            shutil.copytree(kept, self.folder)
+
+        return restore
 
     def write(self, name: str, text: str) -> None:
         """A file of the folder, as if it had been installed before."""
@@ -329,9 +347,9 @@ class PtyBoard:
             return
         # The host's port ends lines with \r\r\n where a raw terminal gets \r\n from a board.
         data = data.replace(b"\r\r\n", b"\r\n")
-        self._tail = (self._tail + data)[-200:]
-        raw = self._tail.rfind(b"raw REPL; CTRL-B to exit\r\n")
-        friendly = self._tail.rfind(b">>> ")
+        self.said = (self.said + data)[-200:]
+        raw = self.said.rfind(b"raw REPL; CTRL-B to exit\r\n")
+        friendly = self.said.rfind(b">>> ")
         if raw != friendly:
             self._raw = raw > friendly
         self._send(data)
@@ -353,7 +371,7 @@ class PtyBoard:
     def _again(self, status: int) -> None:
         self._kill()
         self.resets += 1
-        self._tail = b""
+        self.said = b""
         self._send(b"ESP-ROM:esp32s3\r\n" if status == HARD else b"MPY: soft reboot\r\n")
         self._start(cause=2 if status == HARD else 5)
 

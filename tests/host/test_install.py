@@ -11,66 +11,30 @@ import time
 
 import pytest
 from pty_board import PtyBoard
+from small_firmware import (
+    BOARD,
+    NEW,
+    OLD,
+    at_operation,
+    names,
+    put,
+    ran,
+    use_tiny_models,
+    write_tree,
+)
 
 from host_tools import board_files, cli, firmware_build, install
-from host_tools.boards import load_board
 from host_tools.errors import HostToolError
-from host_tools.firmware import FIRMWARE, ROOT
+from host_tools.firmware import ROOT
 from host_tools.firmware_build import MpyKind
-from host_tools.model_files import ModelFile
 from host_tools.serial_port import LinkError
-
-BOARD = load_board("ESPRESSIF_S3_EYE")
-MAIN = """import a, satellite.b, time
-mine = %d
-with open("ran", "a") as f:
-    f.write("%%d%%d%%d " %% (mine, a.version, satellite.b.version))
-while True:
-    time.sleep(0.02)
-"""
-
-
-def write_tree(folder, version):
-    """A firmware of four modules that all must be of one version."""
-    files = {
-        "boot.py": (FIRMWARE / "boot.py").read_text(),
-        "main.py": MAIN % version,
-        "a.py": f"version = {version}\n",
-        "satellite/__init__.py": "",
-        "satellite/b.py": f"version = {version}\n",
-        f"satellite/only_in_{version}.py": "\n",
-    }
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
 
 
 @pytest.fixture
 def trees(tmp_path, monkeypatch):
-    """Two versions of a small firmware, and a model of one kilobyte."""
-    model = tmp_path / "tiny.ewm"
-    model.write_bytes(bytes(range(256)) * 4)
-    tiny = ModelFile("tiny", model, "tiny", 250, 5, 1)
-    monkeypatch.setattr(install, "find_model", lambda name: tiny)
-    monkeypatch.setattr(install, "LISTEN_S", 0.2)
+    """Two versions of a small firmware, each file of which differs."""
+    use_tiny_models(monkeypatch)
     return {n: write_tree(tmp_path / f"tree{n}", n) for n in (1, 2)}
-
-
-def put(plugged, tree, **options):
-    return install.install(BOARD, plugged.port, firmware=tree, **options)
-
-
-def names(plugged):
-    root = plugged.folder
-    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-
-
-def ran(plugged):
-    """What main.py of each start saw: its own version and that of the two modules."""
-    path = plugged.folder / "ran"
-    return path.read_text().split() if path.exists() else []
 
 
 INSTALLED_1 = [
@@ -92,17 +56,17 @@ def test_first_install_and_unchanged_one(board, trees):
     report = put(board, trees[1])
     assert report["copied"] == 8 and report["models"] == ["tiny"], report
     assert names(board) == INSTALLED_1
-    assert ran(board) == ["111"]
+    assert ran(board) == [OLD]
     before = {n: (board.folder / n).stat().st_mtime_ns for n in INSTALLED_1 if n != "ran"}
     again = put(board, trees[1])
     assert (again["copied"], again["copied_bytes"], again["unchanged"]) == (0, 0, 8)
     assert {n: (board.folder / n).stat().st_mtime_ns for n in before} == before
-    assert ran(board) == ["111", "111"]
+    assert ran(board) == [OLD, OLD]
 
 
 def test_only_what_changed_is_copied(board, trees):
     put(board, trees[1])
-    (trees[1] / "a.py").write_text("version = 1\nmore = 2\n")
+    (trees[1] / "firmware/a.py").write_text("version = 1\nmore = 2\n")
     assert put(board, trees[1])["copied"] == 1
     (board.folder / "satellite/b.mpy").write_bytes(b"damaged")
     assert put(board, trees[1])["copied"] == 1
@@ -117,119 +81,31 @@ def test_renewal_removes_what_is_not_needed(board, trees):
     report = put(board, trees[2])
     assert report["removed"] == ["a.py", "satellite/b.py", "satellite/only_in_1.mpy"]
     assert names(board) == sorted([*INSTALLED_2, "config.json", "mine.py"])
-    assert ran(board)[-1] == "222"
+    assert ran(board)[-1] == NEW
 
 
-def test_no_reset_leaves_it_stopped(board, trees):
+def test_no_reset_leaves_it_stopped_until_the_next_install(board, trees):
     put(board, trees[1], start=False)
     assert ran(board) == []
-    put(board, trees[1])
+    assert put(board, trees[1])["copied"] == 0
+    assert ran(board) == [OLD]
     put(board, trees[1], start=False)
-    assert ran(board) == []
-
-
-def plug_points(tmp_path, trees):
-    """How many bytes go to the board in a renewal."""
-    with PtyBoard(tmp_path / "measured") as plugged:
-        put(plugged, trees[1])
-        before = plugged.received
-        put(plugged, trees[2], start=False)
-        return plugged.received - before
-
-
-def wait_until_it_ran(board, timeout_s=20):
-    """Until main.py has said that it ran."""
-    end = time.monotonic() + timeout_s
-    while not ran(board) and time.monotonic() < end:
-        time.sleep(0.05)
-
-
-def test_pulled_plug_anywhere(tmp_path, trees):
-    """At every file and between: the old version runs or the new one, and the next install ends
-    with the new one."""
-    total = plug_points(tmp_path, trees)
-    seen = set()
-    with PtyBoard(tmp_path) as plugged:
-        for step in (0.1, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0):  # most where the files change places
-            put(plugged, trees[1])
-            plugged.pull_plug(int(total * step) - 40)
-            with pytest.raises(LinkError):
-                put(plugged, trees[2])
-            plugged.unplug()
-            (plugged.folder / "ran").unlink()
-            plugged.plug_in()
-            with install.SerialLink(plugged.port) as link:  # boots and runs main.py on the way
-                link.exec("print(1)")
-            wait_until_it_ran(plugged)  # an early Ctrl-C stops main.py; leaving starts it again
-            assert ran(plugged)[0] in ("111", "222"), (step, ran(plugged))
-            seen.add(ran(plugged)[0])
-            put(plugged, trees[2])
-            assert names(plugged) == INSTALLED_2, step
-            assert ran(plugged)[-1] == "222"
-    assert seen == {"111", "222"}
+    assert ran(board) == [OLD]
 
 
 def test_interrupted_copy_is_taken_up_again(board, trees):
     put(board, trees[1])
-    (trees[2] / "satellite" / "b.py").write_text("version = 2\nx = '" + "long" * 900 + "'\n")
-    total = sum(map(len, firmware_build.build("x64", trees[2]).values()))
-    board.pull_plug(total + 3000)
-    with pytest.raises(LinkError):
+    (trees[2] / "firmware/satellite/b.py").write_text("version = 2\nx = '" + "long" * 900 + "'\n")
+    pull = lambda piece: board.pull_plug(len(piece))  # noqa: E731
+    with pytest.raises(LinkError), at_operation("new/satellite~b", pull):
         put(board, trees[2])
     board.unplug()
-    staged = [name for name in names(board) if name.startswith("new/")]
+    staged = {name for name in names(board) if name.startswith("new/")}
     board.plug_in()
     report = put(board, trees[2])
-    assert staged and report["copied"] < 5, (staged, report)
-    assert ran(board)[-1] == "222"
-
-
-def test_finish_after_power_loss_at_every_step(run_micropython, tmp_path):
-    """firmware/boot.py on files of its own, its power lost after every single operation."""
-    root = tmp_path / "files"
-    (root / "d").mkdir(parents=True)
-    code = f"""
-import os
-os.chdir({str(root)!r})
-source = open({str(FIRMWARE / "boot.py")!r}).read()
-boot = {{"__name__": "boot"}}
-exec(source, boot)
-class Lost(Exception): pass
-class System:
-    def __init__(self, left): self.left = left
-    def _count(self):
-        if self.left == 0: raise Lost
-        self.left -= 1
-    def rename(self, a, b): self._count(); os.rename(a, b)
-    def remove(self, a): self._count(); os.remove(a)
-def put(name, text):
-    with open(name, "w") as f: f.write(text)
-def get(name):
-    try:
-        with open(name) as f: return f.read()
-    except OSError: return None
-files = ["a", "d/b", "same"]
-manifest = '{{"files": {{"a": "", "d/b": "", "same": ""}}, "remove": ["stale", "never"]}}'
-for n in range(20):
-    for name in files: put(name, "old")
-    put("stale", "x")
-    put("installed.json", "old")
-    try: os.mkdir("new")
-    except OSError: pass
-    put("new/a", "new"); put("new/d~b", "new"); put("new/installed.json", manifest)
-    try:
-        lost = not boot["finish"](System(n))
-    except Lost:
-        lost = True
-        assert get("installed.json") == "old"
-    boot["finish"]()
-    got = [get(name) for name in ("a", "d/b", "same", "stale")]
-    assert got == ["new", "new", "old", None], (n, got)
-    assert get("installed.json") == manifest
-    if not lost: break
-print(n)
-"""
-    assert run_micropython(code).strip() == b"6"
+    assert {"new/a.mpy", "new/models~tiny.ewm", "new/satellite~__init__.mpy"} < staged
+    assert report["copied"] == 2, report
+    assert ran(board)[-1] == NEW
 
 
 def test_full_disk_is_refused_before_it_begins(tmp_path, trees):
@@ -251,13 +127,13 @@ def test_full_disk_in_the_middle_leaves_the_old_version(tmp_path, trees, monkeyp
     monkeypatch.setattr(board_files, "SPARE_BYTES", -(1 << 20))
     with PtyBoard(tmp_path, flash_bytes=96 * 1024) as small:
         put(small, trees[1])
-        (trees[2] / "long.py").write_text("x = b'" + "0123456789" * 9000 + "'\n")
+        (trees[2] / "firmware/long.py").write_text("x = b'" + "0123456789" * 9000 + "'\n")
         with pytest.raises(HostToolError, match="ENOSPC|OSError: 28") as caught:
             put(small, trees[2])
         assert "full" in caught.value.hint
         small.unplug()
         small.plug_in()
-        (trees[2] / "long.py").unlink()
+        (trees[2] / "firmware/long.py").unlink()
         assert put(small, trees[2])["removed"] == ["satellite/only_in_1.mpy"]
 
 
@@ -322,7 +198,7 @@ def test_garbage_on_the_line(board, trees):
         put(board, trees[2])
     finally:
         board_files.SerialLink.put = real
-    assert names(board) == INSTALLED_2 and ran(board)[-1] == "222"
+    assert names(board) == INSTALLED_2 and ran(board)[-1] == NEW
 
 
 def test_busy_and_two_at_once(board, trees):
@@ -376,7 +252,7 @@ def test_a_reset_in_the_middle(board, trees):
         put(board, trees[2])
     timer.join()
     put(board, trees[2])
-    assert names(board) == INSTALLED_2 and ran(board)[-1] == "222"
+    assert names(board) == INSTALLED_2 and ran(board)[-1] == NEW
 
 
 def test_the_command_with_the_whole_firmware(tmp_path, capfd):
