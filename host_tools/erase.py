@@ -72,13 +72,13 @@ def command(port: str | None, data: Path, yes: bool, as_json: bool) -> int:
     if going:
         with SerialLink(port) as link, uninterrupted():
             going = _in_order(provision.look(link))  # it ran on, and may have written since
+            if device is not None:  # first: without its certificate it would not be found again
+                devices.remove(device.name)
             personal_files.remove(link, going)
             left = personal_files.names(link)
             link.restart_on_leave()
     else:
         left = present.names
-    if device is not None:
-        devices.remove(device.name)
     remaining = [name for name in left if personal_files.is_personal(name)]
     if remaining:
         raise HostToolError(

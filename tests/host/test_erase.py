@@ -180,25 +180,6 @@ def test_a_running_firmware_runs_again_after_each_command(board, tmp_path):
             time.sleep(0.05)
 
 
-def test_a_plug_pulled_while_erasing_takes_the_key_early_and_erase_again_the_rest(board, tmp_path):
-    for name in PERSONAL:
-        board.write(name, "x")
-    board.write("config.json", "{}")
-    order = []
-    for part in range(6):
-        board.pull_plug(2000 + 300 * part)
-        status, shown = provision(board, tmp_path / "data", "--yes", command="erase")
-        board.unplug()
-        order.append(personal_files_of(board))
-        board.plug_in()
-        assert status in (0, 2) and "Traceback" not in shown.split("hint:")[-1], shown
-    for left in order:
-        if "device.key.der" not in left:
-            assert "config.json" not in left
-    status, shown = provision(board, tmp_path / "data", "--yes", command="erase")
-    assert status == 0 and personal_files_of(board) == [], shown
-
-
 def test_on_the_chips_file_system_too(tmp_path):
     with PtyBoard(tmp_path, flash_bytes=256 * 1024) as board:
         data = tmp_path / "data"

@@ -13,7 +13,6 @@ from host_tools import personal_files
 from host_tools.device_list import DeviceList
 from host_tools.errors import HostToolError
 from host_tools.firmware import config as configuration
-from host_tools.serial_link import SerialLink
 
 SECRET = "pa$$ \"w\\ord' 12"
 OTHER = "another-secret-9"
@@ -200,40 +199,6 @@ def test_no_option_takes_a_password():
 
     for parameter in command.params:
         assert not re.search("pass|secret|psk", " ".join(parameter.opts)), parameter.opts
-
-
-def test_a_pulled_plug_leaves_the_old_set_or_the_new(board, tmp_path):
-    old = {"config.json": b"{}", "a.der": b"1" * 50}
-    new = {"b.der": b"2" * 1200, "config.json": b'{"ssl_key": "b.der"}'}
-    hidden = personal_files.Hidden((SECRET,))
-    with SerialLink(board.port) as link:
-        started = board.received
-        for name, content in old.items():
-            link.put(name, content)
-        started = board.received
-        personal_files.write_set(link, new, hidden, lambda text: None)
-        size = board.received - started
-    for part in range(1, 8):
-        for file in board.folder.iterdir():
-            file.unlink()
-        for name, content in old.items():
-            (board.folder / name).write_bytes(content)
-        with pytest.raises(HostToolError) as caught, SerialLink(board.port) as link:
-            board.pull_plug(size * part // 8)
-            personal_files.write_set(link, new, hidden, lambda text: None)
-        assert "not written" in caught.value.message
-        board.unplug()
-        now = stored(board)
-        assert now in (old["config.json"], new["config.json"])
-        named = old if now == old["config.json"] else new
-        assert all(stored(board, name) == content for name, content in named.items())
-        if caught.value.is_known:
-            assert now == old["config.json"]
-        board.plug_in()
-    # Whatever was left of it does not stand in the way.
-    status, shown = provision(board, tmp_path / "data", typed=answers())
-    assert status == 0, shown
-    assert not [name for name in os.listdir(board.folder) if name.endswith(".new")]
 
 
 def test_errors_of_the_line_show_no_secret():

@@ -6,9 +6,12 @@ look, and those of a file after its first bytes, are left out: what LittleFS has
 """
 
 import json
+import shutil
 
 import dying_flash
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from pty_board import PtyBoard
 from small_firmware import (
     NEW,
@@ -22,8 +25,10 @@ from small_firmware import (
     write_tree,
 )
 
-from host_tools import personal_files
+from host_tools import authority, cli, personal_files
+from host_tools.device_list import DeviceList
 from host_tools.firmware import FIRMWARE
+from host_tools.firmware import config as configuration
 from host_tools.serial_port import LinkError
 
 FLASH_BYTES = 256 * 1024
@@ -138,3 +143,106 @@ assert sorted(os.listdir()) == sorted(there) and there == list({order}[-len(ther
     )
     code = personal_files._REMOVE % (order,)
     dying_flash.sweep(run_micropython, prepare, code, check)
+
+
+class Owner:
+    """A board with a configuration and a muted state, and its receiver's data folder."""
+
+    def __init__(self, plugged, tmp_path):
+        self.board, self.data = plugged, tmp_path / "data"
+        self.answers = tmp_path / "answers.json"
+        assert self.provision("old") == 0
+        plugged.unplug()
+        plugged.run("with open('mute.state', 'w') as f: f.write('muted')")
+        self._restore_board = plugged.snapshot()
+        self._kept = tmp_path / "kept"
+        shutil.copytree(self.data, self._kept)
+
+    def restore(self):
+        """Back to the old configuration, plugged in."""
+        self.board.unplug()
+        self._restore_board()
+        shutil.rmtree(self.data)
+        shutil.copytree(self._kept, self.data)
+        self.board.plug_in()
+
+    def command(self, name, *arguments):
+        common = ("--port", self.board.port, "--data", str(self.data), "--yes")
+        return cli.run([name, *common, *arguments])
+
+    def provision(self, ssid):
+        self.answers.touch(mode=0o600)
+        self.answers.write_text(json.dumps({"wifi_ssid": ssid, "receiver_host": "192.0.2.7"}))
+        return self.command(
+            "provision", "--from", str(self.answers), "--name", "kitchen", "--new-certificate"
+        )
+
+    def files(self):
+        """Name to bytes of the board's files; it is unplugged afterwards."""
+        self.board.unplug()
+        look = "print(json.dumps((n, open(n, 'rb').read().hex())))"
+        code = f"import json\nfor n in os.listdir(): {look}"
+        rows = map(json.loads, self.board.run(code).splitlines())
+        return {name: bytes.fromhex(data) for name, data in rows}
+
+    def network(self):
+        """Its Wi-Fi, after a look whether the key fits the certificate and the receiver knows it;
+        None without a configuration.  It stays muted."""
+        files = self.files()
+        assert files.get("mute.state") == b"muted"
+        if "config.json" not in files:
+            return None
+        config = configuration.Config.from_json(files["config.json"])
+        key = serialization.load_der_private_key(files[config.ssl_key], None)
+        certificate = x509.load_der_x509_certificate(files[config.ssl_certificate])
+        assert certificate.public_key() == key.public_key()
+        signer = authority.open_or_make(self.data / "authority").certificate_der
+        assert files[config.ssl_authority] == signer
+        assert DeviceList(self.data / "devices.json").find(files[config.ssl_certificate])
+        return config.wifi_ssid
+
+
+@pytest.fixture
+def owner(tmp_path):
+    with PtyBoard(tmp_path, FLASH_BYTES) as plugged:
+        yield Owner(plugged, tmp_path)
+
+
+def test_provision(owner):
+    """The old configuration whole or the new one, which the receiver knows and the next run ends
+    with; nothing unmutes."""
+    owner.restore()
+    with at_operation(None) as pieces:
+        assert owner.provision("new") == 0
+    assert owner.network() == "new"
+    counts = next(n for n, piece in enumerate(pieces) if "os.rename(_n" in piece)
+    numbers = where_it_changes(pieces)
+    assert sum("'wb'" in pieces[number] for number in numbers) == 4 and counts in numbers
+    for number in numbers:
+        owner.restore()
+        with at_operation(number, pull_in(owner.board)):
+            assert owner.provision("new") == cli.FAILED
+        assert owner.network() == ("new" if number > counts else "old"), pieces[number]
+        owner.board.plug_in()
+        assert owner.provision("new") == 0
+        assert owner.network() == "new"
+        (device,) = DeviceList(owner.data / "devices.json").all()
+        assert device.name == "kitchen" and len(owner.files()) == 5
+
+
+def test_erase(owner):
+    """Before the files are removed or after: the next run ends with none, on the receiver too."""
+    owner.restore()
+    with at_operation(None) as pieces:
+        assert owner.command("erase") == 0
+    (removes,) = where_it_changes(pieces)
+    first = [pieces[removes].index(name) for name in ("config.json", "key", "cert.der", "mute")]
+    assert first == sorted(first)
+    for number in (removes, removes + 1):
+        owner.restore()
+        with at_operation(number, pull_in(owner.board)):
+            assert owner.command("erase") == cli.FAILED
+        assert len(owner.files()) == (5 if number == removes else 0)
+        owner.board.plug_in()
+        assert owner.command("erase") == 0
+        assert owner.files() == {} and DeviceList(owner.data / "devices.json").all() == []
