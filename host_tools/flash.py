@@ -93,7 +93,7 @@ def start_call(port: str) -> list[str]:
     It goes through the boot loader: a reset alone (--before no-reset) would pull RTS while DTR is
     still set from opening the port, and both together reset nothing.
     """
-    return _esptool("auto", port, "--connect-attempts", "1", "--no-stub", "get-security-info")
+    return _esptool("auto", port, "--no-stub", "get-security-info")
 
 
 def write_call(board: Board, port: str, image: Path) -> list[str]:
@@ -113,6 +113,7 @@ def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str
     """Do it; returns the port on which MicroPython answers, and its version."""
     SerialLink.check_port(port)
     others = other_ports(port)
+    said = ""
     try:
         status, said = run_tool(identify_call(board, port))
         require_chip(board, status, said)
@@ -121,7 +122,8 @@ def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str
                 f"Erase everything on {port} ({board.name}) and write {image.name}?", abort=True
             )
     except (HostToolError, click.Abort, KeyboardInterrupt):
-        subprocess.run(start_call(port), capture_output=True)
+        if "Failed to connect" not in said:
+            subprocess.run(start_call(port), capture_output=True)
         click.echo("nothing was erased", err=True)
         raise
     try:

@@ -1,12 +1,14 @@
 """An ESP32-S3 in its boot loader on the end of a serial line, for Espressif's real esptool.
 
-`Chip` speaks the boot loader's serial protocol and, once esptool has put its stub into RAM, the
+`Chip` speaks the protocol of the chip's ROM and, once esptool has put its stub into RAM, the
 stub's: SLIP packets in, SLIP packets out, a flash behind them whose bits can only be cleared until
-they are erased.  It is written from the source of esptool 5.6.0: commands as in loader.py
-(ESPLoader), registers as in targets/esp32s3.py, errors as in util.py, resets as in reset.py.
-Where esptool misunderstands the real chip, it therefore does too.
+they are erased.
 
-`chip_lines.py` has the serial lines that lead to it.
+The ROM's half is written from the source of esptool 5.6.0 (commands as in loader.py, ESPLoader;
+registers as in targets/esp32s3.py; error numbers as in util.py): what esptool misunderstands of
+the real ROM, it therefore does too.  The stub's half follows the stub's own source, which is
+another program: src/command_handler.c of https://github.com/espressif/esp-flasher-stub (1.1.0).
+`chip_lines.py` has the serial line that leads here.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ OLD = 0x5A  # every byte of the flash before: what its owner had there
 # Status bytes: the ROM's, then the stub's.
 INVALID_MESSAGE, BAD_CHECKSUM = b"\x01\x05", b"\x01\x07"
 BAD_LENGTH, STUB_BAD_CHECKSUM, NOT_IN_FLASH_MODE = b"\xc0\x00", b"\xc1\x00", b"\xc6\x00"
-INFLATE_ERROR, TOO_MUCH_DATA = b"\xc7\x00", b"\xc9\x00"
+INFLATE_ERROR = b"\xc7\x00"
 
 # The flash behind the SPI registers: command bytes, and what it answers.
 READ_ID, READ_SFDP = 0x9F, 0x5A
@@ -68,14 +70,13 @@ class Flash:
 
 @dataclass
 class Writing:
-    """A write that has begun: the next byte's address, the end, the first sector not erased, how
-    many blocks come, the number of the next."""
+    """A write that has begun: the next byte's address, the end, the first sector not erased, and
+    a block that is acknowledged but not written."""
 
     at: int
     end: int
     erased: int
-    blocks: int
-    sequence: int = 0
+    block: bytes = b""
     inflate: zlib._Decompress = field(default_factory=zlib.decompressobj)
 
 
@@ -84,7 +85,8 @@ class Chip:
 
     chip_id: what GET_SECURITY_INFO tells, None for a chip that does not know that command and has
     `magic` instead.  size_id: log2 of the flash's size, the third byte of its JEDEC id.  stop_at:
-    at the n-th command of this name it falls silent and sets `stopped`.
+    at the n-th command of this name it falls silent and sets `stopped`.  noise_at: the last bit of
+    the n-th command of this name arrives as another.
     """
 
     def __init__(
@@ -95,7 +97,9 @@ class Chip:
         is_secure: bool = False,
         weak_at: int | None = None,
         stop_at: tuple[str, int] | None = None,
+        noise_at: tuple[str, int] | None = None,
     ) -> None:
+        self.noise_at = noise_at
         self.chip_id, self.magic, self.size_id, self.is_secure = chip_id, magic, size_id, is_secure
         self.stop_at, self.stopped = stop_at, threading.Event()
         self.flash = Flash(1 << min(size_id, 24), weak_at)
@@ -119,6 +123,7 @@ class Chip:
         self._ram: dict[int, bytes] = {}
         self._loading: tuple[int, int] = (0, 0)  # address, next block
         self._writing: Writing | None = None
+        self._late_error = b""  # of a block that was acknowledged
 
     @property
     def starts(self) -> bool:
@@ -139,6 +144,8 @@ class Chip:
                 self.rates.add(rate)
                 packet = packet[1:].replace(b"\xdb\xdc", b"\xc0").replace(b"\xdb\xdd", b"\xdb")
                 answers += self._answers(packet)
+                if self.is_stub and self.rate is None:
+                    self.rate = rate
         return answers
 
     def _answers(self, packet: bytes) -> bytes:
@@ -147,7 +154,10 @@ class Chip:
         data, name = packet[8:], NAMES[op]
         assert direction == 0 and length == len(data), packet[:16]
         self.commands.append(name)
-        if self.stop_at == (name, self.commands.count(name)):
+        which = name, self.commands.count(name)
+        if self.noise_at == which:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        if self.stop_at == which:
             self.is_listening = False
             self.stopped.set()
             return b""
@@ -156,6 +166,9 @@ class Chip:
             return self._packet(0, 0, INVALID_MESSAGE) * 8
         is_stub = self.is_stub
         try:
+            if self._late_error:
+                late, self._late_error = self._late_error, b""
+                raise RefusedError(late)
             if name.endswith("_DATA") and checksum != ESPLoader.checksum(data[16:]):
                 raise RefusedError(STUB_BAD_CHECKSUM if self.is_stub else BAD_CHECKSUM)
             value, payload = getattr(self, "_" + name.lower())(data) or (0, b"")
@@ -163,6 +176,8 @@ class Chip:
             return self._packet(op, 0, refused.args[0])
         # The ROM's answers have two more bytes, reserved.
         answer = self._packet(op, value, payload + (bytes(2) if is_stub else bytes(4)))
+        if self._writing is not None:
+            self._write(self._writing)
         if name == "MEM_END" and self.is_stub:
             return answer + _slip(b"OHAI")
         return answer * 8 if name == "SYNC" else answer
@@ -246,36 +261,40 @@ class Chip:
         self.flash.erase(0, len(self.flash.content))
 
     def _flash_begin(self, data: bytes) -> None:
-        assert not any(data[:4]), "esptool writes uncompressed only what does not compress"
-
-    def _flash_defl_begin(self, data: bytes) -> None:
-        size, blocks, _, at, is_encrypted = struct.unpack("<5I", data)
+        size, _, _, at, is_encrypted = struct.unpack("<5I", data)
         assert not is_encrypted
-        self._writing = Writing(at, at + size, at, blocks)
+        self._writing = Writing(at, at + size, at)
+
+    _flash_defl_begin = _flash_begin
 
     def _flash_defl_data(self, data: bytes) -> None:
-        length, sequence, _, _ = struct.unpack_from("<IIII", data)
-        to = self._writing
-        if to is None:
+        if self._writing is None:
             raise RefusedError(NOT_IN_FLASH_MODE)
-        if length != len(data) - 16 or sequence != to.sequence:
+        if struct.unpack_from("<I", data)[0] != len(data) - 16:
             raise RefusedError(BAD_LENGTH)
+        self._writing.block = data[16:]
+
+    def _write(self, to: Writing) -> None:
+        """The stub acknowledges a block first, then writes it, erasing ahead; an error comes out
+        with the next command."""
         try:
-            block = to.inflate.decompress(data[16:])
-        except zlib.error as error:
-            raise RefusedError(INFLATE_ERROR) from error
-        if to.at + len(block) > to.end or sequence >= to.blocks:
-            raise RefusedError(TOO_MUCH_DATA)
-        while to.erased < to.at + len(block):  # the stub erases ahead of what it writes
+            block, to.block = to.inflate.decompress(to.block), b""
+        except zlib.error:
+            self._late_error = INFLATE_ERROR
+            return
+        while to.erased < to.at + len(block):
             self.flash.erase(to.erased, to.erased + SECTOR_BYTES)
             to.erased += SECTOR_BYTES
         self.flash.program(to.at, block)
-        to.at, to.sequence = to.at + len(block), sequence + 1
+        to.at += len(block)
 
     def _flash_end(self, data: bytes) -> None:
+        # The stub never leaves, whatever `data` says; a reset ends it.
+        if self._writing is None:
+            raise RefusedError(NOT_IN_FLASH_MODE)
+        if self._writing.at != self._writing.end:
+            raise RefusedError(BAD_LENGTH)
         self._writing = None
-        if not struct.unpack("<I", data)[0]:
-            self.reset(True)
 
     _flash_defl_end = _flash_end
 

@@ -52,10 +52,15 @@ def line(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def one_attempt(tmp_path, monkeypatch):
-    """esptool tries to connect once instead of seven times."""
-    (tmp_path / "esptool.cfg").write_text("[esptool]\nconnect_attempts = 1\n")
-    monkeypatch.setenv("ESPTOOL_CFGFILE", str(tmp_path / "esptool.cfg"))
+def esptool_cfg(tmp_path, monkeypatch):
+    """`esptool_cfg(name=value)` sets how often and how long esptool tries to connect."""
+
+    def write(**options):
+        lines = [f"{name} = {value}\n" for name, value in options.items()]
+        (tmp_path / "esptool.cfg").write_text("[esptool]\n" + "".join(lines))
+        monkeypatch.setenv("ESPTOOL_CFGFILE", str(tmp_path / "esptool.cfg"))
+
+    return write
 
 
 def arguments(line, image, *more):
@@ -89,6 +94,8 @@ def test_the_whole_way(line, image, board, wires, monkeypatch, capfd):
         *("FLASH_DEFL_BEGIN", *blocks * [BLOCK], "FLASH_DEFL_END", "SPI_FLASH_MD5"),
     ]
     assert chip.rates == {115200, flash.BAUD}
+    # Where nothing resets the chip, the second call finds the stub of the first.
+    assert chip.commands.count("MEM_END") == (2 if wires else 1)
     out = capfd.readouterr().out
     assert f"answers on {there.port}\n" in out
     assert f"earnest install --board {BOARD.id} --port {there.port}\n" in out
@@ -146,7 +153,8 @@ def test_a_no_erases_nothing_and_starts_it_again(line, image, monkeypatch, capfd
     assert is_as_it_was(chip) and there.resets == [True, True, False]
 
 
-def test_no_chip_answers(line, image, one_attempt, capfd):
+def test_no_chip_answers(line, image, esptool_cfg, capfd):
+    esptool_cfg(connect_attempts=1)
     chip = Chip(stop_at=("SYNC", 1))
     assert cli.run(arguments(line(chip, None), image, "--yes")) == 2
     err = capfd.readouterr().err
@@ -163,7 +171,14 @@ def test_a_flash_that_loses_a_bit(line, image, capfd):
     assert "hint: the board is erased and not whole" in err
 
 
-def test_the_plug_is_pulled_in_the_middle(line, image, one_attempt, capfd):
+def test_a_bit_that_is_lost_on_the_way_is_sent_again(line, image, board, capfd):
+    chip = Chip(noise_at=(BLOCK, 2))
+    assert cli.run(arguments(line(chip, then=board.port), image, "--yes")) == 0
+    assert holds_only(chip, image)
+
+
+def test_the_plug_is_pulled_in_the_middle(line, image, esptool_cfg, capfd):
+    esptool_cfg(connect_attempts=2, sync_timeout=2)
     chip = Chip(stop_at=(BLOCK, 3))
     there = line(chip, pulls_plug=True)
     assert cli.run(arguments(there, image, "--yes")) == 2
@@ -238,7 +253,7 @@ def test_dry_run_prints_the_exact_calls_and_does_nothing(line, image, capfd):
     out = capfd.readouterr().out
     to = f"--port {there.port}"
     assert f"1. ask the chip: esptool --chip esp32s3 {to} --after no-reset flash-id\n" in out
-    assert f"start it again: esptool --chip auto {to} --connect-attempts 1 --no-stub " in out
+    assert f"start it again: esptool --chip auto {to} --no-stub " in out
     wrote = f"esptool --chip esp32s3 {to} --baud 460800 write-flash --erase-all 0x0 {image}\n"
     assert f"4. erase and write: {wrote}" in out
     assert not chip.commands and not there.resets
