@@ -74,6 +74,11 @@ class Pins:
     SWITCH_MUTED: int
     QUIET_PINS: tuple[tuple[int, int], ...]
 
+    @property
+    def has_colour(self) -> bool:
+        """Whether the light has one colour for each state (firmware/drivers/lights.py)."""
+        return self.LIGHT != "pwm" or len(self.LIGHT_PINS) == 3
+
     def used(self) -> list[tuple[str, int]]:
         """(role, GPIO) of every pin, in the order of board.py."""
         found = [("MIC_SCK", self.MIC_SCK), ("MIC_WS", self.MIC_WS), ("MIC_SD", self.MIC_SD)]

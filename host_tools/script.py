@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from host_tools.boards import Board
 from host_tools.errors import HostToolError
 
 MAX_BYTES = 1 << 20
@@ -106,6 +107,18 @@ def check(rows: object, path: str | Path = "script") -> tuple[Event, ...]:
         raise _wrong(path, f"{len(rows)} events, at most {MAX_EVENTS}")
     events = [_event(row, f"{path}: event {number}") for number, row in enumerate(rows, 1)]
     return tuple(sorted(events, key=lambda event: event.t_ms))
+
+
+def require_board(events: tuple[Event, ...], board: Board) -> None:
+    """HostToolError when a person does what this board has no part for."""
+    for event in events:
+        for action, pin in (("press", board.pins.BUTTON), ("switch", board.pins.SWITCH)):
+            if event.action == action and pin is None:
+                part = "button" if action == "press" else "mute switch"
+                raise HostToolError(
+                    f"the script has {action!r} at {event.t_ms} ms, and {board.id} has no {part}",
+                    f"see boards/{board.id}/board.md, or simulate without --board",
+                )
 
 
 def _event(row: object, where: str) -> Event:

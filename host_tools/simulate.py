@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from host_tools import micropython, script, simulation, trace
 from host_tools.audio import open_audio
+from host_tools.boards import load_board
 from host_tools.errors import HostToolError
 from host_tools.microphone import NOISE_COLOURS, Microphone, parse_drop
 from host_tools.model_files import DEFAULT_MODEL, find_model
@@ -32,6 +33,7 @@ Examples:
   earnest simulate recording.wav --noise-db 10 --noise pink --seed 7
   earnest simulate recording.wav --gain-db -20 --drop 64@1500
   earnest simulate recording.wav --script presses.json --receiver --plot out.png
+  earnest simulate recording.wav --board ONJU_VOICE_V3 --script switch.json
   earnest simulate *.wav --json
 
 Exit status: 0 when every file ran, detection or not; 1 when a receiver did not get exactly what
@@ -63,6 +65,7 @@ docs/simulate.md, the trace's format is in docs/trace.md.
 @click.option("--script", "script_path", metavar="FILE", help="Presses, losses, requests: JSON.")
 @click.option("--receiver", is_flag=True, help="Send to a real earnest receive, over real TLS.")
 @click.option("--config", "config_path", metavar="FILE", help="The device's config.json.")
+@click.option("--board", "board_name", metavar="BOARD", help="Its light, button and switch.")
 @click.option("--muted", is_flag=True, help="Start muted. [default: listening]")
 @click.option(
     "--storage",
@@ -86,6 +89,7 @@ def command(
     script_path: str | None,
     receiver: bool,
     config_path: str | None,
+    board_name: str | None,
     muted: bool,
     storage: Path | None,
 ) -> int:
@@ -110,16 +114,21 @@ def command(
         _check_folder(plot_path)
     if storage is not None and len(audio) > 1:
         raise HostToolError("--storage is the disk of one device", "give one audio file")
+    events = script.read(script_path) if script_path is not None else ()
+    board = load_board(board_name) if board_name is not None else None
+    if board is not None:
+        script.require_board(events, board)
     settings = Settings(
         models,
         microphone,
         trace_features or plot_path is not None,
-        script.read(script_path) if script_path is not None else (),
+        events,
         _config(config_path),
         config_path or "the configuration",
         muted,
         receiver,
         storage,
+        board,
     )
     micropython.require_native_emitter()
     failed: list[dict] = []

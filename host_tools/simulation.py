@@ -18,6 +18,7 @@ import numpy as np
 
 from host_tools import loopback, micropython, script, trace
 from host_tools.audio import AudioFile
+from host_tools.boards import Board
 from host_tools.errors import HostToolError
 from host_tools.loopback import LoopbackReceiver
 from host_tools.microphone import Microphone, rms
@@ -46,6 +47,7 @@ class Settings:
     muted: bool = False  # at first start
     with_receiver: bool = False  # a real one, over real TLS
     storage: Path | None = None  # the device's files stay here; None: gone afterwards
+    board: Board | None = None  # whose light and controls; None: colour, button, a switch if moved
     heap_bytes: int | None = None  # None: as much as needed
     with_heap: bool = False  # measure the heap each simulated minute
     folders: tuple[Path, ...] = ()  # searched for the firmware before firmware/
@@ -166,7 +168,8 @@ def _blocks(audio: AudioFile, microphone: Microphone) -> Iterator[np.ndarray]:
 def _events(result: Result, settings: Settings, on_time: Callable[[int], None]) -> Iterator[dict]:
     started = time.perf_counter()
     names = [model.name for model in settings.models]
-    yield trace.start_event(result.audio, names, settings.microphone.describe())
+    board = settings.board.id if settings.board else trace.NO_BOARD
+    yield trace.start_event(result.audio, names, settings.microphone.describe(), board)
     with tempfile.TemporaryDirectory(prefix="earnest-") as temporary:
         run = _Run(result, settings, Path(temporary), on_time)
         try:
@@ -268,6 +271,7 @@ class _Run:
     def _device_settings(self, start_ms: int, told_ms: int) -> dict:
         """What run.py reads: paths, the script, and where in the input this power-on is."""
         settings = self._settings
+        board = settings.board
         return {
             "models": [str(model.path.resolve()) for model in settings.models],
             "features": settings.with_features,
@@ -278,6 +282,11 @@ class _Run:
             "folder": str(self._storage.resolve()),
             "open": not settings.muted and start_ms == 0,
             "receiver": settings.with_receiver,
+            "board": {
+                "has_colour": board is None or board.pins.has_colour,
+                "has_button": board is None or board.pins.BUTTON is not None,
+                "has_switch": board is not None and board.pins.SWITCH is not None,
+            },
             "start_ms": start_ms,
             "told_ms": told_ms,
             "first_slice": self._slices,

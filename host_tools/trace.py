@@ -18,6 +18,8 @@ VERSION = 1
 MAX_LINE_BYTES = 1 << 16
 
 CHUNK_MS = 10
+#: `board` of the start event when no board was named.
+NO_BOARD = "SIM"
 
 #: Events that the device itself tells, and their keys in order; an audit record has more.
 DEVICE_EVENTS = {
@@ -33,7 +35,9 @@ DEVICE_EVENTS = {
 }
 
 
-def start_event(audio: str, models: list[str], microphone: str = "", board: str = "SIM") -> dict:
+def start_event(
+    audio: str, models: list[str], microphone: str = "", board: str = NO_BOARD
+) -> dict:
     """The first line of a run: one `model`, or `models` when several listen at once."""
     event: dict = {"t_ms": 0, "event": "start", "version": VERSION}
     if len(models) == 1:

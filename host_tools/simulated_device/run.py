@@ -62,6 +62,7 @@ class Device:
             self.tell,
             settings["start_ms"],
             settings["told_ms"],
+            False if settings["board"]["has_switch"] else None,
         )
         self.network = link.Network(self.world, None, self.tell_message, self.tell_received)
 
@@ -234,11 +235,11 @@ class Device:
     def build(self):
         settings = self.settings
         world = self.world
-        self.light = simulated.LightDriver(world)
+        self.light = simulated.LightDriver(world, settings["board"]["has_colour"])
         parts = main.Parts()
         parts.mic = simulated.Microphone(world, self.settle)
         parts.light = self.light
-        parts.controls = simulated.Controls(world)
+        parts.controls = simulated.Controls(world, settings["board"]["has_button"])
         parts.clock = simulated.Clock(world, self.settle)
         parts.watchdog = simulated.Watchdog()
         parts.storage = simulated.Disk(settings["folder"], world)

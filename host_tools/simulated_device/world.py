@@ -9,6 +9,7 @@ script's actions.
 import asyncio
 import struct
 
+from drivers.debounce import SwitchDebounce
 from drivers.files import Files
 
 CHUNK_BYTES = 320
@@ -38,11 +39,12 @@ class PowerLoss(Exception):
 class World:
     """Sound, time and what people do.
 
-    `script` is a list of (t_ms, action, value), sorted.  `start_ms` is when this power-on is, in
+    `script` is a list of (t_ms, action, value), sorted; `switch` is whether the mute switch stands
+    on mute before it, None without one.  `start_ms` is when this power-on is, in
     the time of the input, and `told_ms` what has been told by the power-on before.
     """
 
-    def __init__(self, stream, script, tell, start_ms=0, told_ms=-1):
+    def __init__(self, stream, script, tell, start_ms=0, told_ms=-1, switch=None):
         self._stream = stream
         self._script = script
         self._next = 0
@@ -50,7 +52,7 @@ class World:
         self.start_ms = start_ms
         self.chunks = 0
         self.presses = 0
-        self.switch = None
+        self.switch = switch
         self.light_fails = False
         self.light_is_wrong = False
         self.microphone_fails = False
@@ -221,10 +223,9 @@ class LightDriver:
     shows the opposite of what it is told, which reading it back finds.
     """
 
-    has_colour = True
-
-    def __init__(self, world):
+    def __init__(self, world, has_colour):
         self._world = world
+        self.has_colour = has_colour
         self._told = self.rgb = (0, 0, 0)
 
     def show(self, r, g, b):
@@ -238,12 +239,14 @@ class LightDriver:
 
 
 class Controls:
-    """One button and, when the script moves it, a mute switch."""
+    """The board's button and mute switch; without a board a button, and a switch when the script
+    moves it.
+    """
 
-    def __init__(self, world):
+    def __init__(self, world, has_button):
         self._world = world
-
-    has_button = True
+        self._debounce = SwitchDebounce()
+        self.has_button = has_button
 
     def was_pressed(self):
         if not self._world.presses:
@@ -255,7 +258,13 @@ class Controls:
         return False  # in this world a press waits until somebody looks
 
     def switch_muted(self):
-        return self._world.switch
+        if self._world.switch is None:
+            return None
+        return self._debounce.update(self._world.switch, self._world.now_ms)
+
+    def switch_was_moved(self):
+        was_moved, self._debounce.was_moved = self._debounce.was_moved, False
+        return was_moved
 
 
 class Disk(Files):

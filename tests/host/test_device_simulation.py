@@ -18,6 +18,10 @@ from simulated import (
     wake_and_command,
 )
 
+from host_tools import script as scripts
+from host_tools.boards import load_board
+from host_tools.errors import HostToolError
+
 #: How often the light is driven and read back while nothing changes.
 LOOK_MS = 50
 
@@ -102,17 +106,53 @@ def test_while_muted_nobody_is_heard_and_a_press_opens(tmp_path):
 
 
 def test_the_switch_wins_over_the_button(tmp_path):
-    script = [(500, "switch", "muted"), (1000, "press"), (1500, "switch", "open")]
-    result = simulate(tmp_path, silence(2), script)
+    rows = [(500, "switch", "muted"), (1000, "press"), (1500, "switch", "open")]
+    result = simulate(tmp_path, silence(2), rows)
     assert [s for _, s, _ in states(result)] == ["IDLE", "MUTED", "IDLE"]
-    assert states(result)[-1][0] in (1500, 1510)
+    assert states(result)[-1][0] in (1550, 1560)  # once it has not flickered for 50 ms
+
+
+def test_on_a_board_with_a_switch_alone_moving_it_mutes_and_unmutes(tmp_path):
+    board = load_board("ONJU_VOICE_V3")
+    rows = [(500, "switch", "muted"), (1000, "switch", "open"), (1500, "request", "mute")]
+    rows += [(2000, "switch", "muted"), (2500, "switch", "open")]
+    result = simulate(tmp_path, silence(3), rows, board=board)
+    assert [s for _, s, _ in states(result)] == ["MUTED", "IDLE"] * 3
+    assert [(record["on"], record["source"]) for record in records(result, "mute")] == [
+        *((True, "boot"), (False, "switch")),  # open from the start, believed after 50 ms
+        *((True, "switch"), (False, "switch")),
+        *((True, "network"), (False, "switch")),
+    ]
+
+
+def test_a_board_with_a_light_of_one_colour(tmp_path):
+    board = load_board("ESPRESSIF_S3_EYE")
+    rows = [(500, "press"), (1500, "press")]
+    result = simulate(tmp_path, wake_and_command(), rows, board=board)
+    lights = result.of("light")
+    assert {len(set(event["rgb"])) for event in lights} == {1}
+    assert [event["state"] for event in lights][:4] == ["NOT_READY", "IDLE", "MUTED", "IDLE"]
+    assert all(max(event["rgb"]) > 0 for event in lights if event["mic"])
+
+
+@pytest.mark.parametrize(
+    "board, row, part",
+    [
+        ("ONJU_VOICE_V3", (100, "press"), "button"),
+        ("ESPRESSIF_S3_EYE", (100, "switch", "muted"), "mute switch"),
+    ],
+)
+def test_a_board_without_the_part_is_refused(board, row, part):
+    events = scripts.check([dict(zip(("t_ms", "action", "value"), row, strict=False))])
+    with pytest.raises(HostToolError, match=f"at 100 ms, and {board} has no {part}"):
+        scripts.require_board(events, load_board(board))
 
 
 @pytest.mark.parametrize("muted", [False, True])
 def test_the_network_can_mute_and_nothing_else(tmp_path, muted):
     asked = ["unmute", "listen", "run-pipeline", "run-satellite", "start-streaming", "detect"]
-    script = [(400 + 100 * i, "request", kind) for i, kind in enumerate(asked)]
-    result = simulate(tmp_path, silence(2), script, muted=muted)
+    rows = [(400 + 100 * i, "request", kind) for i, kind in enumerate(asked)]
+    result = simulate(tmp_path, silence(2), rows, muted=muted)
     assert [record["what"] for record in records(result, "refused")] == asked
     assert {record["source"] for record in records(result, "refused")} == {"network"}
     assert [s for _, s, _ in states(result)] == ["MUTED" if muted else "IDLE"]
