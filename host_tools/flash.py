@@ -6,8 +6,10 @@ anything is erased.  Where one of them says no, what is on the board is started 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError, find_port, find_ports
 
 WAIT_S = 30.0
+QUIET_S = 150.0  # esptool gives an erase 120 s
 BAUD = 460800
 
 _BOOT_LOADER_HINT = (
@@ -123,7 +126,8 @@ def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str
             )
     except (HostToolError, click.Abort, KeyboardInterrupt):
         if "Failed to connect" not in said:
-            subprocess.run(start_call(port), capture_output=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(start_call(port), capture_output=True, timeout=QUIET_S)
         click.echo("nothing was erased", err=True)
         raise
     try:
@@ -203,20 +207,33 @@ def other_ports(port: str) -> frozenset[str]:
 
 
 def run_tool(call: list[str]) -> tuple[int, str]:
-    """Run, showing the output as it comes; a tool that is still running ends with us."""
-    said = []
+    """Run, showing the output as it comes; the exit status and all that it said.
+
+    A tool that is still running ends with us, and one that is silent for QUIET_S is ended: esptool
+    waits without a limit for the first word of its program on the chip.
+    """
+    said: list[str] = []
+    rest = b""
     with subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
     ) as process:
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                said.append(line)
-                click.echo("  " + line.rstrip(), err=True)
+            piece = b"\n"
+            while piece:
+                if not select.select([process.stdout], [], [], QUIET_S)[0]:
+                    process.terminate()
+                    said.append(f"serial error: nothing was heard for {QUIET_S:.0f} s")
+                    break
+                piece = process.stdout.read(4096)
+                *lines, rest = (rest + (piece or b"\n")).split(b"\n")
+                for line in lines:
+                    said.append(line.decode(errors="replace").rstrip())
+                    click.echo("  " + said[-1], err=True)
         except BaseException:
             process.terminate()
             raise
-    return process.returncode, "".join(said)
+    return process.returncode, "\n".join(said)
 
 
 def _last_line(said: str) -> str:

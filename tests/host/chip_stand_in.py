@@ -84,9 +84,10 @@ class Chip:
     """The chip; `feed` is its serial port.
 
     chip_id: what GET_SECURITY_INFO tells, None for a chip that does not know that command and has
-    `magic` instead.  size_id: log2 of the flash's size, the third byte of its JEDEC id.  stop_at:
-    at the n-th command of this name it falls silent and sets `stopped`.  noise_at: the last bit of
-    the n-th command of this name arrives as another.
+    `magic` instead.  size_id: log2 of the flash's size, the third byte of its JEDEC id.
+    is_secure: Secure Download Mode.  runs_stub: else it hangs where a stub would start.  weak_at:
+    see Flash.  stop_at: at the n-th command of this name it falls silent and sets `stopped`.
+    noise_at: the last bit of the n-th command of this name arrives as another.
     """
 
     def __init__(
@@ -95,11 +96,12 @@ class Chip:
         magic: int = 0,
         size_id: int = 23,
         is_secure: bool = False,
+        runs_stub: bool = True,
         weak_at: int | None = None,
         stop_at: tuple[str, int] | None = None,
         noise_at: tuple[str, int] | None = None,
     ) -> None:
-        self.noise_at = noise_at
+        self.runs_stub, self.noise_at = runs_stub, noise_at
         self.chip_id, self.magic, self.size_id, self.is_secure = chip_id, magic, size_id, is_secure
         self.stop_at, self.stopped = stop_at, threading.Event()
         self.flash = Flash(1 << min(size_id, 24), weak_at)
@@ -248,8 +250,8 @@ class Chip:
         stays, entry = struct.unpack("<II", data)
         text, rest = base64.b64decode(STUB["text"]), base64.b64decode(STUB["data"])
         stub = {STUB["text_start"]: text, STUB["data_start"]: rest}
-        self.is_stub = not stays and entry == STUB["entry"] and self._ram == stub
-        self.is_listening = self.is_stub  # anything else would not run
+        is_stub = not stays and entry == STUB["entry"] and self._ram == stub
+        self.is_listening = self.is_stub = is_stub and self.runs_stub  # else it hangs
 
     # -- commands of the stub
 

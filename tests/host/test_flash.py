@@ -162,6 +162,17 @@ def test_no_chip_answers(line, image, esptool_cfg, capfd):
     assert "hint: hold BOOT" in err and is_as_it_was(chip)
 
 
+def test_a_chip_that_hangs_does_not_hang_us(line, image, monkeypatch, capfd):
+    """esptool itself waits for ever for the first word of its stub."""
+    chip = Chip(runs_stub=False)
+    there = line(chip)
+    monkeypatch.setattr(flash, "QUIET_S", 4.0)
+    assert cli.run(arguments(there, image, "--yes")) == 2
+    err = capfd.readouterr().err
+    assert "found no chip: serial error: nothing was heard for 4 s\nhint: hold BOOT" in err
+    assert is_as_it_was(chip) and there.resets == [True, True, False]
+
+
 def test_a_flash_that_loses_a_bit(line, image, capfd):
     chip = Chip(weak_at=0x10100)
     assert cli.run(arguments(line(chip), image, "--yes")) == 2
