@@ -276,6 +276,13 @@ def test_names_that_esptool_would_take_for_something_else(tmp_path, monkeypatch)
         assert flash.write_call(BOARD, "P", Path(name))[-1] == str(tmp_path / name)
 
 
+def test_make_passes_board_port_and_arguments_on():
+    call = ["make", "-n", "flash", "install", "provision", "BOARD=B", "PORT=P", "ARGS=--x y"]
+    lines = subprocess.run(call, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    for words in ("flash --board B", "install --board B", "provision"):
+        assert f".venv/bin/earnest {words} --port P --x y" in lines
+
+
 def test_repl_is_mpremotes(capfd):
     assert cli.run(["repl", "--port", "/dev/ttyX", "--dry-run"]) == 0
     assert capfd.readouterr().out.strip() == "-m mpremote connect /dev/ttyX repl"
