@@ -1,7 +1,7 @@
 """The answers that a right chip gives to the self-test's fixed input.
 
-The front end's come from pymicro-features, another implementation; a model's from its file, run
-in the host's MicroPython.  `python -m host_tools.known_answers` writes
+The front end's come from pymicro-features, another implementation, its tables' from their formulas;
+a model's from its file, run in the host's MicroPython.  `python -m host_tools.known_answers` writes
 firmware/diagnosis/vectors.py for the models at hand, so that the test also works by hand at the
 REPL.
 """
@@ -9,13 +9,15 @@ REPL.
 from __future__ import annotations
 
 import binascii
+import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 
-from host_tools import micropython
+from host_tools import frontend_tables, micropython
 from host_tools.errors import HostToolError
 from host_tools.firmware import FIRMWARE, ROOT, known_answers
 from host_tools.model_files import find_model, known_models
@@ -29,6 +31,7 @@ Place: `self_test` compares what `known_answers` works out with them.  Models ar
 by the CRC-32 in their file's header.  Imports nothing.
 """
 
+TABLES = {tables}
 FRONTEND = {frontend}
 MODELS = {{
 {models}
@@ -48,9 +51,16 @@ def frontend_answer() -> int:
         known_answers.fill(chunk, noise, known_answers.amplitude_shift(number))
         features = frontend.process_samples(bytes(chunk)).features
         if features:
-            values = (round(value * 25.6) for value in features)
+            values = [round(value * 25.6) for value in features]
+            crc = binascii.crc32(struct.pack("<40H", *values), crc)
             crc = binascii.crc32(bytes(min(255, (v * 256 + 333) // 666) for v in values), crc)
     return crc
+
+
+def tables_answer() -> int:
+    """What `diagnosis.known_answers.tables_answer` must be, by the formulas of the tables."""
+    contents = {name: data for name, (_, data) in frontend_tables.tables().items()}
+    return known_answers.tables_answer(SimpleNamespace(**contents))
 
 
 def model_answers(paths: Iterable[Path]) -> dict[int, int]:
@@ -68,7 +78,9 @@ def text() -> str:
     """The content of firmware/diagnosis/vectors.py."""
     found = model_answers(find_model(name).path for name in known_models())
     lines = [f"    {crc}: {answer}," for crc, answer in sorted(found.items())]
-    return _TEXT.format(frontend=frontend_answer(), models="\n".join(lines))
+    return _TEXT.format(
+        tables=tables_answer(), frontend=frontend_answer(), models="\n".join(lines)
+    )
 
 
 if __name__ == "__main__":

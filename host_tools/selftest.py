@@ -21,7 +21,7 @@ from host_tools.serial_port import LineLostError, LinkError, find_port
 
 BAD = 1
 NAMES = (
-    *("memory", "kernels", "model", "microphone", "light"),
+    *("memory", "firmware", "kernels", "model", "microphone", "light"),
     *("button", "storage", "wifi", "receiver"),
 )
 NEEDS_PERSON = ("light", "button")
@@ -45,7 +45,8 @@ Exit status 1 when a test failed.
 @click.option("--person/--no-person", default=True, help="Ask about the light and the button.")
 @json_option
 def command(port: str | None, only: tuple[str, ...], person: bool, as_json: bool) -> int:
-    """Test memory, kernels, model, microphone, light, button, storage, Wi-Fi and receiver.
+    """Test memory, installed files, kernels, model, microphone, light, button, storage, Wi-Fi
+    and receiver.
 
     The kernels compute a known answer on the chip itself, bit for bit.  The microphone is not
     tested while the device is muted.

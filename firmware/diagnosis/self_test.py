@@ -7,12 +7,16 @@ refuses while muted.
 """
 
 import asyncio
+import binascii
 import gc
+import hashlib
+import json
 import os
 import time
 
 from . import known_answers, microphone, vectors
 
+MANIFEST = "installed.json"
 FILE = "selftest.tmp"
 FILE_BYTES = 2048
 LEAST_STORAGE_BYTES = 16384
@@ -26,6 +30,7 @@ RECEIVER_MS = 8000
 #: The order in which they are run.
 NAMES = (
     "memory",
+    "firmware",
     "kernels",
     "model",
     "microphone",
@@ -35,6 +40,8 @@ NAMES = (
     "wifi",
     "receiver",
 )
+#: Those that need no driver and no configuration.
+BARE = ("memory", "firmware")
 
 
 def result(name, ok, reason):
@@ -46,6 +53,8 @@ def run(name, hardware, config, expected=None):
     """One test by name; a result."""
     if name == "memory":
         return _memory()
+    if name == "firmware":
+        return _firmware()
     if name == "kernels":
         return _kernels(config, expected or {})
     if name == "model":
@@ -83,11 +92,44 @@ def _memory():
     return result("memory", True, "%d bytes free" % free)
 
 
+def _firmware():
+    """Each file that `earnest install` wrote, by the SHA-256 that it wrote with it."""
+    try:
+        with open(MANIFEST) as file:
+            wanted = dict(json.load(file)["files"])
+    except OSError:
+        return result("firmware", None, "no %s to compare with: earnest install" % MANIFEST)
+    except (ValueError, KeyError, TypeError):
+        return result("firmware", False, "%s is damaged: earnest install" % MANIFEST)
+    block = bytearray(1024)
+    for name in sorted(wanted):
+        digest = hashlib.sha256()
+        try:
+            with open(name, "rb") as file:
+                while True:
+                    size = file.readinto(block)
+                    if not size:
+                        break
+                    digest.update(memoryview(block)[:size])
+        except OSError:
+            return result("firmware", False, "%s is not there: earnest install" % name)
+        if binascii.hexlify(digest.digest()).decode() != wanted[name]:
+            return result("firmware", False, "%s is damaged: earnest install" % name)
+    return result("firmware", True, "%d files as installed" % len(wanted))
+
+
 def _kernels(config, expected):
-    from wakeword.frontend import Frontend
+    from wakeword.frontend import Frontend, tables
     from wakeword.model import _KERNELS, ModelFormatError, read
     from wakeword.model_format import REQUANTISE
 
+    answer = known_answers.tables_answer(tables)
+    if answer != vectors.TABLES:
+        return result(
+            "kernels",
+            False,
+            "tables: %08x, not %08x: install the firmware again" % (answer, vectors.TABLES),
+        )
     answer = known_answers.frontend_answer(Frontend())
     if answer != vectors.FRONTEND:
         return result(

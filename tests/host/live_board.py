@@ -7,8 +7,10 @@ boot.py before main.py, as it would on a board.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,5 +81,53 @@ def board(
     if not runs:  # what main.py defines is still needed, but nothing starts it
         main = made.folder / "main.py"
         main.write_text(main.read_text().replace('if __name__ == "__main__":', "if False:"))
+    manifest = {"version": "1.2.3", "files": _hashes(made.folder), "remove": []}
+    (made.folder / "installed.json").write_text(json.dumps(manifest))
+    if line.get("flash_bytes"):
+        made.run(_INTO_FLASH.format(folder=str(made.folder)))
     with made:
+        if not runs:
+            _wait_for_prompt(made)
         yield made
+
+
+def reset(made: PtyBoard) -> None:
+    """A hard reset of a board whose main.py does not run."""
+    resets = made.resets
+    made.reset()
+    while made.resets == resets:
+        time.sleep(0.005)
+    _wait_for_prompt(made)
+
+
+def _wait_for_prompt(made: PtyBoard) -> None:
+    """A tool's Ctrl-C before that would be the end of boot.py, and of what it plants."""
+    end = time.monotonic() + 20
+    while not made.said.endswith(b">>> "):
+        assert time.monotonic() < end, made.said
+        time.sleep(0.005)
+
+
+#: Copies the folder into the board's own file system.
+_INTO_FLASH = """
+vfs.mount(vfs.VfsPosix({folder!r}), "/host")
+def copy(path):
+    for name, kind, *_ in os.ilistdir("/host" + path):
+        name = path + "/" + name
+        if kind == 0x4000:
+            os.mkdir(name)
+            copy(name)
+        else:
+            with open("/host" + name, "rb") as source, open(name, "wb") as target:
+                target.write(source.read())
+copy("")
+"""
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that `earnest install` would have written."""
+    paths = [p for p in folder.rglob("*") if p.suffix in (".py", ".ewm") and "lib" not in p.parts]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }

@@ -4,13 +4,19 @@ The firmware under test is a copy on the board; a fault is planted there, in its
 or in the world around the chip's stand-ins.
 """
 
+import ast
 import json
+import random
 
 import live_board
 import pytest
 from click.testing import CliRunner
+from receivers import new_device, receiving
+from test_status import wait_until_running
 
 from host_tools import selftest
+from host_tools.device_list import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE
+from host_tools.serial_link import SerialLink
 
 pytestmark = pytest.mark.usefixtures("native_emitter")
 
@@ -59,6 +65,7 @@ def run(board, *only, arguments=("--no-person",), answer=None):
 
 def test_a_sound_device_passes_and_goes_on(tmp_path):
     with live_board.board(tmp_path, plant=SOUND) as board:
+        wait_until_running(board)
         status, results = run(board)
         assert tuple(results) == selftest.NAMES
         bad = {name for name, result in results.items() if result["ok"] is not True}
@@ -66,8 +73,6 @@ def test_a_sound_device_passes_and_goes_on(tmp_path):
         assert bad == {"button", "receiver"}, results
         assert status == 1 and results["button"]["ok"] is None
         assert not list(board.folder.glob("selftest*"))
-        from test_status import wait_until_running
-
         assert wait_until_running(board)["state"] == "IDLE"
 
 
@@ -78,12 +83,130 @@ def test_each_kernel_with_one_wrong_bit(tmp_path):
             text = path.read_text()
             assert text.count(right) == 1, kernel
             path.write_text(text.replace(right, wrong))
+            live_board.reset(board)
             status, results = run(board, "kernels")
             assert status == 1 and results["kernels"]["ok"] is False, kernel
             assert "install the firmware again" in results["kernels"]["reason"]
             path.write_text(text)
-            board.reset()
+        live_board.reset(board)
         assert run(board, "kernels")[0] == 0
+
+
+def test_each_table_with_one_wrong_bit(tmp_path):
+    """Also the bits that the front end rounds away, and those that lead it out of its buffers."""
+    bits = random.Random(11)
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        path = board.folder / TABLES
+        text = path.read_text()
+        names = [
+            node.targets[0].id for node in ast.parse(text).body if isinstance(node, ast.Assign)
+        ]
+        assert names == ["WINDOW", "TWIDDLES", "SUPER_TWIDDLES", "FILTER_BANK", "GAINS"]
+        space = {}
+        exec(text, space)
+        for name in names:
+            table = bytearray(space[name])
+            at = bits.randrange(
+                82 if name == "FILTER_BANK" else len(table)
+            )  # 41 widths come first
+            table[at] ^= 1 << bits.randrange(8)
+            path.write_text(f"{text}\n{name} = {bytes(table)!r}\n")
+            live_board.reset(board)
+            status, results = run(board, "firmware", "kernels")
+            assert status == 1 and results["kernels"]["ok"] is False, (name, at)
+            assert "tables: " in results["kernels"]["reason"], results
+            assert f"{TABLES} is damaged" in results["firmware"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "name", ["wakeword/frontend/kernels_xtensa.py", "drivers/wifi.py", "models/"]
+)
+def test_any_wrong_bit_of_any_installed_file(tmp_path, name):
+    """Of the assembler's machine code too, which only the chip can run."""
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        path = board.folder / (name + "okay_nabu.ewm" if name.endswith("/") else name)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        status, results = run(board, "firmware")
+        assert status == 1 and f"{path.name} is damaged" in results["firmware"]["reason"], results
+        path.unlink()
+        assert f"{path.name} is not there" in run(board, "firmware")[1]["firmware"]["reason"]
+
+
+def test_what_was_installed_is_not_known(tmp_path):
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        assert run(board, "firmware")[1]["firmware"]["reason"].endswith(" files as installed")
+        for text in ("{", "[]", '{"files": 5}', "{}"):
+            (board.folder / "installed.json").write_text(text)
+            status, results = run(board, "firmware")
+            assert status == 1 and "installed.json is damaged" in results["firmware"]["reason"]
+        (board.folder / "installed.json").unlink()
+        status, results = run(board, "firmware")
+        assert status == 0 and results["firmware"]["ok"] is None
+
+
+def test_a_test_that_hangs_has_failed_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(selftest, "TIMEOUT_S", 1.0)
+    hang = "import diagnosis.self_test\ndef _hang():\n while True: pass\n"
+    hang += "diagnosis.self_test._memory = _hang\n"
+    with live_board.board(tmp_path, plant=SOUND + hang, runs=False) as board:
+        status, results = run(board, "memory", "firmware")
+        assert status == 1 and results["memory"]["ok"] is False
+        assert "did not answer in time" in results["memory"]["reason"], results
+        assert results["firmware"]["ok"] is True
+
+
+#: Files until not even the smallest fits.
+FILL = """
+import os
+os.mkdir("fill")
+for size in (65536, 4096, 1):
+    try:
+        for n in range(1000):
+            with open("fill/%d-%d" % (size, n), "wb") as file:
+                file.write(bytes(size))
+    except OSError:
+        pass
+"""
+
+
+def test_a_full_flash(tmp_path):
+    """A real LittleFS without a free block, as on the chip."""
+    with live_board.board(tmp_path, plant=SOUND, runs=False, flash_bytes=1 << 21) as board:
+        assert run(board, "storage", "firmware")[0] == 0
+        with SerialLink(board.port) as link:
+            link.exec(FILL, 60)
+        status, results = run(board, "storage")
+        assert status == 1 and "the disk is full" in results["storage"]["reason"], results
+        with SerialLink(board.port) as link:
+            left = "[n for n in os.listdir() if 'selftest' in n]"
+            assert link.exec_json(f"import json, os\nprint(json.dumps({left}))") == []
+            link.exec("import os\nfor n in os.listdir('fill'): os.remove('fill/' + n)")
+        assert run(board, "storage")[0] == 0
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_receiver_that_answers(tmp_path, insecure):
+    """`earnest receive` in a process of its own, over the firmware's own TLS or plain."""
+    data = tmp_path / "data"
+    with receiving(data, *(["--insecure"] if insecure else [])) as receiver:
+        with live_board.board(tmp_path / "device", plant=SOUND, runs=False) as board:
+            made = new_device(data, "kitchen")
+            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+                (board.folder / name).write_bytes((made / name).read_bytes())
+            config = json.loads((board.folder / "config.json").read_text())
+            config |= {"receiver_port": receiver.port, "insecure": insecure}
+            (board.folder / "config.json").write_text(json.dumps(config))
+            status, results = run(board, "wifi", "receiver")
+            assert status == 0, results
+            answers = "answers, INSECURE" if insecure else "answers, TLS"
+            assert results["receiver"]["reason"] == answers
+            config["insecure"] = not insecure
+            (board.folder / "config.json").write_text(json.dumps(config))
+            live_board.reset(board)
+            status, results = run(board, "wifi", "receiver")
+            assert status == 1 and results["receiver"]["ok"] is False, results
 
 
 def test_a_model_that_only_the_host_knows_and_a_damaged_one(tmp_path):
@@ -122,12 +245,6 @@ PLANTED = {
         "import diagnosis.self_test\ndiagnosis.self_test.BUTTON_MS = 500",
         "button",
         "no press",
-    ),
-    "full disk": (
-        "import drivers.files\ndef _full(self, path, mode, data):\n raise OSError(28)\n"
-        "drivers.files.Files._put = _full",
-        "storage",
-        "full",
     ),
     "wrong password": (
         "network.air.password = 'another'\nimport drivers.wifi\ndrivers.wifi.CONNECT_MS = 500",
@@ -176,8 +293,6 @@ def test_muted_means_no_microphone_and_the_mute_stays(tmp_path):
         assert status == 0, results
         before = (board.folder / "mute.state").read_bytes()
         assert before == live_board.mute_state(True)
-        from host_tools.serial_link import SerialLink
-
         with SerialLink(board.port) as link:
             said = link.exec(
                 "import diag, machine\ndiag.mic()\ndiag.selftest('microphone')\n"
