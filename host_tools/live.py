@@ -25,6 +25,8 @@ ATTEMPTS = 3
 ANSWER_S = 4.0  # a status is 2 kB: 0.3 s at 115,200 baud with the device's pauses
 MAX_ANSWER_BYTES = 1 << 16
 INSTALL = "install the firmware: earnest install"
+#: A key that only the answer to this question has; that to `levels` has no version.
+_KEYS = {"status": "running", "log": "records", "mic": "verdict"}
 
 port_option = click.option(
     "--port", "-p", metavar="PORT", help="The board's serial port (default: the only board)."
@@ -70,7 +72,7 @@ class Live:
                 self._serial.reset_input_buffer()
                 # The first line end finishes what noise may have left in the device's line.
                 self._serial.write(b"\r" + code(name).encode() + b"\r")
-                value, seen = self._answer(timeout_s)
+                value, seen = self._answer(name, timeout_s)
             if value is not None:
                 return value
             if b"ImportError: no module named 'diag'" in seen:
@@ -82,8 +84,9 @@ class Live:
             "is this the board's port? press its reset button; a shorter cable helps with noise",
         )
 
-    def _answer(self, timeout_s: float) -> tuple[Any, bytes]:
-        """The value of the next whole frame, or None after `timeout_s`; and what came."""
+    def _answer(self, name: str, timeout_s: float) -> tuple[Any, bytes]:
+        """The value of the next whole frame that answers this, or None after `timeout_s`; and
+        what came.  Ctrl-C may have left another question's answer on its way."""
         seen = bytearray()
         deadline = time.monotonic() + timeout_s
         at = 0
@@ -92,11 +95,15 @@ class Live:
             while (end := seen.find(b"\n", at)) >= 0:
                 value = frame.decode(seen[at:end].decode("utf-8", "replace"))
                 at = end + 1
-                if value is not None:
+                if value is not None and _answers(name, value):
                     return value, bytes(seen)
             if b"Error: " in seen and seen.endswith(b">>> "):
                 break
         return None, bytes(seen)
+
+
+def _answers(name: str, value: Any) -> bool:
+    return _KEYS[name] in value if name in _KEYS else "version" not in value
 
 
 def ask(port: str | None, name: str, timeout_s: float = ANSWER_S) -> Any:

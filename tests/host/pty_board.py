@@ -7,6 +7,7 @@ nothing runs, in the friendly REPL boot.py and main.py do.  What can go wrong on
 
     pull_plug(after_bytes)   the tool sees the port vanish and MicroPython dies, in mid-byte
     plug_in()                power again, on a new port, with whatever the files then are
+    when_received(n, action) at so many bytes more from the tool, whatever it is
     reset()                  the device resets; the port stays, as with a UART bridge
     spoil(pattern, other)    bytes of the tool that arrive as others, once
     garbage(data)            bytes that nobody sent, in front of the device's next ones
@@ -127,6 +128,7 @@ class PtyBoard:
         self.resets = 0
         self.byte_delay_s = byte_delay_s
         self._plug_after: int | None = None
+        self._then: tuple[int, Callable[[], object]] | None = None
         self._garbage = b""
         self._spoil = (b"", b"")
         self._process: subprocess.Popen | None = None
@@ -170,6 +172,10 @@ class PtyBoard:
     def pull_plug(self, after_bytes: int) -> None:
         """Power off after so many more bytes from the tool."""
         self._plug_after = self.received + after_bytes
+
+    def when_received(self, more_bytes: int, action: Callable[[], object]) -> None:
+        """Call `action`, in another thread, after so many more bytes from the tool."""
+        self._then = (self.received + more_bytes, action)
 
     @property
     def is_plugged_in(self) -> bool:
@@ -303,6 +309,9 @@ class PtyBoard:
             most = min(most, self._plug_after - self.received)
         data = os.read(self._master, max(most, 1))
         self.received += len(data)
+        if self._then is not None and self.received >= self._then[0]:
+            (_, action), self._then = self._then, None
+            action()
         if self._spoil[0] and self._spoil[0] in data:
             data = data.replace(*self._spoil, 1)
             self._spoil = (b"", b"")
