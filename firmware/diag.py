@@ -88,9 +88,16 @@ def bench(json=False):
     from diagnosis import timing
     from wakeword.model import read
 
-    hardware = _stopped()
-    models = [read("models/%s.ewm" % name) for name in hardware.config.models]
-    _say(timing.measure(models), timing.text, json)
+    names = _stopped().config.models
+    models = []
+    for name in names:
+        try:
+            models.append(read("models/%s.ewm" % name))
+        except OSError:
+            raise RuntimeError("models/%s.ewm is not there: earnest install" % name)
+    result = timing.measure(models)
+    result["models"] = list(names)
+    _say(result, timing.text, json)
 
 
 def _say(value, text, json):

@@ -96,7 +96,7 @@ def command(
     the board's own microseconds stand beside the counts; it is stopped meanwhile.
     """
     if port is not None:
-        bench_port.show(port, models[0] if models else DEFAULT_MODEL, seconds, as_json)
+        bench_port.show(port, models[0] if models else None, seconds, as_json)
         return
     find_qemu()
     micropython.require_native_emitter()

@@ -27,30 +27,32 @@ def measure(port: str | None) -> dict:
         return run(link, "bench", timeout_s=TIMEOUT_S)
 
 
-def show(port: str, model: str, seconds: float, as_json: bool) -> None:
-    """Time the board on this port and print its stages beside the counts of `model`."""
+def show(port: str, model: str | None, seconds: float, as_json: bool) -> None:
+    """Time the board on this port and print its stages beside the instructions of its first model;
+    `model`: the file of a model that this computer does not know by that name."""
     times = measure(port)
-    counted = _count(model, seconds)
+    counted, why_not = _count(model or times["models"][0], seconds)
     if as_json:
         instructions = {} if counted is None else _instructions(counted)
         click.echo(json.dumps({**times, "instructions": instructions}))
     else:
         Console().print(table(times, counted))
         if counted is None:
-            click.echo("instructions: not counted, they need qemu-xtensa", err=True)
+            click.echo(f"instructions: not counted: {why_not}", err=True)
 
 
-def _count(model: str, seconds: float) -> Measurement | None:
-    """The instructions, where this computer can count them."""
+def _count(model: str, seconds: float) -> tuple[Measurement | None, str]:
+    """The instructions, where this computer can count them, or why it cannot."""
     from host_tools.bench import bench_speech
     from host_tools.xtensa.measure import measure as count
 
     try:
         find_qemu()
         micropython.require_native_emitter()
-    except HostToolError:
-        return None
-    return count(find_model(model), bench_speech(seconds))
+        found = find_model(model)
+    except HostToolError as error:
+        return None, error.message
+    return count(found, bench_speech(seconds)), ""
 
 
 def rows(times: dict, counted: Measurement | None) -> list[tuple[str, str, str, str, str]]:

@@ -1,9 +1,9 @@
 """The answers that a right chip gives to the self-test's fixed input.
 
-The front end's come from pymicro-features, another implementation, its tables' from their formulas;
-a model's from its file, run in the host's MicroPython.  `python -m host_tools.known_answers` writes
-firmware/diagnosis/vectors.py for the models at hand, so that the test also works by hand at the
-REPL.
+The front end's come from pymicro-features, another implementation, its tables' from their
+formulas; a model's from its file, run in the host's MicroPython.
+`python -m host_tools.known_answers` writes firmware/diagnosis/vectors.py for the models at hand,
+so that the test also works by hand at the REPL.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ DRIVERS = {
 }
 DIAGNOSIS = (
     PURE
-    | {"json", "binascii", "asyncio", "time", "select", "gc", "os", "sys"}
+    | {"json", "binascii", "hashlib", "asyncio", "time", "select", "gc", "os", "sys"}
     | {
         *("machine", "board", "wakeword", "satellite", "drivers"),
     }

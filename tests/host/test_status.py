@@ -6,6 +6,8 @@ Ctrl-C at any moment included.
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import live_board
 import pytest
 from click.testing import CliRunner
 
-from host_tools import audit, bench_port, log, mic, micropython, monitor, status
+from host_tools import audit, bench, log, mic, micropython, monitor, status
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.live import Live
@@ -122,23 +124,40 @@ def test_a_noisy_and_a_slow_line(tmp_path):
         assert board.resets == 0
 
 
-@pytest.mark.parametrize("name", ["monitor", "selftest", "log"])
+#: Tells the test by a file that the device has been stopped and is at work, for a long time.
+BUSY = """
+import time
+import diagnosis.self_test, diagnosis.timing
+def _busy(*_):
+    open("busy", "w").close()
+    time.sleep(60)
+diagnosis.self_test.run = diagnosis.timing.measure = _busy
+"""
+
+
+@pytest.mark.parametrize("name", ["monitor", "selftest", "log", "bench"])
 def test_ctrl_c_leaves_the_device_running(tmp_path, name):
-    with live_board.board(tmp_path) as board:
+    with live_board.board(tmp_path, plant=BUSY) as board:
         wait_until_running(board)
-        # The button is waited for, 10 s: Ctrl-C comes while the device is stopped.
-        arguments = {"log": ["--follow"], "selftest": ["--only", "button"]}.get(name, [])
-        command = [sys.executable, "-m", "host_tools", name, "--port", board.port, *arguments]
+        arguments = ["--follow"] if name == "log" else []
+        command = [sys.executable, "-m", "host_tools", name, "--port", board.port, "--json"]
         with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command + arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
-            time.sleep(3.5 if name == "selftest" else 1.6)
+            is_stopped = name in ("selftest", "bench")
+            if is_stopped:
+                end = time.monotonic() + 20
+                while not (board.folder / "busy").exists():
+                    assert time.monotonic() < end
+                    time.sleep(0.01)
+            else:
+                json.loads(process.stdout.readline())
             process.send_signal(signal.SIGINT)
-            output = process.communicate(timeout=20)[0].decode()
-        assert process.returncode == 130, (process.returncode, output)
-        assert "Traceback" not in output
-        assert board.resets == (1 if name == "selftest" else 0)
+            errors = process.communicate(timeout=20)[1].decode()
+        assert process.returncode == 130, (process.returncode, errors)
+        assert "Traceback" not in errors
         assert wait_until_running(board, 20)["state"] == "IDLE"
+        assert board.resets == (1 if is_stopped else 0)
 
 
 def test_muted(tmp_path):
@@ -194,13 +213,35 @@ def test_a_diagnosis_that_fails_stops_nothing_else(tmp_path):
             assert int(link.exec(code)) > 100
 
 
-def test_times_on_the_chip(tmp_path):
+def test_bench_on_the_board(tmp_path):
+    """Microseconds of every stage beside the counted instructions; the device goes on."""
     with live_board.board(tmp_path) as board:
         wait_until_running(board)
-        times = bench_port.measure(board.port)
-        assert times["stages"]["frontend"][0] > 50 and times["worst_engine_us"] > 0
-        assert times["stages"]["model.dot"][0] > 0
+        exit_status, text = call(bench.command, board, "--json", "--seconds", "0.2")
+        told = json.loads(text)
+        stages = {"convert", "frontend", "engine"}
+        kernels = {
+            "model." + k for k in ("load", "dot", "depthwise", "requantise", "push", "lookup")
+        }
+        assert exit_status == 0 and set(told["stages"]) == stages | kernels
+        assert all(calls > 0 and us >= 0 for calls, us in told["stages"].values())
+        assert told["stages"]["engine"][0] == told["stages"]["frontend"][0] == 90
+        assert told["worst_engine_us"] > 0 and told["models"] == ["okay_nabu"]
         assert wait_until_running(board)
+        if shutil.which("qemu-xtensa"):
+            assert set(told["instructions"]) == kernels | {"frontend"}
+            assert all(count > 10 for count in told["instructions"].values())
+        _, text = call(bench.command, board, "--seconds", "0.2")
+        assert "worst chunk" in text
+        for stage in stages | kernels:
+            (row,) = [line for line in text.splitlines() if f" {stage} " in line]
+            numbers = re.findall(r"[\d,.]+", row.replace(stage, ""))
+            has_count = stage in told["instructions"]
+            assert len(numbers) == (4 if has_count else 2), row
+        assert wait_until_running(board)
+        (board.folder / "models" / "okay_nabu.ewm").unlink()
+        with pytest.raises(HostToolError, match=r"models/okay_nabu.ewm is not there"):
+            call(bench.command, board)
 
 
 def test_audit_over_the_line(tmp_path):
