@@ -17,7 +17,7 @@ import live_board
 import pytest
 from click.testing import CliRunner
 
-from host_tools import audit, bench, log, mic, micropython, monitor, status
+from host_tools import audit, bench, log, mic, micropython, monitor, selftest, status
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.live import Live
@@ -114,14 +114,42 @@ def test_monitor_disturbs_nothing(tmp_path):
         assert told["counters"]["late_chunks"] <= 1 and told["microphone"]["overruns"] == 0
 
 
-def test_a_noisy_and_a_slow_line(tmp_path):
-    with live_board.board(tmp_path, byte_delay_s=0.0001) as board:
+NOISE = (b"\xff\x00garb{age", b"earnest:{}*00000000\r\n", b"earnest:\xfe" * 20, b"\r\n>>> \x04")
+
+
+def test_every_question_on_a_slow_and_noisy_line(tmp_path):
+    """At 9600 baud, with bytes that nobody sent and a question that arrives as another."""
+    with live_board.board(tmp_path, byte_delay_s=0.001) as board:
         wait_until_running(board)
-        with Live(board.port) as live:
-            for noise in (b"\xff\x00garb{age", b"earnest:{}*00000000\r\n", b"earnest:\xfe" * 20):
-                board.garbage(noise)
-                assert live.ask("status")["state"] == "IDLE"
+        board.garbage(b"".join(NOISE))
+        assert json.loads(call(log.command, board, "--json")[1].splitlines()[0])["kind"] == "boot"
+        board.spoil(b"diag.status", b"diag.sta\xfeus")
+        assert json.loads(call(status.command, board, "--json")[1])["state"] == "IDLE"
+        board.garbage(NOISE[0])
+        assert json.loads(call(mic.command, board, "--json")[1])["verdict"] == "OK"
+        board.garbage(NOISE[1])
+        board.spoil(b"diag.levels", b"diag.\x00evels")
+        lines = call(monitor.command, board, "--json", "--seconds", "2")[1].splitlines()
+        assert len(lines) >= 2 and all(json.loads(line)["overruns"] == 0 for line in lines)
         assert board.resets == 0
+
+
+def test_the_others_on_a_slow_and_noisy_line(tmp_path):
+    """They stop the device; the line spoils what they send and what they get."""
+    with live_board.board(tmp_path, byte_delay_s=0.0002) as board:
+        wait_until_running(board)
+        board.garbage(NOISE[0])
+        text = call(selftest.command, board, "--json", "--only", "memory")[1]
+        assert json.loads(text)["ok"]
+        wait_until_running(board)
+        board.garbage(NOISE[2])
+        assert json.loads(call(audit.command, board, "--json")[1])["whole"]
+        wait_until_running(board)
+        board.spoil(b"diag.selftest", b"diag.selfte\xfet")
+        text = call(selftest.command, board, "--json", "--only", "memory")[1]
+        (result,) = json.loads(text)["results"]
+        assert result["ok"] or result["reason"], result
+        assert wait_until_running(board)["state"] == "IDLE"
 
 
 #: Tells the test by a file that the device has been stopped and is at work, for a long time.
@@ -237,7 +265,7 @@ def test_bench_on_the_board(tmp_path):
             (row,) = [line for line in text.splitlines() if f" {stage} " in line]
             numbers = re.findall(r"[\d,.]+", row.replace(stage, ""))
             has_count = stage in told["instructions"]
-            assert len(numbers) == (4 if has_count else 2), row
+            assert len(numbers) >= 3 if has_count else len(numbers) == 2, row
         assert wait_until_running(board)
         (board.folder / "models" / "okay_nabu.ewm").unlink()
         with pytest.raises(HostToolError, match=r"models/okay_nabu.ewm is not there"):
