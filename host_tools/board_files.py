@@ -57,6 +57,16 @@ for n in {names!r}:
   if e.args[0] != 2:
    raise
 """
+_RENAME = """import os
+try:
+ os.rename({old!r}, {new!r})
+except OSError as e:
+ if e.args[0] != 2:
+  raise
+ os.stat({new!r})
+"""
+# Not its text over the line: the file was compared, and a spoiled byte could move half a version.
+_FINISH = "exec(open('boot.py').read(), {})"
 _FOLDERS = """import os
 for n in {names!r}:
  try:
@@ -104,7 +114,7 @@ def read_manifest(link: SerialLink) -> dict[str, Any]:
 
 def finish_interrupted(link: SerialLink, boot: bytes) -> None:
     """Step 1: what was complete takes its place."""
-    link.exec(boot.decode(), timeout_s=60)
+    link.repeat(boot.decode(), timeout_s=60)
 
 
 def make_plan(link: SerialLink, files: dict[str, bytes], manifest: dict[str, Any]) -> Plan:
@@ -119,8 +129,8 @@ def make_plan(link: SerialLink, files: dict[str, bytes], manifest: dict[str, Any
     folders = sorted({*own, MODELS, STAGE})
     there: dict[str, str] = {}
     free_bytes = 0
-    for line in link.exec(f"FOLDERS={folders!r}\n" + _LIST, timeout_s=120).splitlines():
-        name, value = json.loads(line)
+    listed = link.repeat(f"FOLDERS={folders!r}\n" + _LIST, 120, _rows)
+    for name, value in _rows(listed) or []:
         if name is None:
             free_bytes = value
         else:
@@ -157,27 +167,41 @@ def carry_out(
 ) -> None:
     """Steps 2 to 5.  `progress` gets a file's name and the bytes of it written since."""
     keep = {_staged(name) for name in plan.staged}
-    link.exec(_FOLDERS.format(names=[STAGE]))
-    waiting = json.loads(link.exec("import os, json\nprint(json.dumps(os.listdir('new')))"))
+    link.repeat(_FOLDERS.format(names=[STAGE]))
+    waiting = link.exec_json("import os, json\nprint(json.dumps(os.listdir('new')))")
     useless = [f"{STAGE}/{name}" for name in waiting if f"{STAGE}/{name}" not in keep]
-    link.exec(_REMOVE.format(names=useless))
+    link.repeat(_REMOVE.format(names=useless))
     for name in [BOOT, *plan.copy] if BOOT in plan.copy else plan.copy:
         if name in plan.staged if name != BOOT else _is_there(link, files[BOOT]):
             continue
         link.put(_staged(name), files[name], partial(progress, name))
         if name == BOOT:
-            link.exec(f"import os\nos.rename({_staged(BOOT)!r},{BOOT!r})")
-    link.exec(_FOLDERS.format(names=_folders(files)))
+            _rename(link, _staged(BOOT), BOOT)
+    link.repeat(_FOLDERS.format(names=_folders(files)))
     text = json.dumps(manifest, sort_keys=True).encode()
     link.put(f"{STAGE}/part", text)
-    link.exec(f"import os\nos.rename('{STAGE}/part','{STAGE}/{MANIFEST}')")
-    finish_interrupted(link, files[BOOT])
-    link.exec(_TIDY)
+    _rename(link, f"{STAGE}/part", f"{STAGE}/{MANIFEST}")
+    link.repeat(_FINISH, timeout_s=60)
+    link.repeat(_TIDY)
     _verify(link, manifest)
 
 
 def _is_there(link: SerialLink, boot: bytes) -> bool:
     return link.sha256(BOOT) == hashlib.sha256(boot).hexdigest()
+
+
+def _rename(link: SerialLink, old: str, new: str) -> None:
+    """When it is repeated, it may have been done."""
+    link.repeat(_RENAME.format(old=old, new=new))
+
+
+def _rows(output: bytes) -> list[list] | None:
+    """What _LIST printed; None when the line spoiled it."""
+    try:
+        rows = [json.loads(line) for line in output.splitlines()]
+        return rows if rows[-1][0] is None and all(len(row) == 2 for row in rows) else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _verify(link: SerialLink, manifest: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def is_system(name: str) -> bool:
 
 def names(link) -> list[str]:
     """The paths of all files on the board, sorted; raises HostToolError."""
-    lines = link.exec(_LIST).decode("utf-8", "replace").split("\n")
+    lines = link.repeat(_LIST).decode("utf-8", "replace").split("\n")
     try:
         return sorted(json.loads(line) for line in lines if line.strip())
     except ValueError:
@@ -167,7 +167,7 @@ def write_set(link, files: dict[str, bytes], hidden: Hidden, step: Callable[[str
 def remove(link, which: list[str]) -> None:
     """Remove files, in this order; one that is not there is no error.  Raises HostToolError."""
     if which:
-        link.exec(_REMOVE % (tuple(which),))
+        link.repeat(_REMOVE % (tuple(which),))
 
 
 def _try_remove(link, which: list[str]) -> None:

@@ -14,7 +14,7 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from mpremote.transport import TransportError
@@ -24,6 +24,7 @@ from host_tools.errors import HostToolError
 from host_tools.serial_port import (
     ANSWER_S,
     BAUD,
+    LineLostError,
     LinkError,
     as_link_error,
     close_port,
@@ -32,6 +33,7 @@ from host_tools.serial_port import (
 
 DEFAULT_TIMEOUT_S = 10.0
 MAX_OUTPUT_BYTES = 4 << 20
+ATTEMPTS = 3
 
 _END = b"\x04"
 _FRIENDLY = b">>> "
@@ -84,7 +86,7 @@ class RawREPL:
         try:
             self._interrupt()
             if self._restart:
-                self.exec(_PATIENT_WATCHDOG)
+                self.repeat(_PATIENT_WATCHDOG)
         except BaseException:
             self._restart = True  # whatever it was, it may have been interrupted
             self._leave()
@@ -169,15 +171,26 @@ class RawREPL:
     def _enter_raw(self) -> None:
         """From the friendly REPL to the raw one's prompt, which stays unread for mpremote."""
         transport = self._live()
-        with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not expect
-            transport.enter_raw_repl(soft_reset=False, timeout_overall=ANSWER_S)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                # mpremote prints what it did not expect
+                with contextlib.redirect_stdout(io.StringIO()):
+                    transport.enter_raw_repl(soft_reset=False, timeout_overall=ANSWER_S)
+                return
+            except TransportError:
+                if attempt == ATTEMPTS:
+                    raise
+                transport.serial.write(b"\r\x03\x02")
+                self._read_until(_FRIENDLY, ANSWER_S / 2)
 
     # -- code
 
-    def exec(self, code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> bytes:
-        """Run code; what it printed.  DeviceError when it raised, LinkError after `timeout_s`."""
+    def exec(self, code: str, timeout_s: float | None = None) -> bytes:
+        """Run code; what it printed.  DeviceError when it raised, LinkError after `timeout_s`,
+        DEFAULT_TIMEOUT_S when None."""
+        most_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
         output = bytearray()
-        for data in self._run(code, timeout_s):
+        for data in self._run(code, most_s):
             output += data
             if len(output) > MAX_OUTPUT_BYTES:
                 raise LinkError(
@@ -185,17 +198,36 @@ class RawREPL:
                 )
         return bytes(output)
 
-    def exec_json(self, code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> Any:
-        """The value of the last line of JSON (object or array) that `code` printed."""
-        output = self.exec(code, timeout_s)
-        for line in reversed(output.splitlines()):
-            if line.strip()[:1] in (b"{", b"["):
-                with contextlib.suppress(ValueError):
-                    return json.loads(line.decode("utf-8", "replace"))
+    def repeat(
+        self,
+        code: str,
+        timeout_s: float | None = None,
+        is_good: Callable[[bytes], object] = lambda output: True,
+    ) -> bytes:
+        """`exec` for code that may run twice: again when the line spoiled it or its answer, which
+        `is_good` tells.  An OSError of the device is no such thing and comes at once."""
+        output = b""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                output = self.exec(code, timeout_s)
+                if is_good(output):
+                    return output
+            except LineLostError:
+                raise
+            except (DeviceError, LinkError) as error:
+                is_told = isinstance(error, DeviceError) and "OSError" in error.traceback
+                if is_told or attempt == ATTEMPTS:
+                    raise
         raise LinkError(
             f"{self.port}: the device's answer cannot be read: {_shown(output)}",
             "try again; if it stays so, use a shorter cable or another port",
         )
+
+    def exec_json(self, code: str, timeout_s: float | None = None) -> Any:
+        """The value of the last line of JSON (object or array) that `code`, which may run twice,
+        printed."""
+        output = self.repeat(code, timeout_s, lambda output: _last_json(output) is not None)
+        return _last_json(output)
 
     def stream(self, code: str, quiet_s: float = DEFAULT_TIMEOUT_S) -> Iterator[bytes]:
         """Run code and yield its lines as they come; LinkError after `quiet_s` without a byte.
@@ -220,7 +252,8 @@ class RawREPL:
         is_done = False
         try:
             with as_link_error(self.port):
-                self._live().exec_raw_no_follow(code)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self._live().exec_raw_no_follow(code)
                 yield from self._pieces(deadline, quiet_s)
                 problem = b"".join(self._pieces(deadline, quiet_s or DEFAULT_TIMEOUT_S))
                 is_done = True
@@ -321,6 +354,15 @@ def _no_prompt(port: str, seen: bytes) -> LinkError:
         f"{port}: no MicroPython answers",
         "is this the board's port? press its reset button; put MicroPython on it: earnest flash",
     )
+
+
+def _last_json(output: bytes) -> Any:
+    """The last line that is a JSON object or array; None without one."""
+    for line in reversed(output.splitlines()):
+        if line.strip()[:1] in (b"{", b"["):
+            with contextlib.suppress(ValueError):
+                return json.loads(line.decode("utf-8", "replace"))
+    return None
 
 
 def _shown(data: bytes) -> str:

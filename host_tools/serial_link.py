@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import re
 from collections.abc import Callable
 
 from host_tools.raw_repl import DEFAULT_TIMEOUT_S, DeviceError, RawREPL
@@ -22,6 +23,7 @@ PUT_CHUNK_BYTES = 512
 PUT_ATTEMPTS = 3
 MAX_FILE_BYTES = 4 << 20
 
+_SHA256 = re.compile(rb"<([0-9a-f]{64}|)>")
 _HASH = """def _earnest_hash(p):
  import hashlib, binascii
  try:
@@ -62,7 +64,7 @@ class SerialLink(RawREPL):
                 self.exec(f"f=open({path!r},'wb')\nw=f.write")
                 for at in range(0, len(data), PUT_CHUNK_BYTES):
                     chunk = data[at : at + PUT_CHUNK_BYTES]
-                    self.exec(f"n=w({chunk!r})\nif n!={len(chunk)}: raise OSError(28)")
+                    self.exec(f"b={chunk!r}\nif w(b)!=len(b): raise OSError(28)")
                     written += len(chunk)
                     if progress is not None:
                         progress(len(chunk))
@@ -90,7 +92,7 @@ class SerialLink(RawREPL):
             want = self.sha256(path)
             if not want:
                 return None
-            text = self.exec(
+            text = self.repeat(
                 f"import binascii\nf=open({path!r},'rb')\nk={most_bytes}\n"
                 "while k>0:\n b=f.read(min(k,384))\n if not b: break\n k-=len(b)\n"
                 " print(binascii.b2a_base64(b).decode(),end='')\nf.close()",
@@ -114,7 +116,10 @@ class SerialLink(RawREPL):
     def sha256(self, path: str) -> str:
         """Hexadecimal SHA-256 of a file, computed on the device; empty when there is none."""
         if not self._has_hash:
-            self.exec(_HASH)
+            self.repeat(_HASH)
             self._has_hash = True
-        answer = self.exec(f"print('<'+_earnest_hash({path!r})+'>')", timeout_s=60)
-        return answer[answer.find(b"<") + 1 : answer.rfind(b">")].decode("ascii", "replace")
+        code = f"print('<'+_earnest_hash({path!r})+'>')"
+        answer = self.repeat(code, 20, _SHA256.search)
+        found = _SHA256.search(answer)
+        assert found is not None
+        return found[1].decode()

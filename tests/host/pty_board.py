@@ -10,6 +10,7 @@ nothing runs, in the friendly REPL boot.py and main.py do.  What can go wrong on
     when_received(n, action) at so many bytes more from the tool, whatever it is
     reset()                  the device resets; the port stays, as with a UART bridge
     spoil(pattern, other)    bytes of the tool that arrive as others, once
+    flip(mask, n, is_sent)   a byte of the tool, or of the device, arrives as another
     garbage(data)            bytes that nobody sent, in front of the device's next ones
     busy()                   another program has the port open, exclusively
 
@@ -129,6 +130,7 @@ class PtyBoard:
         self.byte_delay_s = byte_delay_s
         self._plug_after: int | None = None
         self._then: tuple[int, Callable[[], object]] | None = None
+        self._flip: tuple[int, int, bool] | None = None
         self._garbage = b""
         self._spoil = (b"", b"")
         self._process: subprocess.Popen | None = None
@@ -193,6 +195,21 @@ class PtyBoard:
         """The next time that the tool sends `pattern`, within one read, `other` arrives."""
         assert len(pattern) == len(other)
         self._spoil = (pattern, other)
+
+    def flip(self, mask: int, after_bytes: int, is_sent: bool) -> None:
+        """Exclusive-or with `mask` the byte after so many more from the tool, or of those that
+        the device sent."""
+        self._flip = (mask, after_bytes + (self.sent if is_sent else self.received), is_sent)
+
+    def _flipped(self, data: bytes, is_sent: bool) -> bytes:
+        """The data that is now counted, with what flip() asked for."""
+        if self._flip is None or self._flip[2] != is_sent:
+            return data
+        at = self._flip[1] - (self.sent if is_sent else self.received) + len(data)
+        if at >= len(data):
+            return data
+        mask, self._flip = self._flip[0], None
+        return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
 
     def babble(self, data: bytes) -> None:
         """Send these bytes at once, as from the device."""
@@ -312,6 +329,7 @@ class PtyBoard:
         if self._then is not None and self.received >= self._then[0]:
             (_, action), self._then = self._then, None
             action()
+        data = self._flipped(data, is_sent=False)
         if self._spoil[0] and self._spoil[0] in data:
             data = data.replace(*self._spoil, 1)
             self._spoil = (b"", b"")
@@ -366,6 +384,7 @@ class PtyBoard:
     def _send(self, data: bytes) -> None:
         data, self._garbage = self._garbage + data, b""
         self.sent += len(data)
+        data = self._flipped(data, is_sent=True)
         if self.byte_delay_s:
             time.sleep(self.byte_delay_s * len(data))
         os.write(self._master, data)

@@ -138,7 +138,7 @@ def where_it_changes(pieces: list[str]) -> list[int]:
     return [
         number
         for number, piece in enumerate(pieces)
-        if re.search(r"'wb'|rename|remove|mkdir", piece)
+        if re.search(r"'wb'|rename|remove|mkdir|exec\(open", piece)
         or "'wb'" in pieces[number - 1]
         or piece == START
     ]

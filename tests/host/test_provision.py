@@ -211,6 +211,8 @@ def test_errors_of_the_line_show_no_secret():
         def exec(self, code):
             raise HostToolError(code, "")
 
+        repeat = exec
+
     text = configuration.Config({"wifi_ssid": "x", "wifi_password": SECRET}).to_json().encode()
     hidden = personal_files.Hidden((SECRET,))
     with pytest.raises(personal_files.NotWritten) as caught:
