@@ -7,11 +7,12 @@ counted.
 
 import json
 import random
+import subprocess
 
 import pytest
 from simulated import silence, simulate, wake_and_command
 
-from host_tools import monitor
+from host_tools import micropython, monitor
 from host_tools.firmware import frame
 from host_tools.live import code
 
@@ -102,6 +103,8 @@ def test_the_answers_are_whole_and_true(tmp_path):
         ]
         assert not heard or value["probability"][0] in heard[-2:]
     assert {"IDLE", "STREAMING", "MUTED"} == {value["state"] for _, value in told}
+    quiet = [value for t_ms, value in told if 5500 < t_ms < 6000]  # after the command
+    assert quiet and all(value["mic"] and value["peak"] < 100 for value in quiet)
     assert max(value["peak"] for _, value in told) > 3000 and told[-1][1]["peak"] == 0
 
 
@@ -141,6 +144,23 @@ def test_the_heap_does_not_grow(tmp_path):
     assert len(result.of("cable")) > 2500  # a question that comes during an answer waits
     used = [used for used, _ in result.heap]
     assert len(used) == 6 and max(used[1:]) - used[1] < 500, used
+
+
+def test_the_real_line_sees_that_nobody_reads(tmp_path):
+    script = tmp_path / "fill.py"
+    script.write_text(
+        "import sys\nfrom diagnosis.console import Line\nline = Line()\nwritten = 0\n"
+        "while line.has_room() and written < 1000000:\n line.write('x' * 64)\n written += 64\n"
+        "sys.stderr.write(str(written))\n"
+    )
+    with subprocess.Popen(
+        micropython.command(script),
+        env=micropython.environment(),
+        stdout=subprocess.PIPE,  # read by nobody until the script has ended
+        stderr=subprocess.PIPE,
+    ) as process:
+        written = int(process.stderr.read())
+        assert 0 < written < 1000000 and len(process.stdout.read()) == written
 
 
 def test_the_trace_tells_what_was_typed_and_answered(tmp_path):
