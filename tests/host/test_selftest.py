@@ -299,3 +299,9 @@ def test_muted_means_no_microphone_and_the_mute_stays(tmp_path):
                 "print([e for e in machine.world.events if e[0] == 'clock'])"
             ).decode()
         assert "REFUSED" in said and said.rstrip().endswith("[]"), said
+        # What is damaged or gone means muted.
+        for text in (b"earnest mute 1 open\n00000000\n", b"", None):
+            path = board.folder / "mute.state"
+            path.unlink() if text is None else path.write_bytes(text)
+            results = run(board, "microphone")[1]
+            assert "muted" in results["microphone"]["reason"], (text, results)

@@ -17,7 +17,7 @@ import live_board
 import pytest
 from click.testing import CliRunner
 
-from host_tools import audit, bench, log, mic, micropython, monitor, selftest, status
+from host_tools import audit, bench, bench_port, log, mic, micropython, monitor, selftest, status
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
 from host_tools.live import Live
@@ -123,6 +123,10 @@ def test_every_question_on_a_slow_and_noisy_line(tmp_path):
         wait_until_running(board)
         board.garbage(b"".join(NOISE))
         assert json.loads(call(log.command, board, "--json")[1].splitlines()[0])["kind"] == "boot"
+        with Live(board.port) as live:  # half a line of somebody else's
+            live._serial.write(b"\xffdiag.")
+            time.sleep(0.1)
+            assert live.ask("levels", attempts=1)["state"] == "IDLE"
         board.spoil(b"diag.status", b"diag.sta\xfeus")
         assert json.loads(call(status.command, board, "--json")[1])["state"] == "IDLE"
         board.garbage(NOISE[0])
@@ -241,7 +245,7 @@ def test_a_diagnosis_that_fails_stops_nothing_else(tmp_path):
             assert int(link.exec(code)) > 100
 
 
-def test_bench_on_the_board(tmp_path):
+def test_bench_on_the_board(tmp_path, monkeypatch):
     """Microseconds of every stage beside the counted instructions; the device goes on."""
     with live_board.board(tmp_path) as board:
         wait_until_running(board)
@@ -267,6 +271,11 @@ def test_bench_on_the_board(tmp_path):
             has_count = stage in told["instructions"]
             assert len(numbers) >= 3 if has_count else len(numbers) == 2, row
         assert wait_until_running(board)
+        asked = []
+        monkeypatch.setattr(bench_port, "_count", lambda *of: (asked.append(of), (None, ""))[1])
+        call(bench.command, board)
+        call(bench.command, board, "alexa")
+        assert [model for model, _ in asked] == ["okay_nabu", "alexa"]
         (board.folder / "models" / "okay_nabu.ewm").unlink()
         with pytest.raises(HostToolError, match=r"models/okay_nabu.ewm is not there"):
             call(bench.command, board)
