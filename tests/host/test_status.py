@@ -218,6 +218,10 @@ def test_a_device_stopped_at_the_cable_does_not_listen(tmp_path):
         assert exit_status == 0 and json.loads(text)["verdict"] == "OK"
         with SerialLink(board.port) as link:
             assert b"False" in link.exec("import diag\nprint(diag._hardware.mic.is_on())")
+            # Red, and no more green, once the measurement is over.
+            shown = "import neopixel\nprint(list(neopixel.NeoPixel.wires[48][0]))"
+            red, green, blue = json.loads(link.exec(shown))
+            assert red > 0 and green == blue == 0, (red, green, blue)
 
 
 def test_what_stopped_it_is_told(tmp_path):
