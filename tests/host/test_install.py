@@ -108,6 +108,15 @@ def test_interrupted_copy_is_taken_up_again(board, trees):
     assert ran(board)[-1] == NEW
 
 
+def test_what_became_of_the_files_is_looked_at(board, trees):
+    def damage(_):
+        (board.folder / "satellite/b.mpy").write_bytes(b"damaged")
+
+    words = "satellite/b.mpy on the board is not what was copied"
+    with pytest.raises(HostToolError, match=words), at_operation("os.rmdir", damage):
+        put(board, trees[1])
+
+
 def test_full_disk_is_refused_before_it_begins(tmp_path, trees):
     with PtyBoard(tmp_path, flash_bytes=96 * 1024) as small:
         put(small, trees[1])

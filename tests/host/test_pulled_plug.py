@@ -216,6 +216,7 @@ def test_provision(owner):
         assert owner.provision("new") == 0
     assert owner.network() == "new"
     counts = next(n for n, piece in enumerate(pieces) if "os.rename(_n" in piece)
+    assert pieces[counts].index(".der") < pieces[counts].index("config.json")  # it comes last
     numbers = where_it_changes(pieces)
     assert sum("'wb'" in pieces[number] for number in numbers) == 4 and counts in numbers
     for number in numbers:
