@@ -28,7 +28,7 @@ class Resolver:
         if self._is_busy:
             raise OSError("the last look-up has not ended")
         self._is_busy = True
-        answer = []
+        answer: list[str] = []
         try:
             _thread.start_new_thread(self._look_up, (host, port, answer))
         except (OSError, RuntimeError, MemoryError):  # no room for a thread: not this time
@@ -57,4 +57,4 @@ def _digits(address):
     """Of (host, port), which the chip gives, or of a sockaddr's bytes, as the unix port does."""
     if isinstance(address, tuple):
         return address[0]
-    return socket.inet_ntop(*socket.sockaddr(address)[:2])
+    return "%d.%d.%d.%d" % tuple(address[4:8])

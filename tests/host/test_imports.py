@@ -126,7 +126,7 @@ def test_the_one_that_imports_socket_only_looks_up_names():
     assert len(named) == len(used), "handed on as a whole"
     assert set(used) == {
         *("socket.getaddrinfo", "socket.AF_INET", "socket.SOCK_STREAM"),
-        *("socket.inet_ntop", "socket.sockaddr", "_thread.start_new_thread"),
+        "_thread.start_new_thread",
     }
 
 
