@@ -54,6 +54,7 @@ def command(port: str | None, only: tuple[str, ...], person: bool, as_json: bool
     console = Console(highlight=False, soft_wrap=True)
     results = []
     with SerialLink(find_port(port)) as link:
+        link.soft_reset()  # a stopped application holds the memory that a second model needs
         for result in tests(link, only or NAMES, person):
             results.append(result)
             if not as_json:

@@ -209,6 +209,17 @@ def test_a_receiver_that_answers(tmp_path, insecure):
             assert status == 1 and results["receiver"]["ok"] is False, results
 
 
+def test_the_stopped_application_gives_its_memory_back(tmp_path):
+    """Without PSRAM a second model does not fit beside the one of an application that stands."""
+    with live_board.board(tmp_path, plant=SOUND) as board:
+        wait_until_running(board)
+        free = int(run(board, "memory")[1]["memory"]["reason"].split()[0])
+        wait_until_running(board)
+        with SerialLink(board.port) as link:
+            (standing,) = link.exec_json("import gc\ngc.collect()\nprint([gc.mem_free()])")
+        assert free > standing + 48000, (free, standing)
+
+
 def test_a_model_that_only_the_host_knows_and_a_damaged_one(tmp_path):
     with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
         vectors = board.folder / "diagnosis" / "vectors.py"
