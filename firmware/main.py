@@ -19,7 +19,6 @@ from satellite.mute_state import MuteState
 from satellite.streamer import Streamer
 from wakeword.engine import Engine
 
-
 #: How often the connection to the receiver looks whether there is a network.
 WIFI_STEP_MS = 100
 

@@ -8,7 +8,6 @@ COUNTERS = (
     "chunks",  # of 10 ms, taken from the microphone
     "overruns",  # times the microphone's ring ran over
     "late_chunks",  # chunks whose work took longer than a chunk lasts
-    "inferences",
     "wakes",
     "streams",
     "reconnects",
@@ -27,7 +26,6 @@ class Diagnostics:
         self._counts = {name: 0 for name in COUNTERS}
         self._worst_step_us = 0
         self.busy_us = 0  # time worked on chunks; wraps at 2**30
-        self._heap_low_bytes = -1
 
     def count(self, name, by=1):
         """Add `by`, 0 or more; a name that is not in COUNTERS raises KeyError."""
@@ -43,14 +41,8 @@ class Diagnostics:
         if took_us > CHUNK_US:
             self.count("late_chunks")
 
-    def heap(self, free_bytes):
-        """The heap has `free_bytes` free now: the least ever seen is kept."""
-        if self._heap_low_bytes < 0 or free_bytes < self._heap_low_bytes:
-            self._heap_low_bytes = free_bytes
-
     def snapshot(self):
-        """A new dict: the counters, `worst_step_us`, and `heap_low_bytes` (-1: never told)."""
+        """A new dict: the counters and `worst_step_us`."""
         result = dict(self._counts)
         result["worst_step_us"] = self._worst_step_us
-        result["heap_low_bytes"] = self._heap_low_bytes
         return result
