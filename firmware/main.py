@@ -142,13 +142,15 @@ def _pause(hardware, wait_s):
 
 def _close(app, hardware, what):
     """Nothing may listen or leave any more, and the light says that something is wrong."""
-    if app is not None:
-        app.close(what)
-    elif hardware is not None:
-        hardware.mic.stop()
-        light = Light(hardware.light, has_colour=hardware.light.has_colour)
-        light.update(ERROR, hardware.mic.is_on(), 0)
-    diag.detach()
+    try:
+        if app is not None:
+            app.close(what)
+        elif hardware is not None:
+            hardware.mic.stop()
+            light = Light(hardware.light, has_colour=hardware.light.has_colour)
+            light.update(ERROR, hardware.mic.is_on(), 0)
+    finally:  # also when the end could not be recorded
+        diag.detach()
 
 
 def start():
@@ -176,10 +178,12 @@ def start():
         diag.attach(app, hardware)
         asyncio.run(app.run(_beside(hardware, restarts)))
     except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
-        _close(app, hardware, "other")
-        if hardware is not None:
-            hardware.watchdog.loosen()
-        print("KeyboardInterrupt: earnest stopped at the cable")
+        try:
+            _close(app, hardware, "other")
+        finally:
+            if hardware is not None:
+                hardware.watchdog.loosen()
+            print("KeyboardInterrupt: earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
         try:
             restarts.failed()

@@ -37,6 +37,8 @@ ATTEMPTS = 3
 
 _END = b"\x04"
 _FRIENDLY = b">>> "
+#: Said after Ctrl-C only where a program ran; one may fail in its own way.
+_HAS_RUN = (b"KeyboardInterrupt", b"Traceback (most recent", b"soft reboot")
 _RAW = b"raw REPL; CTRL-B to exit\r\n>"
 # A watchdog that the interrupted program started goes on counting and nothing stops it; so long
 # it lets us work.  Started anew, the program sets its own time again.
@@ -153,7 +155,7 @@ class RawREPL:
             for keys in (b"\r\x03", b"\x03", b"\r\x03\x02", b"\x03\x02"):
                 port.write(keys)
                 seen += self._read_until(_FRIENDLY, ANSWER_S / 2)
-                if b"KeyboardInterrupt" in seen or b"soft reboot" in seen:
+                if any(words in seen for words in _HAS_RUN):
                     self.was_running = True
                 if b"ESP-ROM" in seen:  # opened, it was reset; Ctrl-C met boot.py
                     self._restart = True

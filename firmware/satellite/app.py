@@ -142,7 +142,10 @@ class App:
         self._chunk[:] = self._silence
         self.parts.light.update(ERROR, mic.is_on(), 0)  # no pattern begins dark
         for task in self._tasks:
-            task.cancel()
+            try:
+                task.cancel()
+            except RuntimeError:
+                pass  # Ctrl-C came while it ran: asyncio takes it for running, and it never will
         if was_on and not mic.is_on():
             self._record("mic", on=False)
         self._record("fault", what=what)

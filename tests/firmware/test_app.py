@@ -482,6 +482,25 @@ def test_a_crash_of_the_network_task_ends_the_application_and_close_shuts_everyt
     assert bench.app.parts.gate.take(out) == 0
 
 
+def test_ctrl_c_in_the_middle_of_a_task_closes_everything_and_is_recorded():
+    """It comes out of the loop, and that task counts as running for ever."""
+    bench = Bench(turns=40)
+
+    async def interrupted():
+        for _ in range(12):
+            await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+    bench.run_network = interrupted
+    try:
+        bench.go()
+        raise AssertionError("Ctrl-C was swallowed")
+    except KeyboardInterrupt:
+        bench.app.close("other")
+    assert bench.state == ERROR and not bench.mic_on
+    assert bench.records[-2:] == [("mic", {"on": False}), ("fault", {"what": "other"})]
+
+
 def test_nothing_of_the_old_sound_is_left_after_a_mute():
     bench = Bench(turns=30)
     resets = []

@@ -89,8 +89,8 @@ class Module:
     pass
 
 
-def play(ends, fails_before=None, fails_closing=None):
-    log = []
+def play(ends, fails_before=None, fails_closing=None, log=None):
+    log = [] if log is None else log
     hardware = Hardware(log, fails_before)
 
     def reset():
@@ -99,7 +99,7 @@ def play(ends, fails_before=None, fails_closing=None):
 
     quiet = Module()
     quiet.attach = lambda app, hardware: None
-    quiet.detach = lambda: None
+    quiet.detach = lambda: log.append("detached")
     quiet.remember = lambda storage, error: log.append("remembered")
     model = Module()
     model.read = lambda path: None
@@ -141,7 +141,13 @@ def test_whatever_ends_the_application_closes_it_and_resets():
 
 def test_somebody_at_the_cable_closes_it_and_keeps_the_board():
     log = play(KeyboardInterrupt())
-    assert log == [("closed", "other"), "watchdog"], log
+    assert log == [("closed", "other"), "detached", "watchdog"], log
+    log = []
+    try:
+        play(KeyboardInterrupt(), fails_closing=ValueError("audit"), log=log)
+        raise AssertionError("what was wrong while closing was swallowed")
+    except ValueError:
+        assert log == [("closed", "other"), "detached", "watchdog"], log
 
 
 def test_what_fails_while_it_closes_does_not_keep_it_from_the_reset():

@@ -45,7 +45,8 @@ BLOCK_BYTES = 4096
 SOFT, HARD = 0, 75  # exit status of the interpreter: Ctrl-D or soft_reset, machine.reset
 
 _BOOT = r"""
-import os, sys, vfs
+import micropython, os, sys, vfs
+micropython.kbd_intr(-1)  # nothing ends the making of the board
 _o = {options}
 class _Machine:
     PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
@@ -96,6 +97,7 @@ except OSError:
 vfs.mount(_v, "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
+micropython.kbd_intr(3)
 for _n in ("boot.py", "main.py") if _o["main"] else ("boot.py",):
     try:
         os.stat(_n)
