@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from host_tools.errors import HostToolError
 from host_tools.serial_link import SerialLink
 from host_tools.serial_port import find_port
 
@@ -35,4 +36,8 @@ def command(port: str | None, dry_run: bool) -> int:
         click.echo(" ".join(call[1:]))
         return 0
     SerialLink.check_port(device)
+    if not sys.stdin.isatty():
+        raise HostToolError(
+            "repl needs a terminal to type at", "a program can ask: earnest status --json"
+        )
     return subprocess.call(call)

@@ -288,3 +288,14 @@ def test_repl_is_mpremotes(capfd):
     assert capfd.readouterr().out.strip() == "-m mpremote connect /dev/ttyX repl"
     assert cli.run(["repl", "--port", "/dev/there-is-none"]) == 2
     assert "there is no port" in capfd.readouterr().err
+
+
+def test_repl_says_that_it_needs_a_terminal(capfd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    ends = os.openpty()
+    try:
+        assert cli.run(["repl", "--port", os.ttyname(ends[1])]) == 2
+    finally:
+        for end in ends:
+            os.close(end)
+    assert "needs a terminal" in capfd.readouterr().err
