@@ -186,14 +186,16 @@ def start():
             print("KeyboardInterrupt: earnest stopped at the cable")
     except Exception as error:  # the one place: whatever it is, close and say so
         try:
-            restarts.failed()
             _close(app, hardware, "crash")
             print("earnest stopped:", repr(error))
             if hardware is not None:
                 diag.remember(hardware.storage, error)
-        finally:  # even what was wrong while closing ends with a reset
-            time.sleep(5)
-            machine.reset()
+        finally:  # even what was wrong while closing counts and ends with a reset
+            try:
+                restarts.failed()
+            finally:
+                time.sleep(5)
+                machine.reset()
 
 
 if __name__ == "__main__":

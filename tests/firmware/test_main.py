@@ -155,6 +155,21 @@ def test_what_fails_while_it_closes_does_not_keep_it_from_the_reset():
     assert log[0] == ("closed", "crash") and log[-1] == "reset", log
 
 
+def test_the_microphone_is_off_before_anything_is_counted():
+    def fails(self):
+        raise MemoryError
+
+    chip()
+    kept, Restarts.failed = Restarts.failed, fails
+    try:
+        log = play(MemoryError())
+    finally:
+        Restarts.failed = kept
+    assert log[0] == ("closed", "crash") and log[-1] == "reset", log
+    log = play(KeyError("bug"), fails_closing=ValueError("audit"))
+    assert log[-1] == "reset" and Restarts("reset").failures == 1, "a failure that did not count"
+
+
 def test_a_start_that_fails_is_shown_with_the_microphone_off():
     log = play(None, fails_before=ValueError("configuration"))
     assert log[:2] == ["mic off", ("light", True, True, False)] and log[-1] == "reset", log
