@@ -49,7 +49,7 @@ class ButtonDebounce:
         self._looked_ms = now_ms
         if self.was_closed and was_away and not self._was_down:
             self._is_missed = True
-        self.was_closed = False
+        self.was_closed = self._level and not self._is_down  # one that is not yet certain goes on
         self._was_down = self._is_down
         if self._is_down:  # it was still down when somebody looked, and counted
             self._is_missed = False

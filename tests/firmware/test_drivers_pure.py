@@ -260,6 +260,27 @@ def test_a_press_that_begins_unseen_and_ends_before_it_is_certain_is_told():
     assert button.look() == (False, False)
 
 
+def test_a_press_that_begins_seen_and_goes_on_unseen_is_told():
+    """It was seen too briefly to count when nobody could look any more."""
+    for looks in (1, 2, 3):
+        button = Button()
+        assert button.look(closes=1, is_closed=True) == (False, False)
+        for _ in range(looks - 1):
+            assert button.look(is_closed=True) == (False, False)
+        assert button.look(after_ms=300) == (False, True)
+        for _ in range(20):
+            assert button.look() == (False, False)
+
+
+def test_a_touch_shorter_than_a_press_is_none_however_often():
+    button = Button()
+    for _ in range(20):
+        assert button.look(closes=1, is_closed=True) == (False, False)
+        assert button.look(is_closed=True) == (False, False)
+        assert button.look() == (False, False)
+    assert button.look(after_ms=AWAY_MS) == (False, False)
+
+
 def test_a_press_that_begins_unseen_and_goes_on_counts_as_one_press():
     button = Button()
     seen = [button.look(closes=1, is_closed=True, after_ms=500)]
