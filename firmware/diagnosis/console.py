@@ -37,8 +37,9 @@ class Line:
     nothing.
     """
 
-    def __init__(self, source=None):
+    def __init__(self, source=None, target=None):
         self._source = source or sys.stdin.buffer
+        self._target = target or sys.stdout.buffer
         self._arrived = select.poll()
         self._arrived.register(self._source, select.POLLIN)
         self._room = select.poll()
@@ -57,7 +58,8 @@ class Line:
         return False
 
     def write(self, text):
-        sys.stdout.write(text)
+        """At once: sys.stdout would write, and wait for the host, twice for each line of it."""
+        self._target.write(text.replace("\n", "\r\n"))
 
 
 class Console:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import sys
 
 import micropython
 from diagnosis import console, status
@@ -117,6 +118,20 @@ def test_a_write_that_stalls_is_the_last_for_seconds():
     assert [ms for ms in sleeps if ms != console.STEP_MS] == [console.DEAF_MS] * 3
     assert len(run(b"diag.log()\r", write_us=console.STALL_US)[0]) == 4
     assert len(run(b"diag.log()\r", write_us=console.STALL_US + 1)[0]) == 1
+
+
+def test_lines_leave_in_one_write():
+    """Each write waits anew for a host that does not read (stdout_helpers.c)."""
+
+    class Target:
+        written = []
+
+        def write(self, data):
+            self.written.append(data)
+
+    console.Line(socket.socket(), Target()).write("state IDLE\nmuted no\n")
+    assert Target.written == ["state IDLE\r\nmuted no\r\n"], Target.written
+    assert hasattr(sys.stdout.buffer, "write")
 
 
 def test_lines_by_what_is_in_them():
