@@ -19,6 +19,7 @@ from satellite.mute_state import MuteState
 from satellite.streamer import Streamer
 from wakeword.engine import Engine
 
+CPU_HZ = 240000000
 #: How often the connection to the receiver looks whether there is a network.
 WIFI_STEP_MS = 100
 
@@ -72,11 +73,13 @@ class Hardware:
     """The real drivers, by the names that `build` wants."""
 
     def __init__(self, board):
+        import machine
         from drivers import from_board
         from drivers.clock import Clock
         from drivers.files import Files
         from drivers.watchdog import Watchdog, reset_reason
 
+        machine.freq(CPU_HZ)  # some stock images start at 160 MHz
         self.mic = from_board.microphone(board)  # first: its pins are at rest whatever fails later
         from_board.quiet(board)
         self.storage = Files()
@@ -181,6 +184,7 @@ def start():
         try:
             _close(app, hardware, "other")
         finally:
+            restarts.stopped()
             if hardware is not None:
                 hardware.watchdog.loosen()
             print("KeyboardInterrupt: earnest stopped at the cable")

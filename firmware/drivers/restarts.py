@@ -15,26 +15,32 @@ LONGEST_WAIT_S = const(3600)
 GOOD_RUN_S = const(600)
 _MAX_COUNT = const(99)
 _MAGIC = b"earnest failures "
+_RUNNING = b" running"
+_ENDED = b" ended"
 
 
 class Restarts:
-    """`reason` is why the chip started, as watchdog.reset_reason says."""
+    """`reason` is why the chip started, as watchdog.reset_reason says.
+
+    A run that had no end before a reset by software was ended by a crash of MicroPython itself.
+    """
 
     def __init__(self, reason):
         self._memory = machine.RTC().memory
-        if reason == "watchdog":
-            self.failed()
-        elif reason in ("power", "soft"):  # somebody is at the device
-            self.went_well()
+        count = self.failures
+        if reason in ("power", "soft"):  # somebody is at the device
+            count = 0
+        elif reason == "watchdog" or (reason == "reset" and self._memory().endswith(_RUNNING)):
+            count += 1
+        self._keep(count, _RUNNING)
 
     @property
     def failures(self):
         """How many in a row, 0 to 99; what else is in the memory counts as none."""
         data = self._memory()
-        digits = data[len(_MAGIC) :]
-        if data[: len(_MAGIC)] != _MAGIC or len(digits) != 2 or not digits.isdigit():
-            return 0
-        return int(digits)
+        digits = data[len(_MAGIC) : len(_MAGIC) + 2]
+        is_ours = data in (_MAGIC + digits + _RUNNING, _MAGIC + digits + _ENDED)
+        return int(digits) if is_ours and len(digits) == 2 and digits.isdigit() else 0
 
     @property
     def wait_s(self):
@@ -45,8 +51,15 @@ class Restarts:
 
     def failed(self):
         """The firmware has failed once more."""
-        self._memory(_MAGIC + b"%02d" % min(self.failures + 1, _MAX_COUNT))
+        self._keep(self.failures + 1, _ENDED)
+
+    def stopped(self):
+        """A person has ended the run, which is no failure."""
+        self._keep(self.failures, _ENDED)
 
     def went_well(self):
-        """It has run long enough, or a person has started it."""
-        self._memory(_MAGIC + b"00")
+        """It has run long enough, and runs on."""
+        self._keep(0, _RUNNING)
+
+    def _keep(self, count, state):
+        self._memory(_MAGIC + b"%02d" % min(count, _MAX_COUNT) + state)

@@ -199,9 +199,9 @@ def test_a_person_at_the_cable_need_not_wait_and_is_no_failure():
 def test_the_watchdog_counts_as_a_failure_and_a_good_run_ends_the_row():
     chip()
     for expected in (1, 2, 3):
-        assert Restarts("watchdog").failures == expected
-    assert Restarts("reset").wait_s == 10
-    restarts = Restarts("reset")
+        restarts = Restarts("watchdog")
+        assert restarts.failures == expected
+    assert restarts.wait_s == 10
     restarts.went_well()
     assert (restarts.failures, restarts.wait_s) == (0, 0)
     for reason in ("power", "soft"):
@@ -210,9 +210,25 @@ def test_the_watchdog_counts_as_a_failure_and_a_good_run_ends_the_row():
         assert Restarts(reason).failures == 0
 
 
+def test_a_crash_of_micropython_itself_counts_as_a_failure():
+    """Nobody saw the run end, and the reset is one of the software (ports/esp32/modmachine.c)."""
+    chip()
+    for expected in (0, 1, 2, 3):
+        assert Restarts("reset").failures == expected
+    Restarts("unknown")  # a tool that pulled the chip's reset
+    for end in ("failed", "stopped"):
+        before = Restarts("unknown")
+        getattr(before, end)()
+        assert Restarts("reset").failures == before.failures, end
+    restarts = Restarts("soft")
+    restarts.went_well()
+    assert Restarts("reset").failures == 1, "it ran well, and then crashed"
+
+
 def test_whatever_is_in_the_memory_is_a_number_of_failures():
     chip()
-    for data in (b"", b"earnest failures ", b"earnest failures x1", b"other", bytes(2048)):
+    ours = b"earnest failures "
+    for data in (b"", ours, ours + b"x1 ended", ours + b"1 ended", ours + b"07", bytes(2048)):
         machine.world.rtc_memory = data
         assert Restarts("reset").failures == 0, data
     for _ in range(120):
