@@ -99,7 +99,7 @@ class Board:
     kind: str
     chip: str
     flash_mb: int
-    psram: Psram | None
+    psram: Psram
     micropython: MicroPythonImage
     microphone: str
     tested: bool
@@ -129,8 +129,7 @@ def load_board(name: str, folder: Path = BOARDS) -> Board:
     if not isinstance(data, dict):
         raise HostToolError(f"{path}: not an object", "see docs/boards.md")
     data = dict(data, id=name, pins=_constants(folder / name / "board.py"))
-    psram = data.get("psram")
-    data["psram"] = None if psram is None else _make(Psram, psram, path)
+    data["psram"] = _make(Psram, data.get("psram"), path)
     data["micropython"] = _make(MicroPythonImage, data.get("micropython"), path)
     data["pins"] = _make(Pins, data["pins"], folder / name / "board.py")
     if isinstance(data.get("sources"), list):
@@ -207,10 +206,9 @@ def _problems(board: Board) -> list[str]:
     require(board.chip in CHIPS, f"chip is {board.chip!r}, not of {CHIPS}")
     require(board.kind in KINDS, f"kind is {board.kind!r}, not of {KINDS}")
     require(board.flash_mb in (4, 8, 16, 32), f"flash_mb is {board.flash_mb}")
-    octal = board.psram is not None and board.psram.mode == "octal"
-    if board.psram is not None:
-        require(board.psram.mode in PSRAM_MODES, f"psram mode is {board.psram.mode!r}")
-        require(board.psram.mb in (2, 8, 16), f"psram mb is {board.psram.mb}")
+    octal = board.psram.mode == "octal"
+    require(board.psram.mode in PSRAM_MODES, f"psram mode is {board.psram.mode!r}")
+    require(board.psram.mb in (2, 8, 16), f"psram mb is {board.psram.mb}")
     image = board.micropython.image
     require(image.startswith("https://micropython.org/"), f"image is {image!r}")
     require(octal == ("SPIRAM_OCT" in image), "octal PSRAM and the image do not fit each other")

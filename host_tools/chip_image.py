@@ -99,7 +99,7 @@ def require_fit(image: ChipImage, board: Board) -> list[str]:
             f"at least {board.micropython.least_version} is needed",
             hint,
         )
-    is_octal = board.psram is not None and board.psram.mode == "octal"
+    is_octal = board.psram.mode == "octal"
     if is_octal != image.has_octal_psram:
         want = "octal PSRAM" if is_octal else "no octal PSRAM"
         warnings.append(f"the board has {want}, the image seems to be made for another: {hint}")

@@ -22,7 +22,7 @@ from host_tools.serial_port import find_port
 
 LISTEN_S = 2.0
 STOPPED = b"earnest stopped:"
-LEAST_PSRAM_HEAP_BYTES = 1 << 20  # with PSRAM the heap has megabytes, without at most 512 KB
+LEAST_HEAP_BYTES = 1 << 20  # with PSRAM it has megabytes, without 222 KB, which is too little
 
 _WHO = """import sys, json, gc
 gc.collect()
@@ -141,10 +141,14 @@ def require_fit(board: Board, who: dict[str, Any], kind: MpyKind) -> list[str]:
             f"this is {who['machine']!r}, the board {board.id} has {board.chip}",
             "is this the right board and port?",
         )
-    if board.psram and who["free"] + who["used"] < LEAST_PSRAM_HEAP_BYTES:
-        return [
-            "this MicroPython does not use the board's PSRAM: earnest flash puts the right one on"
-        ]
+    heap_bytes = who["free"] + who["used"]
+    if heap_bytes < LEAST_HEAP_BYTES:
+        raise HostToolError(
+            f"MicroPython has a heap of {heap_bytes // 1024} KB here: it uses no PSRAM, and the "
+            "firmware does not fit without",
+            f"earnest flash --board {board.id} puts the image on that uses it; "
+            "a module without PSRAM (N4, N8, N16) cannot run Earnest",
+        )
     return []
 
 

@@ -1,4 +1,4 @@
-"""ESP32-S3-DevKitC-1 N8 with a wired-truth microphone supply.
+"""ESP32-S3-DevKitC-1 N8R2 with a wired-truth microphone supply.
 
 What is where: plain constants, nothing is imported; docs/boards.md explains them.
 """

@@ -247,7 +247,7 @@ class Device:
         parts.connect = self.network.connect
         parts.random_number = self.next_random
         parts.reset = "power"
-        gc.collect()  # what compiling left lies in the way of the models, as nothing does on a board
+        gc.collect()  # what compiling left, and a board does not compile
         models = [read(path) for path in settings["models"]]
         config = Config.from_json(json.dumps(settings["config"]))
         if settings["receiver"]:

@@ -16,8 +16,8 @@ SECTIONS = ("Wiring", "Pins that want a word", "What was tested", "Sources")
 
 def test_the_boards_that_are_promised_are_there():
     loaded = [boards.load_board(name) for name in NAMES]
-    assert any(b.psram and b.psram.mode == "octal" and b.kind == "built" for b in loaded)
-    assert any(b.psram is None for b in loaded)
+    assert any(b.psram.mode == "octal" and b.kind == "built" for b in loaded)
+    assert any(b.psram.mode == "quad" for b in loaded)
     assert any(b.pins.MIC_SUPPLY is not None and b.pins.MIC_SENSE is not None for b in loaded)
     assert sum(b.kind == "bought" for b in loaded) >= 2
     assert any(b.pins.SWITCH is not None for b in loaded)
@@ -136,7 +136,8 @@ def test_a_wrong_board_py_is_refused(broken, python, words):
         (lambda d: d.update(sources=[]), "no sources"),
         (lambda d: d.update(sources=["a friend"]), "source is"),
         (lambda d: d.pop("vendor"), "vendor"),
-        (lambda d: d.update(psram=None), "do not fit"),
+        (lambda d: d.update(psram=None), "Psram must be an object"),
+        (lambda d: d["psram"].update(mode="quad"), "do not fit"),
         (lambda d: d["psram"].update(mode="hexadecimal"), "psram mode"),
         (lambda d: d["micropython"].update(image="http://example.org/x.bin"), "image is"),
         (lambda d: d["micropython"].update(sha256="123"), "sha256 is"),

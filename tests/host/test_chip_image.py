@@ -12,7 +12,7 @@ from host_tools.chip_image import MAX_IMAGE_BYTES, read_image, require_fit
 from host_tools.errors import HostToolError
 
 BOARD = load_board("ESPRESSIF_S3_EYE")
-PLAIN = load_board("ESPRESSIF_DEVKITC_1_N8")
+PLAIN = load_board("ESPRESSIF_DEVKITC_1_N8R2")
 
 
 @pytest.fixture

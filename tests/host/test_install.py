@@ -161,6 +161,8 @@ def who(**changes):
         ({"mpy": 0x1F06}, "armv7emsp"),
         ({"mpy": 0x0306}, "for none"),
         ({"machine": "Generic ESP32 module with ESP32"}, "ESP32 module"),
+        ({"free": 221535}, "a heap of 216 KB here: it uses no PSRAM"),
+        ({"free": install.LEAST_HEAP_BYTES - 2}, "uses no PSRAM"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, words):
@@ -171,9 +173,9 @@ def test_what_does_not_fit_is_refused(changes, words):
 
 
 def test_what_fits():
-    assert install.require_fit(BOARD, who(), MpyKind.from_number(who()["mpy"])) == []
-    small = who(free=100000)
-    assert "PSRAM" in install.require_fit(BOARD, small, MpyKind.from_number(small["mpy"]))[0]
+    for heap_bytes in (8 << 20, install.LEAST_HEAP_BYTES):
+        fits = who(free=heap_bytes - 1)
+        assert install.require_fit(BOARD, fits, MpyKind.from_number(fits["mpy"])) == []
 
 
 def test_wrong_version_copies_nothing(board, trees, monkeypatch):

@@ -1,9 +1,9 @@
-"""ESP32-S3-DevKitC-1 N8 with INMP441.
+"""ESP32-S3-DevKitC-1 N8R2 with INMP441.
 
 What is where: plain constants, nothing is imported; docs/boards.md explains them.
 """
 
-NAME = "ESPRESSIF_DEVKITC_1_N8"
+NAME = "ESPRESSIF_DEVKITC_1_N8R2"
 
 MIC_SCK, MIC_WS, MIC_SD = 4, 5, 6
 MIC_CHANNEL = "left"
