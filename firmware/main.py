@@ -79,8 +79,8 @@ class Hardware:
         from drivers.files import Files
         from drivers.watchdog import Watchdog, reset_reason
 
-        machine.freq(CPU_HZ)  # some stock images start at 160 MHz
         self.mic = from_board.microphone(board)  # first: its pins are at rest whatever fails later
+        machine.freq(CPU_HZ)  # some stock images start at 160 MHz
         from_board.quiet(board)
         self.storage = Files()
         self.clock = Clock()

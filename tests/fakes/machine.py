@@ -36,6 +36,7 @@ class World:
         self.pwm_lag_looks = 0
         self.pwm_is_stuck = False
         self.cause = PWRON_RESET
+        self.freq_hz = 160000000
         self.rtc_memory = b""
         self.fed = 0
         self.wdt_timeout_ms = None
@@ -256,6 +257,14 @@ class RTC:
         if len(data) > 2048:
             raise ValueError("buffer too long")
         world.rtc_memory = bytes(data)
+
+
+def freq(hz=None):
+    if hz is None:
+        return world.freq_hz
+    if hz not in (80000000, 160000000, 240000000):
+        raise ValueError("frequency must be 80MHz, 160MHz or 240MHz")
+    world.freq_hz = hz
 
 
 def reset_cause():

@@ -11,6 +11,7 @@ import micropython
 sys.path.insert(0, "tests/fakes")
 
 import machine
+import main
 import neopixel
 import network
 from drivers import microphone_health as health
@@ -499,6 +500,8 @@ def test_every_board_makes_its_drivers():
         assert light.is_ok() and light.has_colour == (name != "ESPRESSIF_S3_EYE")
         controls = from_board.controls(Constants)
         assert controls.switch_muted() is (None if Constants.SWITCH is None else True)
+        assert main.Hardware(Constants).mic.is_on() is False
+        assert machine.freq() == 240000000, "stock images differ in it"
         mic = from_board.microphone(Constants)
         if Constants.MIC_SENSE is not None:
             assert refuses(mic.start), "nothing feeds this microphone yet"
