@@ -78,7 +78,8 @@ def test_a_look_up_that_does_not_end_is_given_up_and_not_doubled():
         assert refuses(resolver, "slow.example") == "the last look-up has not ended"
         assert len(threads) == 1
         ends.append(1)
-        time.sleep(0.1)
+        while resolver._is_busy:
+            time.sleep(0.01)
         assert asyncio.run(resolver.address("slow.example", 1)) == "10.0.0.7"
     finally:
         module.LONGEST_MS = kept
