@@ -182,7 +182,10 @@ def start():
         asyncio.run(app.run(_beside(hardware, restarts)))
     except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
         try:
-            _close(app, hardware, "other")
+            try:
+                _close(app, hardware, "cable")
+            except KeyboardInterrupt:  # pressed again: what is still to be closed
+                _close(app, hardware, "cable")
         finally:
             restarts.stopped()
             if hardware is not None:

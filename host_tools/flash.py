@@ -32,6 +32,7 @@ BAUD = 460800
 _BOOT_LOADER_HINT = (
     "hold BOOT, press and release RESET, release BOOT, then try again; close other programs"
 )
+_ERASING = "Erasing flash memory"  # esptool's word before the first byte is gone
 _HALF_HINT = (
     "the board is erased and not whole, no more than that: hold BOOT, press and release RESET, "
     "release BOOT, and repeat the command"
@@ -135,6 +136,11 @@ def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str
     except KeyboardInterrupt:
         click.echo(f"\n{_HALF_HINT}", err=True)
         raise
+    if status and _ERASING not in said:
+        raise HostToolError(
+            f"esptool could not begin to write: {_last_line(said)}",
+            f"nothing was erased; {_BOOT_LOADER_HINT}",
+        )
     if status:
         raise HostToolError(f"esptool could not write: {_last_line(said)}", _HALF_HINT)
     found, version = wait_for_repl(port, others, WAIT_S)

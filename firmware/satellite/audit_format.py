@@ -72,6 +72,7 @@ FAULTS = (
     "overrun",
     "watchdog",
     "crash",
+    "cable",  # no fault: somebody stopped the firmware at the cable
     "other",
 )
 DROPPED = ("audio", "records")

@@ -496,9 +496,9 @@ def test_ctrl_c_in_the_middle_of_a_task_closes_everything_and_is_recorded():
         bench.go()
         raise AssertionError("Ctrl-C was swallowed")
     except KeyboardInterrupt:
-        bench.app.close("other")
+        bench.app.close("cable")
     assert bench.state == ERROR and not bench.mic_on
-    assert bench.records[-2:] == [("mic", {"on": False}), ("fault", {"what": "other"})]
+    assert bench.records[-2:] == [("mic", {"on": False}), ("fault", {"what": "cable"})]
 
 
 def test_nothing_of_the_old_sound_is_left_after_a_mute():

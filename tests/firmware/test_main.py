@@ -81,8 +81,9 @@ class App:
 
     def close(self, what="crash"):
         self.log.append(("closed", what))
-        if self.fails_closing:
-            raise self.fails_closing
+        fails, self.fails_closing = self.fails_closing, None
+        if fails:
+            raise fails
 
 
 class Module:
@@ -141,13 +142,19 @@ def test_whatever_ends_the_application_closes_it_and_resets():
 
 def test_somebody_at_the_cable_closes_it_and_keeps_the_board():
     log = play(KeyboardInterrupt())
-    assert log == [("closed", "other"), "detached", "watchdog"], log
+    assert log == [("closed", "cable"), "detached", "watchdog"], log
     log = []
     try:
         play(KeyboardInterrupt(), fails_closing=ValueError("audit"), log=log)
         raise AssertionError("what was wrong while closing was swallowed")
     except ValueError:
-        assert log == [("closed", "other"), "detached", "watchdog"], log
+        assert log == [("closed", "cable"), "detached", "watchdog"], log
+
+
+def test_an_impatient_second_ctrl_c_leaves_nothing_open():
+    log = play(KeyboardInterrupt(), fails_closing=KeyboardInterrupt())
+    assert log[-3:] == [("closed", "cable"), "detached", "watchdog"], log
+    assert log.count(("closed", "cable")) == 2, log
 
 
 def test_what_fails_while_it_closes_does_not_keep_it_from_the_reset():

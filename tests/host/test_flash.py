@@ -199,6 +199,16 @@ def test_the_plug_is_pulled_in_the_middle(line, image, esptool_cfg, capfd):
     assert "Traceback" not in err
 
 
+def test_a_plug_that_is_pulled_before_the_erase_loses_nothing(line, image, esptool_cfg, capfd):
+    esptool_cfg(connect_attempts=2, sync_timeout=2)
+    chip = Chip(stop_at=("MEM_BEGIN", 3))  # the second call's stub
+    assert cli.run(arguments(line(chip, pulls_plug=True), image, "--yes")) == 2
+    err = capfd.readouterr().err
+    assert chip.stopped.is_set() and is_as_it_was(chip)
+    assert "error: esptool could not begin to write: " in err
+    assert "hint: nothing was erased; hold BOOT" in err
+
+
 @pytest.mark.parametrize("to_all", (True, False), ids=("terminal", "kill"))
 def test_ctrl_c_in_the_middle_ends_esptool_too(line, image, to_all):
     """From a terminal both processes get it; sent to one, esptool must not go on either."""
