@@ -197,12 +197,9 @@ def start():
             print("earnest stopped:", repr(error))
             if hardware is not None:
                 diag.remember(hardware.storage, error)
-        finally:  # even what was wrong while closing counts and ends with a reset
-            try:
-                restarts.failed()
-            finally:
-                time.sleep(5)
-                machine.reset()
+        finally:  # even what was wrong while closing ends with a reset, which counts
+            time.sleep(5)
+            machine.reset()
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ GOOD_RUN_S = const(600)
 _MAX_COUNT = const(99)
 _MAGIC = b"earnest failures "
 _RUNNING = b" running"
-_ENDED = b" ended"
+_STOPPED = b" stopped"
 
 
 class Restarts:
     """`reason` is why the chip started, as watchdog.reset_reason says.
 
-    A run that had no end before a reset by software was ended by a crash of MicroPython itself.
+    A run that nobody stopped before a reset by software has failed: `main` resets after a crash,
+    and MicroPython when it crashes itself.
     """
 
     def __init__(self, reason):
@@ -39,7 +40,7 @@ class Restarts:
         """How many in a row, 0 to 99; what else is in the memory counts as none."""
         data = self._memory()
         digits = data[len(_MAGIC) : len(_MAGIC) + 2]
-        is_ours = data in (_MAGIC + digits + _RUNNING, _MAGIC + digits + _ENDED)
+        is_ours = data in (_MAGIC + digits + _RUNNING, _MAGIC + digits + _STOPPED)
         return int(digits) if is_ours and len(digits) == 2 and digits.isdigit() else 0
 
     @property
@@ -49,13 +50,9 @@ class Restarts:
             return 0
         return min(FIRST_WAIT_S << min(self.failures - 2, 10), LONGEST_WAIT_S)
 
-    def failed(self):
-        """The firmware has failed once more."""
-        self._keep(self.failures + 1, _ENDED)
-
     def stopped(self):
         """A person has ended the run, which is no failure."""
-        self._keep(self.failures, _ENDED)
+        self._keep(self.failures, _STOPPED)
 
     def went_well(self):
         """It has run long enough, and runs on."""
