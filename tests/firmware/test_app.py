@@ -7,7 +7,7 @@ into one list, so that the order of light, microphone and network can be asserte
 import asyncio
 
 from drivers.debounce import SwitchDebounce
-from satellite.app import App
+from satellite.app import AGAIN_MS, App
 from satellite.config import Config
 from satellite.consent import FILE, Consent
 from satellite.diagnostics import Diagnostics
@@ -433,6 +433,22 @@ def test_a_press_that_nobody_saw_mutes_and_never_unmutes():
     bench.missed = [7, 9]
     bench.go()
     assert bench.state == ERROR, "a press that nobody saw tries nothing again"
+    assert bench.stored is False and not bench.app.parts.gate.muted
+
+
+def test_counts_that_cannot_be_written_close_the_gate_and_are_tried_once_a_second():
+    bench = Bench(turns=250)
+    tried = []
+
+    def tick(now_ms):
+        tried.append(now_ms)
+        raise OSError(28)
+
+    bench.tick = tick
+    bench.go()
+    assert bench.state == ERROR and not bench.mic_on
+    steps_ms = [after - before for before, after in zip(tried, tried[1:])]
+    assert steps_ms and min(steps_ms) >= AGAIN_MS, tried
 
 
 def test_after_an_error_a_press_leads_to_muted_and_the_next_one_opens():

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from drivers import resolver as module
+from drivers import tls
 from drivers.resolver import Resolver
 
 
@@ -83,3 +84,44 @@ def test_a_look_up_that_does_not_end_is_given_up_and_not_doubled():
         assert asyncio.run(resolver.address("slow.example", 1)) == "10.0.0.7"
     finally:
         module.LONGEST_MS = kept
+
+
+def test_without_room_for_a_thread_it_is_asked_again_later():
+    class NoRoom:
+        def __init__(self, error):
+            self.error = error
+
+        def start_new_thread(self, *arguments):
+            raise self.error
+
+    resolver = Resolver(lambda *arguments: [(2, 1, 0, "", ("10.0.0.7", 1))])
+    kept = module._thread
+    try:
+        for error in (OSError("can't create thread"), RuntimeError(), MemoryError()):
+            module._thread = NoRoom(error)
+            assert refuses(resolver, "name.example") == "no thread for the look-up"
+    finally:
+        module._thread = kept
+    assert asyncio.run(resolver.address("name.example", 1)) == "10.0.0.7"
+
+
+def test_every_connection_looks_its_receiver_up_beside_the_audio():
+    class Config:
+        receiver_host, receiver_port, receiver_name = "receiver.invalid", 10700, ""
+        ssl_authority = ssl_certificate = ssl_key = ""
+
+    class Told:
+        async def address(self, host, port):
+            raise OSError("asked for %s" % host)
+
+    kept = tls.Resolver, tls.context
+    tls.Resolver, tls.context = Told, lambda *arguments: None
+    try:
+        for Config.insecure in (True, False):
+            try:
+                asyncio.run(tls.connector(Config, None)())
+                raise AssertionError(Config.insecure)
+            except OSError as error:
+                assert str(error) == "asked for receiver.invalid", (Config.insecure, error)
+    finally:
+        tls.Resolver, tls.context = kept
