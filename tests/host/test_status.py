@@ -185,7 +185,10 @@ def test_ctrl_c_leaves_the_device_running(tmp_path, name):
             else:
                 json.loads(process.stdout.readline())
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=20)[1].decode()
+            try:
+                errors = process.communicate(timeout=20)[1].decode()
+            finally:
+                process.kill()  # else its end would be waited for
         assert process.returncode == 130, (process.returncode, errors)
         assert "Traceback" not in errors
         assert wait_until_running(board, 20)["state"] == "IDLE"
