@@ -241,6 +241,9 @@ def test_a_model_that_only_the_host_knows_and_a_damaged_one(tmp_path):
         assert "not there" in run(board, "model")[1]["model"]["reason"]
 
 
+WRONG_PASSWORD = (
+    "network.air.password = 'another'\nimport drivers.wifi\ndrivers.wifi.CONNECT_MS = 500"
+)
 #: Faults around the chip: (planted in boot.py, the test that finds it, what it says).
 PLANTED = {
     "dead microphone": ("world.sound = lambda n: (0, 0)", "microphone", "ALL_ZERO"),
@@ -257,11 +260,8 @@ PLANTED = {
         "button",
         "no press",
     ),
-    "wrong password": (
-        "network.air.password = 'another'\nimport drivers.wifi\ndrivers.wifi.CONNECT_MS = 500",
-        "wifi",
-        "wrong password",
-    ),
+    "wrong password": (WRONG_PASSWORD, "wifi", "wrong password"),
+    "no way to the receiver": (WRONG_PASSWORD, "receiver", "no Wi-Fi: wrong password"),
     "no receiver": ("", "receiver", ""),
 }
 
