@@ -225,7 +225,8 @@ def _warn(view: View, options: Options, devices: DeviceList) -> None:
     elif not devices.all():
         view.tell(
             "warning",
-            message="no device may connect yet: earnest receive --new-device NAME -o FOLDER",
+            message="no device may connect yet: `earnest provision` lets a board in; "
+            "by hand: `earnest receive --new-device NAME -o FOLDER`",
         )
     for device in devices.all():
         if device.days_left < _SOON_DAYS:

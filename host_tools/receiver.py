@@ -7,6 +7,7 @@ What a device that was let in may do is in `receiver_connection`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Coroutine
@@ -36,7 +37,8 @@ _REASONS = {
     "UNEXPECTED_MESSAGE": "not TLS",
     "UNSUPPORTED_PROTOCOL": "a TLS version below 1.2",
     "CERTIFICATE_VERIFY_FAILED": "a certificate that is not ours or has expired",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not know our certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know our certificate "
+    "(was the board provisioned with another --data?)",
     "TLSV1_ALERT_DECRYPT_ERROR": "it refused our certificate",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it refused our certificate",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refused our certificate",
@@ -225,9 +227,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=64)
     except OSError as error:
+        hint = "name another --port, or an address of this machine with --host"
+        if error.errno == errno.EADDRINUSE:
+            hint = "is another `earnest receive` running? stop it, or name another --port"
         raise HostToolError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}",
-            "name another --port, or an address of this machine with --host",
+            f"cannot listen on {host} port {port}: {error.strerror or error}", hint
         ) from error
     listener.setblocking(False)
     return listener

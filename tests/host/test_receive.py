@@ -241,7 +241,8 @@ def test_who_is_refused(shared, tmp_path):
     doubting = tls_context(other)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         Device(port, None, doubting)
-    shared.wait("refused", reason="it does not know our certificate")
+    refusal = shared.wait("refused")["reason"]
+    assert "does not know our certificate" in refusal and "another --data?" in refusal
     # The receiver's own certificate is none of a device.
     with_receivers = tls_context(folder, has_certificate=False)
     own = shared.data / "authority"
@@ -493,6 +494,12 @@ def test_plain_text_only_if_insecure_is_said(data):
         with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as tls:
             tls.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(1100))
             assert b"error" in tls.recv(1000)
+
+
+def test_a_port_in_use_and_a_list_without_devices_say_what_to_do(shared, data):
+    done = earnest(data, "--host", "127.0.0.1", "--port", shared.port)
+    assert done.returncode == 2 and "is another `earnest receive` running?" in done.stderr
+    assert "no device may connect yet: `earnest provision`" in " ".join(done.stdout.split())
 
 
 def test_bad_input_on_the_command_line(data, tmp_path):
