@@ -2,10 +2,14 @@
 
 import io
 import math
+import re
 
 import numpy as np
 from rich.console import Console
+from simulated import simulate, wake_and_command
 
+from host_tools.firmware import ROOT
+from host_tools.loopback import LoopbackReceiver
 from host_tools.receiver_view import LineView, LiveView, level_dbfs
 
 
@@ -38,6 +42,37 @@ def test_yes_no_and_nothing_in_words():
         ("withdrawn", {"device": "d", "keep_recordings": False, "share_for_training": True}),
     )
     assert "recording -" in text and "keep no, training yes" in text
+
+
+def masked(lines):
+    """Without what differs from run to run."""
+    for pattern, mask in (
+        (r"[0-9a-f]{16}", "ID"),
+        (r"\d+\.\d+\.\d+\.\d+", "ADDRESS"),
+        (r"\d+", "N"),
+    ):
+        lines = re.sub(pattern, mask, lines)
+    return lines.splitlines()
+
+
+def test_the_quickstart_shows_what_a_device_and_the_receiver_make(tmp_path, monkeypatch):
+    told = []
+    end = LoopbackReceiver.end
+
+    def ending(self):
+        streams = end(self)
+        told.extend(self.events)
+        return streams
+
+    monkeypatch.setattr(LoopbackReceiver, "end", ending)
+    simulate(tmp_path, wake_and_command(), with_receiver=True)
+    names = [event["event"] for event in told]
+    told = told[names.index("listening") : names.index("stream-stop") + 1]
+    told[0]["name"] = "earnest-receiver"
+    lines = shown(*((event.pop("event"), {**event, "device": "kitchen"}) for event in told))
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```\n(\S+ listening on.*?)```", page, re.S)
+    assert masked(block) == masked(lines)
 
 
 def test_the_live_view_shows_state_and_a_meter():
