@@ -43,7 +43,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,dask]'
 	@touch $@
 
-demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png.
+demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a minute).
 	@$(BIN)/python -m host_tools.demo
 
 test: $(STAMP) system-tools ## Run all tests, on every core.
@@ -85,7 +85,7 @@ install: $(STAMP) ## Put the firmware on it: make install BOARD=... PORT=...
 	@$(need_board)
 	@$(EARNEST) install --board $(BOARD) $(if $(PORT),--port $(PORT)) $(ARGS)
 
-provision: $(STAMP) ## Give it Wi-Fi and receiver: make provision BOARD=... PORT=...
+provision: $(STAMP) ## Give it Wi-Fi and receiver: make provision PORT=...
 	@$(EARNEST) provision $(if $(PORT),--port $(PORT)) $(ARGS)
 
 clean: ## Remove what was built; .venv stays.
