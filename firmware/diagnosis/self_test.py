@@ -8,6 +8,7 @@ refuses while muted.
 
 import asyncio
 import binascii
+import errno
 import gc
 import hashlib
 import json
@@ -259,8 +260,22 @@ def _receiver(hardware, config):
     except asyncio.TimeoutError:
         return result("receiver", False, "no answer in %d s" % (RECEIVER_MS // 1000))
     except (OSError, ValueError) as error:
-        return result("receiver", False, "%s" % error)
+        return result("receiver", False, _why_no_receiver(error, config))
     return result("receiver", True, "answers" + (", INSECURE" if config.insecure else ", TLS"))
+
+
+def _why_no_receiver(error, config):
+    """In a line; lwIP, the chip's TCP, says ECONNRESET also where nobody listens."""
+    where = "%s:%d" % (config.receiver_host, config.receiver_port)
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ECONNREFUSED:
+        return "nobody listens at %s: is `earnest receive` running?" % where
+    if number == errno.ECONNRESET:
+        return "nobody listens at %s, or it broke off: is `earnest receive` running?" % where
+    words = " ".join(str(error).split())
+    if "not correctly signed" in words:  # by mbedTLS, perhaps with other faults
+        return "the receiver is of another authority: earnest provision"
+    return words or repr(error)
 
 
 async def _ping(connect):

@@ -209,6 +209,31 @@ def test_a_receiver_that_answers(tmp_path, insecure):
             assert status == 1 and results["receiver"]["ok"] is False, results
 
 
+def test_why_a_receiver_does_not_answer(tmp_path):
+    data = tmp_path / "data"
+    refused = "nobody listens at 127.0.0.1:9: is `earnest receive` running?"
+    with receiving(data) as receiver:
+        with live_board.board(tmp_path / "device", plant=SOUND, runs=False) as board:
+            made = new_device(tmp_path / "another", "kitchen")
+            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+                (board.folder / name).write_bytes((made / name).read_bytes())
+            config = json.loads((board.folder / "config.json").read_text())
+            for changes, words in (
+                ({}, refused),
+                ({"insecure": True}, refused),
+                (
+                    {"insecure": False, "receiver_port": receiver.port},
+                    "the receiver is of another authority: earnest provision",
+                ),
+                ({"ssl_key": "none.der"}, "no certificate file none.der"),
+            ):
+                config |= changes
+                (board.folder / "config.json").write_text(json.dumps(config))
+                live_board.reset(board)
+                status, results = run(board, "wifi", "receiver")
+                assert status == 1 and results["receiver"]["reason"] == words, results
+
+
 def test_the_stopped_application_gives_its_memory_back(tmp_path):
     """Without PSRAM a second model does not fit beside the one of an application that stands."""
     with live_board.board(tmp_path, plant=SOUND) as board:
