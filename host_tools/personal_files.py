@@ -31,7 +31,7 @@ MAX_FILE_BYTES = 8192
 #: So many characters of a secret in a row are a part of it.
 _PART = 6
 #: Firmware, board and models lie in folders or are one of these; they are counted, not listed.
-_SYSTEM = ("main.py", "boot.py", "board.py", "installed.json")
+_SYSTEM = ("main.py", "boot.py", "board.py", "diag.mpy", "installed.json")
 
 _LIST = """
 import os, json
@@ -109,7 +109,7 @@ def _ways_to_write(secret: str) -> list[str]:
 def is_personal(name: str) -> bool:
     """Whether a file of the board's root says something about its owner, or half of one does."""
     plain = name.removesuffix(TEMPORARY)
-    return any(fnmatchcase(plain, pattern) for pattern in PERSONAL)
+    return "/" not in name and any(fnmatchcase(plain, pattern) for pattern in PERSONAL)
 
 
 def is_system(name: str) -> bool:

@@ -250,13 +250,15 @@ def _write_with_certificate(
 def _tidy(link, config: Any) -> None:
     """Remove certificates and keys that the configuration no longer names, and halves of files."""
     used = {CONFIG_FILE, *(getattr(config, field) for field in _FIELDS)}
+    plain = {
+        name: name.removesuffix(personal_files.TEMPORARY) for name in personal_files.names(link)
+    }
     old = [
         name
-        for name in personal_files.names(link)
+        for name in plain
         if personal_files.is_personal(name)
         and name not in used
-        and (name.endswith(".der") or name.removesuffix(personal_files.TEMPORARY) in used)
-        or name.endswith(".der" + personal_files.TEMPORARY)
+        and (plain[name].endswith(".der") or plain[name] in used)
     ]
     personal_files.remove(link, old)
 

@@ -130,12 +130,17 @@ def test_a_new_certificate_replaces_the_old_one(board, tmp_path):
     status, shown = provision(board, data, *common)
     assert status == 0 and json.loads(shown.splitlines()[-1])["written"] is True, shown
     old = stored(board, "device.cert.der")
+    others = ("mine/other.der", "mine/other.der.new")
+    for name in others:
+        board.write(name, "not ours")
+    board.write("device.2.key.der.new", "half of one")
     for expected in ("device.2.cert.der", "device.cert.der"):
         status, shown = provision(board, data, *common, "--new-certificate")
         assert status == 0, shown
         config = configuration.Config.from_json(stored(board))
         assert config.ssl_certificate == expected
-        assert len(os.listdir(board.folder)) == 4
+        assert len(os.listdir(board.folder)) == 5  # and the folder of the others
+        assert all((board.folder / name).exists() for name in others)
         new = stored(board, expected)
         (device,) = DeviceList(data / "devices.json").all()
         assert device.name == "kitchen" and new != old
