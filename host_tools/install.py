@@ -21,7 +21,9 @@ from host_tools.serial_link import SerialLink
 from host_tools.serial_port import find_port
 
 LISTEN_S = 2.0
-STOPPED = b"earnest stopped:"
+STOPPED = "earnest stopped:"
+TRACEBACK = "Traceback (most recent call last)"
+STOPS = 1
 LEAST_HEAP_BYTES = 1 << 20  # with PSRAM it has megabytes, without 222 KB, which is too little
 
 _WHO = """import sys, json, gc
@@ -47,12 +49,13 @@ print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free()]))
 @click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON.")
 def command(
     board_name: str, port: str | None, models: tuple[str, ...], no_reset: bool, as_json: bool
-) -> None:
+) -> int:
     """Put the firmware on a board, or renew it.
 
     Compiles the firmware for the board's MicroPython, copies what has changed, checks every file
     by its SHA-256 and starts it.  Configuration, keys, mute state and audit log stay.  Whenever
     the plug is pulled, the board has the old firmware or the new, never a half: just run it again.
+    Exit status 1 when the firmware is there and stops with an error.
 
     \b
     Examples:
@@ -65,6 +68,7 @@ def command(
         click.echo(json.dumps(report))
     else:
         _show(report)
+    return STOPS if report["stopped"] else 0
 
 
 def install(
@@ -104,9 +108,9 @@ def install(
             said = link.start_and_listen(LISTEN_S)
         else:
             link.leave_stopped()
-    stopped = [line for line in said.splitlines() if line.startswith(STOPPED)]
+    stopped = why_stopped(said)
     if stopped:
-        warnings.append(stopped[0].decode("utf-8", "replace"))
+        warnings.append(f"the firmware does not run: {stopped}")
     return {
         "port": port,
         "micropython": ".".join(map(str, who["version"])),
@@ -119,8 +123,23 @@ def install(
         "free_bytes": free_bytes,
         "flash_bytes": flash_bytes,
         "free_ram_bytes": free_ram,
+        "stopped": stopped,
         "warnings": warnings,
     }
+
+
+def why_stopped(said: bytes) -> str:
+    """The error that a device says has ended its firmware, in a line; "" where none did."""
+    lines = said.decode("utf-8", "replace").splitlines()
+    for line in lines:
+        if line.startswith(STOPPED):
+            return line
+    has_begun = False
+    for line in lines:
+        if has_begun and line and not line.startswith(" "):
+            return line  # after the indented ones that say where
+        has_begun = has_begun or line.startswith(TRACEBACK)
+    return TRACEBACK if has_begun else ""
 
 
 def require_fit(board: Board, who: dict[str, Any], kind: MpyKind) -> list[str]:

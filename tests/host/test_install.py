@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from pty_board import PtyBoard
@@ -146,6 +147,31 @@ def test_full_disk_in_the_middle_leaves_the_old_version(tmp_path, trees, monkeyp
         assert put(small, trees[2])["removed"] == ["satellite/only_in_1.mpy"]
 
 
+@pytest.mark.parametrize(
+    "main, why",
+    [
+        ("import nothing_like_this", "ImportError: no module named 'nothing_like_this'"),
+        ("def f():\n    1 // 0\nf()", "ZeroDivisionError: divide by zero"),
+        ("print('earnest stopped:', repr(OSError(2)))", "earnest stopped: OSError(2,)"),
+        ("print('listens')", ""),
+    ],
+)
+def test_a_firmware_that_dies_at_its_start_is_told(board, trees, monkeypatch, capsys, main, why):
+    monkeypatch.setattr(install, "LISTEN_S", 1.0)
+    (trees[1] / "firmware/main.py").write_text(main + "\n")
+    tree = replace(BOARD, id=str(trees[1]))
+    monkeypatch.setattr(install, "load_board", lambda name: tree)
+    monkeypatch.setattr(
+        install, "build", lambda a, _: firmware_build.build(a, trees[1] / "firmware")
+    )
+    status = cli.run(
+        ["install", "--board", "x", "--port", board.port, "--model", f"{trees[1]}/tiny.ewm"]
+    )
+    shown = capsys.readouterr().err
+    assert status == (1 if why else 0), shown
+    assert (f"the firmware does not run: {why}" in shown) == bool(why), shown
+
+
 def who(**changes):
     machine = "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3"
     same = {"version": [1, 28, 0], "mpy": 0x2B06, "machine": machine, "free": 8 << 20, "used": 1}
@@ -277,5 +303,7 @@ def test_the_command_with_the_whole_firmware(tmp_path, capfd):
         with install.SerialLink(plugged.port) as link:
             check = "import wakeword.model as m\nprint(m.read('models/okay_nabu.ewm') is not None)"
             assert link.exec(check).strip() == b"True"
+        assert cli.run(["erase", "--port", plugged.port, "--yes"]) == 0
+        assert "not ours" not in capfd.readouterr().out
     assert cli.run(["install", "--board", "NONE", "--port", "/dev/null"]) == 2
     assert "known boards" in capfd.readouterr().err
