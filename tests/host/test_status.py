@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from host_tools import audit, bench, bench_port, log, mic, micropython, monitor, selftest, status
 from host_tools.errors import HostToolError
-from host_tools.firmware import ROOT
+from host_tools.firmware import ROOT, frame
 from host_tools.live import Live
 from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError
@@ -127,6 +127,10 @@ def test_every_question_on_a_slow_and_noisy_line(tmp_path):
             live._serial.write(b"\xffdiag.")
             time.sleep(0.1)
             assert live.ask("levels", attempts=1)["state"] == "IDLE"
+        for other in ({"version": 1, "records": []}, {"state": "another"}):  # still on its way
+            board.garbage(frame.encode(other).encode() + b"\r\n")
+            with Live(board.port) as live:
+                assert live.ask("status", attempts=1)["state"] == "IDLE"
         board.spoil(b"diag.status", b"diag.sta\xfeus")
         assert json.loads(call(status.command, board, "--json")[1])["state"] == "IDLE"
         board.garbage(NOISE[0])
