@@ -299,3 +299,27 @@ def test_finding_the_port(monkeypatch):
     one = [Port("/dev/a", "x", True, None)]
     monkeypatch.setattr("host_tools.serial_port.find_ports", lambda: one)
     assert find_port(None) == "/dev/a"
+
+
+WATCHED = """
+import sys, time
+class Chip:
+    told = []
+    def WDT(timeout):
+        Chip.told.append(timeout)
+        return Chip
+    def feed():
+        Chip.told.append("fed")
+sys.modules["machine"] = Chip
+while True:
+    time.sleep(0.01)
+"""
+
+
+def test_a_watchdog_that_the_program_started_gets_patient(board):
+    board.unplug()
+    (board.folder / "main.py").write_text(WATCHED)
+    board.plug_in()
+    with SerialLink(board.port) as link:
+        assert link.was_running
+        assert link.exec("import machine; print(machine.told)").strip() == b"[1800000, 'fed']"
