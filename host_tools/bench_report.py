@@ -110,7 +110,11 @@ def _markdown_table(header: list[str], rows: Rows) -> str:
 def markdown(results: list[Measurement]) -> str:
     """A table of the models, and the kernels of the first of them."""
     header = ["model", "MACs", "an inference", "a step of 10 ms", "million a second"]
-    header += [f"of a {CLOCK_HZ // 1_000_000} MHz core", "viper alone, million", "RAM, kB"]
+    header += [
+        f"of a {CLOCK_HZ // 1_000_000} MHz core",
+        "viper alone, million",
+        "RAM of the engine, kB",
+    ]
     rows = []
     for result in results:
         chip, viper = best(result), result.variants[0]
