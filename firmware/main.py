@@ -98,7 +98,7 @@ class Hardware:
 
         if config.wifi_ssid:
             self.wifi = Wifi(config.wifi_ssid, config.wifi_password)
-        connect = tls.connector(config, self.storage)
+        connect = tls.connector(config, self.storage, lambda: self.wifi.name_server())
 
         async def connect_over_wifi():
             if self.wifi is None:

@@ -29,26 +29,28 @@ def _read(storage, name):
     return data
 
 
-def connector(config, storage):
+def connector(config, storage, name_server=None):
     """The coroutine function `connect() -> (reader, writer)` for a configuration.
+
+    `name_server()` gives the network's DNS server, in digits; names need it, addresses do not.
 
     Its errors: OSError, also when a certificate is missing, and ValueError for a wrong name or a
     damaged certificate.  The handshake is in the first write, so the caller writes first.
     """
     made: list[ssl.SSLContext] = []  # once the files could be read
-    resolver = Resolver()
+    resolver = Resolver(name_server)
 
     async def connect():
         host, port = config.receiver_host, config.receiver_port
         if not host:
             raise OSError("no receiver in the configuration")
         if config.insecure:
-            return await asyncio.open_connection(await resolver.address(host, port), port)
+            return await asyncio.open_connection(await resolver.address(host), port)
         if not made:
             files = (config.ssl_authority, config.ssl_certificate, config.ssl_key)
             made.append(context(storage, *files))
         name = config.receiver_name or host
-        address = await resolver.address(host, port)
+        address = await resolver.address(host)
         return await asyncio.open_connection(address, port, ssl=made[0], server_hostname=name)
 
     return connect

@@ -32,6 +32,10 @@ class Wifi:
         """Whether there is a network with an address."""
         return self._station.isconnected()
 
+    def name_server(self):
+        """The address of the network's DNS server, in digits."""
+        return self._station.ifconfig()[3]
+
     def status(self):
         """connected, connecting, wrong password, no access point, or off."""
         if not self._station.active():

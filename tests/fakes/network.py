@@ -59,6 +59,9 @@ class WLAN:
         else:
             self.state = STAT_GOT_IP
 
+    def ifconfig(self):
+        return ("192.168.1.31", "255.255.255.0", "192.168.1.1", "192.168.1.1")
+
     def disconnect(self):
         self.state = STAT_IDLE
 

@@ -433,6 +433,7 @@ def test_wifi_connects_and_says_why_not():
     wifi = Wifi("home", "secret")
     assert wifi.status() == "off" and not wifi.is_connected()
     assert asyncio.run(wifi.connect()) and wifi.status() == "connected"
+    assert wifi.name_server() == "192.168.1.1"
     assert network.air.interfaces[network.AP_IF].active() is False
     assert network.air.interfaces[network.STA_IF].reconnects == 0
     network.air.is_near = False
