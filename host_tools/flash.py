@@ -19,9 +19,9 @@ from pathlib import Path
 import click
 
 from host_tools.boards import Board, load_board
-from host_tools.chip_image import ChipImage, read_image, require_fit
+from host_tools.chip_image import read_image, require_fit
 from host_tools.errors import HostToolError
-from host_tools.image_download import get_image
+from host_tools.image_download import cached_image, get_image, image_path
 from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError, find_port, find_ports
 
@@ -59,26 +59,39 @@ def command(
       earnest flash --board ONJU_VOICE_V3 --port /dev/ttyACM0 --dry-run
     """
     board = load_board(board_name)
+    if dry_run:
+        ports = [found.device for found in find_ports()]
+        device = port or (ports[0] if len(ports) == 1 else "PORT")
+        found = get_image(board, image) if image is not None else cached_image(board)
+        if found is not None:
+            _require_image(board, *found)
+        else:
+            click.echo(f"image: {board.micropython.image}, not here yet, so not checked")
+        path = image_path(board) if found is None else found[0]
+        for number, words in enumerate(steps(board, device, path), 1):
+            click.echo(f"{number}. {words}")
+        return
+    device = find_port(port)
+    SerialLink.check_port(device)  # before a long download
     path, data = get_image(board, image)
+    _require_image(board, path, data)
+    flash(board, device, path, yes)
+
+
+def _require_image(board: Board, path: Path, data: bytes) -> None:
+    """Say what the image is; HostToolError when it does not fit the board."""
     content = read_image(data)
     warnings = require_fit(content, board)
     click.echo(f"image: {path}, MicroPython {content.version} for {content.chip}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    if dry_run:
-        ports = [found.device for found in find_ports()]
-        device = port or (ports[0] if len(ports) == 1 else "PORT")
-        for number, words in enumerate(steps(board, device, path, content), 1):
-            click.echo(f"{number}. {words}")
-        return
-    flash(board, find_port(port), path, yes)
 
 
-def steps(board: Board, port: str, image: Path, content: ChipImage) -> list[str]:
+def steps(board: Board, port: str, image: Path) -> list[str]:
     """Each step in words, esptool's calls as they will be made."""
     return [
         "ask the chip: " + shlex.join(identify_call(board, port)[2:]),
-        f"stop unless it is {content.chip} with at least {board.flash_mb} MB of flash",
+        f"stop unless it is {board.chip} with at least {board.flash_mb} MB of flash",
         "ask before everything on it is erased; after a no, or a wrong chip, start it again: "
         + shlex.join(start_call(port)[2:]),
         "erase and write: " + shlex.join(write_call(board, port, image)[2:]),
@@ -115,7 +128,6 @@ def _esptool(chip: str, port: str, *rest: str) -> list[str]:
 
 def flash(board: Board, port: str, image: Path, is_sure: bool) -> tuple[str, str]:
     """Do it; returns the port on which MicroPython answers, and its version."""
-    SerialLink.check_port(port)
     others = other_ports(port)
     said = ""
     try:

@@ -39,26 +39,41 @@ def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
         if source.sha256 and _digest(data) != source.sha256:
             click.echo(f"note: {given} is not the image that board.json pins", err=True)
         return given, data
-    name = source.image.rsplit("/", 1)[-1]
-    by_hand = f"get it from {source.page} and give it: --image {name}"
+    cached = image_path(board)
+    by_hand = f"get it from {source.page} and give it: --image {cached.name}"
     if source.sha256 is None:
         raise HostToolError(
-            f"the SHA-256 of {name} is not pinned in board.json, so it is not downloaded", by_hand
+            f"the SHA-256 of {cached.name} is not pinned in board.json, so it is not downloaded",
+            by_hand,
         )
-    cached = CACHE / name
+    if found := cached_image(board):
+        return found
+    data = download(source.image, by_hand)
+    if _digest(data) != source.sha256:
+        raise HostToolError(
+            f"what {source.image} gives is not what board.json pins", f"do not use it; {by_hand}"
+        )
     try:
-        if cached.is_file() and _digest(data := cached.read_bytes()) == source.sha256:
-            return cached, data
-        data = download(source.image, by_hand)
-        if _digest(data) != source.sha256:
-            raise HostToolError(
-                f"what {source.image} gives is not what board.json pins",
-                f"do not use it; {by_hand}",
-            )
         write_whole(cached, data)
     except OSError as error:
         raise HostToolError(f"{cached}: {error.strerror}", by_hand) from error
     return cached, data
+
+
+def cached_image(board: Board) -> tuple[Path, bytes] | None:
+    """The image's file and bytes, where it was downloaded before; raises HostToolError."""
+    path = image_path(board)
+    try:
+        if path.is_file() and _digest(data := path.read_bytes()) == board.micropython.sha256:
+            return path, data
+    except OSError as error:
+        raise HostToolError(f"{path}: {error.strerror}", "remove it, then try again") from error
+    return None
+
+
+def image_path(board: Board) -> Path:
+    """Where the board's image is kept once it is downloaded."""
+    return CACHE / board.micropython.image.rsplit("/", 1)[-1]
 
 
 def download(url: str, by_hand: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ def command(port: str | None, dry_run: bool) -> int:
     device = find_port(port)
     call = [sys.executable, "-m", "mpremote", "connect", device, "repl"]
     if dry_run:
-        click.echo(" ".join(call[1:]))
+        click.echo(shlex.join(call))
         return 0
     SerialLink.check_port(device)
     if not sys.stdin.isatty():

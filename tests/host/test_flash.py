@@ -6,6 +6,7 @@ what it cannot.
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from chip_images import micropython
 from chip_lines import Bridge, NativeUSB, PtyLine
 from chip_stand_in import OLD, S3, Chip
 
-from host_tools import cli, flash
+from host_tools import cli, flash, image_download, serial_port
 from host_tools.boards import load_board
 from host_tools.errors import HostToolError
 from host_tools.firmware import ROOT
@@ -280,6 +281,29 @@ def test_dry_run_prints_the_exact_calls_and_does_nothing(line, image, capfd):
     assert not chip.commands and not there.resets
 
 
+@pytest.fixture
+def nothing_at_hand(tmp_path, monkeypatch):
+    """No image in the cache, and no network."""
+    monkeypatch.setattr(image_download, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(image_download, "download", lambda *_: pytest.fail("it downloads"))
+
+
+def test_dry_run_needs_no_image_and_no_network(nothing_at_hand, capfd):
+    assert cli.run(["flash", "--board", BOARD.id, "--dry-run"]) == 0
+    out = capfd.readouterr().out
+    assert f"image: {BOARD.micropython.image}, not here yet, so not checked\n" in out
+    name = BOARD.micropython.image.rsplit("/", 1)[-1]
+    assert re.search(rf"4. erase and write: esptool .* 0x0 .*/{name}\n", out), out
+
+
+def test_the_port_is_looked_for_before_the_image(nothing_at_hand, monkeypatch, capfd):
+    assert cli.run(["flash", "--board", BOARD.id, "--port", "/dev/there-is-none"]) == 2
+    assert "there is no port" in capfd.readouterr().err
+    monkeypatch.setattr(serial_port, "find_ports", lambda: [])
+    assert cli.run(["flash", "--board", BOARD.id]) == 2
+    assert "no board found on USB" in capfd.readouterr().err
+
+
 def test_names_that_esptool_would_take_for_something_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("@image.bin", "-image.bin"):
@@ -295,7 +319,7 @@ def test_make_passes_board_port_and_arguments_on():
 
 def test_repl_is_mpremotes(capfd):
     assert cli.run(["repl", "--port", "/dev/ttyX", "--dry-run"]) == 0
-    assert capfd.readouterr().out.strip() == "-m mpremote connect /dev/ttyX repl"
+    assert capfd.readouterr().out.strip() == f"{sys.executable} -m mpremote connect /dev/ttyX repl"
     assert cli.run(["repl", "--port", "/dev/there-is-none"]) == 2
     assert "there is no port" in capfd.readouterr().err
 
