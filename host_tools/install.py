@@ -35,7 +35,7 @@ print(json.dumps({"version": list(i.version[:3]), "mpy": getattr(i, "_mpy", 0),
 _SPACE = """import os, gc, json
 gc.collect()
 s = os.statvfs("/")
-print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free()]))
+print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free(), "config.json" in os.listdir()]))
 """
 
 
@@ -63,11 +63,18 @@ def command(
       earnest install --board ONJU_VOICE_V3 --port /dev/ttyACM0 --model hey_jarvis
     """
     board = load_board(board_name)
-    report = install(board, find_port(port), models, not no_reset)
+    try:
+        report = install(board, find_port(port), models, not no_reset)
+    except KeyboardInterrupt:
+        click.echo("\nnot installed to the end: run it again", err=True)
+        raise
     if as_json:
         click.echo(json.dumps(report))
     else:
         _show(report)
+        if not (no_reset or report["provisioned"] or report["stopped"]):
+            light = "red" if board.pins.has_colour else "dark, with a short flash every 2 s"
+            click.echo(f"next: earnest provision; its light is {light}: muted")
     return STOPS if report["stopped"] else 0
 
 
@@ -86,6 +93,8 @@ def install(
         files = build(kind.architecture, firmware)
         board_files.finish_interrupted(link, files["boot.py"])
         before = board_files.read_manifest(link)
+        if before.get("board", board.id) != board.id:
+            warnings.append(f"it was {before['board']}: its pins are now those of {board.id}")
         names = models or tuple(before.get("models", ())) or (DEFAULT_MODEL,)
         found = [find_model(name) for name in names]
         files["board.py"] = (board.folder / "board.py").read_bytes()
@@ -102,7 +111,7 @@ def install(
         if not plan.is_nothing:
             with _progress(plan.send_bytes) as progress:
                 board_files.carry_out(link, files, manifest, plan, progress)
-        free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
+        free_bytes, flash_bytes, free_ram, is_provisioned = link.exec_json(_SPACE)
         said = b""
         if start:
             said = link.start_and_listen(LISTEN_S)
@@ -123,6 +132,7 @@ def install(
         "free_bytes": free_bytes,
         "flash_bytes": flash_bytes,
         "free_ram_bytes": free_ram,
+        "provisioned": is_provisioned,
         "stopped": stopped,
         "warnings": warnings,
     }

@@ -81,6 +81,8 @@ def test_renewal_removes_what_is_not_needed(board, trees):
     board.write("mine.py", "")
     report = put(board, trees[2])
     assert report["removed"] == ["a.py", "satellite/b.py", "satellite/only_in_1.mpy"]
+    changed = f"it was {trees[1]}: its pins are now those of {trees[2]}"
+    assert changed in report["warnings"] and report["provisioned"] is True
     assert names(board) == sorted([*INSTALLED_2, "config.json", "mine.py"])
     assert ran(board)[-1] == NEW
 
@@ -167,8 +169,10 @@ def test_a_firmware_that_dies_at_its_start_is_told(board, trees, monkeypatch, ca
     status = cli.run(
         ["install", "--board", "x", "--port", board.port, "--model", f"{trees[1]}/tiny.ewm"]
     )
-    shown = capsys.readouterr().err
+    out, shown = capsys.readouterr()
     assert status == (1 if why else 0), shown
+    assert ("next: earnest provision; its light is" in out) == (not why), out
+    assert "its pins are now" not in shown
     assert (f"the firmware does not run: {why}" in shown) == bool(why), shown
 
 
@@ -275,7 +279,7 @@ def test_ctrl_c_leaves_the_old_firmware_running(tmp_path, after_bytes):
         while plugged.received < after_bytes and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        assert "stopped" in process.communicate(timeout=20)[1]
+        assert "not installed to the end: run it again" in process.communicate(timeout=20)[1]
         assert process.returncode == cli.INTERRUPTED
         time.sleep(0.2)
         assert ran(plugged) == ["xx"] and "installed.json" not in names(plugged)
