@@ -196,12 +196,9 @@ def show(log: Log) -> None:
         table.add_column("what")
         table.add_column("details")
         for record in log.records:
-            details = ", ".join(
-                f"{name} {_plain(value)}" for name, value in record.items() if name not in _COMMON
-            )
             colour = _COLOURS.get(record["kind"], "")
             kind = Text(record["kind"], style=colour)
-            table.add_row(str(record["seq"]), _time(record["t_ms"]), kind, Text(details))
+            table.add_row(str(record["seq"]), _time(record["t_ms"]), kind, Text(details(record)))
         out.print(table)
     for problem in log.problems:
         place = f"{problem.file} line {problem.line}: " if problem.line else ""
@@ -217,6 +214,16 @@ def show(log: Log) -> None:
     last = log.records[-1]
     out.print(f"last record {last['seq']}, hash {last['hash']}")
     out.print("note this hash: --expect HASH shows on a later day that it is still in the log")
+
+
+def details(record: dict) -> str:
+    """What a record has of its own, in the order in which the log has it."""
+    order = [
+        name for fields in audit_format.KINDS.get(record.get("kind"), ()) for name, _ in fields
+    ]
+    own = [name for name in record if name not in _COMMON]
+    own.sort(key=lambda name: order.index(name) if name in order else len(order))
+    return ", ".join(f"{name} {_plain(record[name])}" for name in own)
 
 
 def _bytes(path: Path) -> bytes:

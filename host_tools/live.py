@@ -24,6 +24,7 @@ from host_tools.serial_port import BAUD, LinkError, as_link_error, find_port, op
 ATTEMPTS = 3
 ANSWER_S = 4.0  # a status is 2 kB: 0.3 s at 115,200 baud with the device's pauses
 MAX_ANSWER_BYTES = 1 << 16
+START_AGAIN = "press RESET, or Ctrl-D in `earnest repl`"
 INSTALL = "install the firmware: earnest install"
 #: A key that only the answer to this question has; that to `levels` has no version.
 _KEYS = {"status": "running", "log": "records", "mic": "verdict"}
@@ -67,7 +68,9 @@ class Live:
         Raises LinkError when nothing readable came, LineLostError when the port went away.
         """
         seen = b""
-        for _ in range(attempts):
+        for attempt in range(attempts):
+            if attempt == 1:
+                click.echo("no answer yet: waiting for the board", err=True)
             with as_link_error(self.port):
                 self._serial.reset_input_buffer()
                 # The first line end finishes what noise may have left in the device's line.

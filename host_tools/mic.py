@@ -14,6 +14,7 @@ from host_tools.serial_port import LinkError
 
 TIMEOUT_S = 8.0
 BAD = 1
+_LISTENING = "listening for two seconds: say something"
 
 EPILOG = """\b
 Examples:
@@ -35,9 +36,7 @@ def command(port: str | None, as_json: bool) -> int:
     A listening device is measured while it goes on; a stopped one starts its microphone for two
     seconds, its light first, and only when it is not muted.  Numbers leave it, no audio.
     """
-    if not as_json:
-        click.echo("listening for two seconds: say something", err=True)
-    result = _measure(port)
+    result = _measure(port, as_json)
     if as_json:
         click.echo(json.dumps(result))
     else:
@@ -45,14 +44,19 @@ def command(port: str | None, as_json: bool) -> int:
     return 0 if result["ok"] else BAD
 
 
-def _measure(port: str | None) -> dict:
+def _measure(port: str | None, is_quiet: bool) -> dict:
+    """The device's answer; says when to speak, unless `is_quiet`."""
     with Live(port) as live:
         try:
+            if not is_quiet and not live.ask("levels").get("muted"):
+                click.echo(_LISTENING, err=True)
             return live.ask("mic", TIMEOUT_S, attempts=2)
         except LinkError as error:
             if "lost" in error.message:
                 raise
     with SerialLink(live.port) as link:
+        if not is_quiet:
+            click.echo(_LISTENING, err=True)
         return run(link, "mic", timeout_s=TIMEOUT_S)
 
 

@@ -13,7 +13,8 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.live import Live, json_option, port_option
+from host_tools.cli import INTERRUPTED
+from host_tools.live import START_AGAIN, Live, json_option, port_option
 from host_tools.serial_port import LineLostError, LinkError
 
 DEFAULT_HZ = 5.0
@@ -59,12 +60,23 @@ class Shares:
 @click.option("--seconds", type=click.FloatRange(0.1), help="End after this time.")
 @click.option("--hz", type=click.FloatRange(0.2, 10), default=DEFAULT_HZ, show_default=True)
 @json_option
-def command(port: str | None, seconds: float | None, hz: float, as_json: bool) -> None:
+def command(port: str | None, seconds: float | None, hz: float, as_json: bool) -> int:
     """Show level, probability against the cutoff, state, light, CPU share and lost audio, live.
 
     With --json a line for each answer.  The device sends numbers only, never audio.
     """
-    end = math.inf if seconds is None else time.monotonic() + seconds
+    status = 0
+    try:
+        _watch(port, math.inf if seconds is None else time.monotonic() + seconds, hz, as_json)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if not as_json:
+        click.echo("\nended; the device goes on")
+    return status
+
+
+def _watch(port: str | None, end: float, hz: float, as_json: bool) -> None:
+    """Ask and show until the time `end`, in seconds of the monotonic clock."""
     shares = Shares()
     silent = 0
     with Live(port) as live:
@@ -111,7 +123,7 @@ def picture(levels: dict) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     state = levels["state"]
     if state == "STOPPED":
-        table.add_row("state", Text("STOPPED: the firmware does not run", style="bold red"))
+        table.add_row("state", Text(f"STOPPED: {START_AGAIN}", style="bold red"))
         return table
     colour = _COLOURS.get(state, "yellow")
     table.add_row("state", Text(state, style=f"bold {colour}"))

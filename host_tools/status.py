@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.live import ask, json_option, port_option
+from host_tools.audit import details
+from host_tools.live import START_AGAIN, ask, json_option, port_option
 
 EPILOG = """\b
 Examples:
@@ -18,7 +19,7 @@ Examples:
 
 \b
 What to look for:
-  state STOPPED       the firmware does not run: see "last error"
+  state STOPPED       the firmware does not run: see "last error"; press RESET
   microphone on       while muted this must say off; health other than OK: earnest mic
   light               "cannot be driven" keeps the microphone off
   receiver            "not connected": is `earnest receive` running, is the Wi-Fi connected?
@@ -51,9 +52,12 @@ def rows(status: dict) -> list[tuple[str, str, str]]:
         cutoff = f", cutoff {model['cutoff'] / 255:.2f}" if "cutoff" in model else ""
         found.append(("model", f"{model['name']}{cutoff}", ""))
     state = status["state"]
-    found.append(("state", state, "bold red" if state in ("ERROR", "STOPPED") else "bold"))
+    words = f"{state}: {START_AGAIN}" if state == "STOPPED" else state
+    found.append(("state", words, "bold red" if state in ("ERROR", "STOPPED") else "bold"))
     if "muted" in status:
         words = f"yes, by {status['mute_source']}" if status["muted"] else "no"
+        if status["mute_switch"] and status["mute_source"] != "switch":
+            words += "; its switch is on mute"
         found.append(("muted", words, "red" if status["muted"] else ""))
     if "microphone" in status:
         mic = status["microphone"]
@@ -68,7 +72,8 @@ def rows(status: dict) -> list[tuple[str, str, str]]:
         found.append(("light", words, "" if light["ok"] else "bold red"))
     if "wifi" in status:
         is_up = status["wifi"] == "connected"
-        words = f"{status['wifi']}, {status['wifi_attempts']} attempts"
+        attempts = status["wifi_attempts"]
+        words = f"{status['wifi']}, {attempts} attempt{'s' * (attempts != 1)}"
         found.append(("Wi-Fi", words, "" if is_up else "yellow"))
     if "receiver" in status:
         receiver = status["receiver"]
@@ -95,8 +100,8 @@ def rows(status: dict) -> list[tuple[str, str, str]]:
 
 def describe(record: dict) -> str:
     """An audit record in a line; t_ms is since that start of the device."""
-    rest = ", ".join(f"{k} {v}" for k, v in record.items() if k not in ("seq", "t_ms", "kind"))
-    return f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')} {rest}".rstrip()
+    words = f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')}"
+    return f"{words} {details(record)}".rstrip()
 
 
 def show(status: dict, console: Console) -> None:

@@ -84,7 +84,7 @@ def collect(app, hardware, is_running):
     result["heap_free_bytes"] = gc.mem_free()
     result["heap_used_bytes"] = gc.mem_alloc()
     result["last_error"] = last_error()
-    result["faults"] = [r for r in recent if r.get("kind") in _ERROR_KINDS][-_ERRORS:]
+    result["faults"] = [r for r in recent if _is_error(r)][-_ERRORS:]
     return result
 
 
@@ -121,6 +121,8 @@ def text(status):
     lines.append("state       %s" % status["state"])
     if "muted" in status:
         by = status["mute_source"]
+        if status["mute_switch"] and by != "switch":
+            by += "; its switch is on mute"
         lines.append("muted       %s" % ("yes, by " + by if status["muted"] else "no"))
     if "microphone" in status:
         mic = status["microphone"]
@@ -164,14 +166,24 @@ def log_text(log):
 
 
 def record_text(record):
-    """An audit record in a line."""
-    rest = ["%s %s" % (k, v) for k, v in record.items() if k not in ("seq", "t_ms", "kind")]
+    """An audit record in a line, `what` first."""
+    rest = [
+        "%s %s" % (k, "yes" if v is True else "no" if v is False else v)
+        for k, v in record.items()
+        if k not in ("seq", "t_ms", "kind")
+    ]
+    rest.sort(key=lambda words: (not words.startswith("what "), words))
     return "#%s %s ms %s %s" % (
         record.get("seq"),
         record.get("t_ms"),
         record.get("kind"),
-        ", ".join(sorted(rest)),
+        ", ".join(rest),
     )
+
+
+def _is_error(record):
+    """Somebody at the cable, such as our own tools, is none."""
+    return record.get("kind") in _ERROR_KINDS and record.get("what") != "cable"
 
 
 def _of_app(result, app, recent):
@@ -189,6 +201,7 @@ def _of_app(result, app, recent):
         )
     ]
     result["muted"] = gate.muted
+    result["mute_switch"] = gate.switch_muted
     result["mute_source"] = _mute_source(gate, recent)
     result["microphone"] = {
         "on": parts.mic.is_on(),

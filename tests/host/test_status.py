@@ -4,6 +4,7 @@ What is asked does not disturb: no chunk of audio is lost, nothing restarts; noi
 Ctrl-C at any moment included.
 """
 
+import inspect
 import json
 import os
 import re
@@ -25,6 +26,11 @@ from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError
 
 
+#: Before click 8.2 the two are mixed unless one says so.
+_OLD = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+RUNNER = CliRunner(**_OLD)
+
+
 @pytest.fixture(autouse=True)
 def native_emitter():
     if not micropython.has_native_emitter():
@@ -33,7 +39,7 @@ def native_emitter():
 
 def call(command, board, *arguments):
     """(exit status, what it printed)."""
-    done = CliRunner().invoke(command, ["--port", board.port, *arguments], standalone_mode=False)
+    done = RUNNER.invoke(command, ["--port", board.port, *arguments], standalone_mode=False)
     if done.exception is not None:
         raise done.exception
     return done.return_value or 0, done.stdout
@@ -109,6 +115,9 @@ def test_monitor_disturbs_nothing(tmp_path):
         assert last["overruns"] == 0 and board.resets == 0
         assert all(0 < line["cpu_share"] < 1 for line in lines[1:])
         assert all(900 < line["peak"] < 1100 for line in lines[1:]), lines
+        assert call(monitor.command, board, "--seconds", "0.2")[1].endswith(
+            "\nended; the device goes on\n"
+        )
         assert last["cutoff"] == [216] and len(last["probability"]) == 1
         told = json.loads(call(status.command, board, "--json")[1])
         assert told["counters"]["late_chunks"] <= 1 and told["microphone"]["overruns"] == 0
@@ -199,6 +208,15 @@ def test_ctrl_c_leaves_the_device_running(tmp_path, name):
         assert (board.resets > 0) == is_stopped
 
 
+#: BOOT held down for a while, at one second.
+PRESS = """
+_level = machine.Pin._level
+machine.Pin._level = lambda pin: (
+    not 1000000 < world.now_us < 1400000 if pin.number == 0 else _level(pin)
+)
+"""
+
+
 def test_muted(tmp_path):
     with live_board.board(tmp_path, muted=True) as board:
         time.sleep(0.3)
@@ -207,8 +225,29 @@ def test_muted(tmp_path):
         assert told["light"] == {"ok": True, "state": "MUTED", "mic": False}
         exit_status, text = call(mic.command, board, "--json")
         assert exit_status == 1 and json.loads(text)["verdict"] == "REFUSED"
+        done = RUNNER.invoke(mic.command, ["--port", board.port], standalone_mode=False)
+        assert "REFUSED" in done.stdout and "say something" not in done.stderr
         told = json.loads(call(status.command, board, "--json")[1])
         assert told["state"] == "MUTED" and told["counters"]["chunks"] == 0
+
+
+def test_a_button_that_the_switch_refuses(tmp_path):
+    """What the first start of a board without its switch looks like."""
+    plant = "world.levels[7] = 1\n"
+    press = plant + PRESS
+    with live_board.board(tmp_path, muted=True, plant=press) as board:
+        end = time.monotonic() + 20
+        while '"refused"' not in (text := call(log.command, board, "--json")[1]):
+            assert time.monotonic() < end, text
+        assert "refused what unmute, source button" in call(log.command, board)[1]
+        _, text = call(status.command, board)
+        assert "yes, by boot; its switch is on mute" in text, text
+        assert "refused what unmute, source button" in text
+        with Live(board.port) as live:
+            live._serial.write(b"\x03\rdiag.status()\r")
+            time.sleep(1)
+            said = live._serial.read(8192)
+        assert b"refused what unmute, source button" in said, said
 
 
 def test_a_device_stopped_at_the_cable_does_not_listen(tmp_path):
@@ -220,7 +259,9 @@ def test_a_device_stopped_at_the_cable_does_not_listen(tmp_path):
         told = json.loads(call(status.command, board, "--json")[1])
         assert told["state"] == "STOPPED" and not told["running"], told
         assert told["microphone"]["on"] is False
-        assert told["light"]["mic"] is False
+        assert told["light"]["mic"] is False and told["faults"] == [], told
+        assert '"what":"cable"' in (board.folder / "audit.jsonl").read_text()
+        assert "state       STOPPED: press RESET, or Ctrl-D" in call(status.command, board)[1]
         exit_status, text = call(mic.command, board, "--json")
         assert exit_status == 0 and json.loads(text)["verdict"] == "OK"
         with SerialLink(board.port) as link:
