@@ -90,7 +90,7 @@ def _memory():
         for i in range(BLOCK_BYTES):
             if block[i] != (pattern ^ i & 255):
                 return result("memory", False, "byte %d does not hold what was written" % i)
-    return result("memory", True, "%d bytes free" % free)
+    return result("memory", True, "{:,} bytes free".format(free))
 
 
 def _firmware():
@@ -236,7 +236,7 @@ def _storage(hardware):
         return result("storage", False, "cannot write: %s" % error)
     if free < LEAST_STORAGE_BYTES:
         return result("storage", False, "only %d bytes free" % free)
-    return result("storage", True, "%d bytes free" % free)
+    return result("storage", True, "{:,} bytes free".format(free))
 
 
 def _wifi(hardware, config):

@@ -238,7 +238,7 @@ def test_the_stopped_application_gives_its_memory_back(tmp_path):
     """Without PSRAM a second model does not fit beside the one of an application that stands."""
     with live_board.board(tmp_path, plant=SOUND) as board:
         wait_until_running(board)
-        free = int(run(board, "memory")[1]["memory"]["reason"].split()[0])
+        free = int(run(board, "memory")[1]["memory"]["reason"].split()[0].replace(",", ""))
         wait_until_running(board)
         with SerialLink(board.port) as link:
             (standing,) = link.exec_json("import gc\ngc.collect()\nprint([gc.mem_free()])")
