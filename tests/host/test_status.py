@@ -25,7 +25,6 @@ from host_tools.live import Live
 from host_tools.serial_link import SerialLink
 from host_tools.serial_port import LinkError
 
-
 #: Before click 8.2 the two are mixed unless one says so.
 _OLD = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 RUNNER = CliRunner(**_OLD)
