@@ -150,6 +150,8 @@ def command(
         _tidy(link, config)
         link.restart_on_leave()
     say("The board starts again with it.")
+    if config.receiver_host:
+        say("next: earnest receive")
     return _end(
         as_json,
         {**facts, "written": True, "certificate_expires": device.expires if device else None},

@@ -23,6 +23,7 @@ NONE = "-"
 #: Chosen by provision itself.
 _OURS = ("ssl_certificate", "ssl_key", "ssl_authority")
 _BOARDS = "boards"
+_HINTS = {"receiver_host": "no spaces; an IP address is surest"}
 
 
 def ask(current: Any, receiver_name: str, err: bool) -> dict[str, Any]:
@@ -100,9 +101,10 @@ def from_file(path: Path, name: str | None, err: bool = True) -> dict[str, Any]:
             f"{path} must hold one JSON object", 'as in {"wifi_ssid": "my network"}'
         )
     if boards and name not in boards:
-        raise HostToolError(
-            f"which of the boards in {path}?", "--name with one of: " + ", ".join(boards)
+        words = (
+            f"there is no board {name!r} in {path}" if name else f"which of the boards in {path}?"
         )
+        raise HostToolError(words, "--name with one of: " + ", ".join(boards))
     own = boards.get(name, {})
     if not isinstance(own, dict):
         raise HostToolError(f"{path}: boards.{name} must be a JSON object", "")
@@ -130,7 +132,8 @@ def checked(current: Any, values: dict[str, Any]) -> Any:
     try:
         return current.changed(**values)
     except configuration.ConfigError as error:
-        raise HostToolError(_without(values.get(PASSWORD), str(error)), "") from None
+        words = _without(values.get(PASSWORD), str(error))
+        raise HostToolError(words, _HINTS.get(error.field, "")) from None
 
 
 def listing(config: Any) -> list[tuple[str, str]]:
@@ -146,7 +149,7 @@ def listing(config: Any) -> list[tuple[str, str]]:
         ("recordings", "may be kept" if config.keep_recordings else "not kept"),
         ("training", "allowed" if config.share_for_training else "not allowed"),
         ("at power-on", "muted" if config.muted_on_boot else "muted or not, as it was"),
-        ("from before the wake word", f"{config.preroll_ms} ms"),
+        ("pre-roll", f"{config.preroll_ms} ms"),
         ("wake words", ", ".join(config.models)),
         ("brightness", f"{config.brightness} of 255"),
     ]
@@ -173,6 +176,8 @@ def _ask_field(words: str, field: str, current: Any, err: bool) -> Any:
             return value
         except configuration.ConfigError as error:
             click.echo(f"error: {error}", err=True)
+            if field in _HINTS:
+                click.echo(f"hint: {_HINTS[field]}", err=True)
 
 
 def _ask_password(current: str, err: bool) -> str:

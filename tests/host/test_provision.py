@@ -71,6 +71,7 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     signer = authorities.open_or_make(data / "authority")
     assert stored(board, "authority.cert.der") == signer.certificate_der
     assert "Wi-Fi password           (hidden)" in shown and "not kept" in shown
+    assert "  pre-roll                 0 ms\n" in shown and "next: earnest receive\n" in shown
 
     before = {name: stored(board, name) for name in NAMES}
     status, shown = provision(board, data, typed=[KEEP] * 8)
@@ -157,7 +158,8 @@ BAD = [
     ({"receiver_port": 0}, "receiver_port: 0 is not allowed"),
     ({"share_for_training": True}, "share_for_training"),
     ({"ssl_key": "a.der"}, "ssl_key is chosen by provision"),
-    ({"boards": {"hall": {}}}, "--name with one of: hall"),
+    ({"receiver_host": "my computer"}, "hint: no spaces; an IP address is surest"),
+    ({"boards": {"hall": {}}}, "hint: --name with one of: hall"),
 ]
 
 
@@ -166,6 +168,9 @@ def test_bad_values_send_nothing_and_show_no_secret(board, tmp_path):
         source = write_source(tmp_path / f"{number}.json", **fields)
         status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
         assert status == 2 and words in shown, (fields, shown)
+    named = ("--from", source, "--yes", "--name", "hal")
+    status, shown = provision(board, tmp_path / "data", *named)
+    assert status == 2 and "there is no board 'hal' in " in shown, shown
     source.write_text(f'{{"wifi_password": "{OTHER}", "wifi_password": ""}}')
     status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
     assert status == 2 and "given twice" in shown
@@ -179,9 +184,11 @@ def test_bad_answers_are_asked_again(board, tmp_path):
     typed = answers()
     typed[1:1] = [OTHER[:5]]  # too short for a password
     typed[4:4] = ["99999", "no port"]
+    typed[3:3] = ["my computer"]
     status, shown = provision(board, tmp_path / "data", typed=typed)
     assert status == 0, shown
     assert OTHER[:5] not in shown and shown.count("error: receiver_port") == 2
+    assert shown.count("hint: no spaces; an IP address is surest") == 1
     assert configuration.Config.from_json(stored(board)).wifi_password == SECRET
 
 
