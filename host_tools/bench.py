@@ -56,7 +56,19 @@ def _print(measurements: list[Measurement], console: Console) -> None:
         console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
 
 
-@click.command("bench")
+EPILOG = """\b
+Examples:
+  earnest bench
+  earnest bench hey_jarvis --seconds 5
+  earnest bench --port auto
+
+\b
+With --port: a step must stay under 10,000 us.  `per us` is instructions per microsecond, 240 at
+one a cycle.
+"""
+
+
+@click.command("bench", epilog=EPILOG, context_settings={"max_content_width": 99})
 @click.argument("models", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All known models.")
 @click.option(

@@ -12,26 +12,35 @@ import click
 
 from host_tools.errors import HostToolError
 
-#: Name to (module, what the list of commands says).  The module defines `command`.
-COMMANDS = {
-    "models": ("host_tools.models", "List the wake-word models at hand."),
-    "convert": ("host_tools.convert_command", "Check, convert and prove a .tflite model."),
-    "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
-    "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
-    "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
-    "audit": ("host_tools.audit", "Verify and show a device's audit log."),
-    "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
-    "flash": ("host_tools.flash", "Put MicroPython on a board."),
-    "install": ("host_tools.install", "Put or renew the firmware on a board."),
-    "provision": ("host_tools.provision", "Give a board its Wi-Fi, receiver and consent."),
-    "erase": ("host_tools.erase", "Remove every personal thing from a board."),
-    "status": ("host_tools.status", "What a board is and does just now."),
-    "monitor": ("host_tools.monitor", "Watch a board: level, probability, state, light."),
-    "mic": ("host_tools.mic", "Judge a board's microphone."),
-    "selftest": ("host_tools.selftest", "Test a board part by part."),
-    "log": ("host_tools.log", "What a board printed and recorded last."),
-    "repl": ("host_tools.repl", "Talk to a board's MicroPython by hand."),
+#: Of a heading: name to (module, what the list of commands says).  The module defines `command`.
+GROUPS = {
+    "Try it on this computer": {
+        "models": ("host_tools.models", "List the wake-word models at hand."),
+        "convert": ("host_tools.convert_command", "Check, convert and prove a .tflite model."),
+        "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
+        "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
+        "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
+    },
+    "Set up a board": {
+        "flash": ("host_tools.flash", "Put MicroPython on a board."),
+        "install": ("host_tools.install", "Put or renew the firmware on a board."),
+        "provision": ("host_tools.provision", "Give a board its Wi-Fi, receiver and consent."),
+        "erase": ("host_tools.erase", "Remove every personal thing from a board."),
+    },
+    "Look into a board": {
+        "status": ("host_tools.status", "What a board is and does just now."),
+        "monitor": ("host_tools.monitor", "Watch a board: level, probability, state, light."),
+        "mic": ("host_tools.mic", "Judge a board's microphone."),
+        "selftest": ("host_tools.selftest", "Test a board part by part."),
+        "log": ("host_tools.log", "What a board printed and recorded last."),
+        "audit": ("host_tools.audit", "Verify and show a device's audit log."),
+        "repl": ("host_tools.repl", "Talk to a board's MicroPython by hand."),
+    },
+    "Hear from it": {
+        "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
+    },
 }
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 INTERRUPTED = 130
 FAILED = 2
 
@@ -41,6 +50,8 @@ Examples:
   earnest simulate recording.wav
   earnest simulate *.flac --model hey_jarvis --trace out.jsonl
   earnest simulate recording.wav --plot out.png --noise-db 10
+  earnest install --board ESPRESSIF_DEVKITC_1_N16R8
+  earnest status
 
 Every command explains itself: earnest COMMAND --help
 """
@@ -70,8 +81,9 @@ class LazyGroup(click.Group):
             ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+        for heading, group in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:9}", words) for name, (_, words) in group.items()])
 
 
 def installed_version() -> str:
@@ -86,7 +98,7 @@ def installed_version() -> str:
 @click.version_option(installed_version(), prog_name="earnest")
 def command(debug: bool) -> None:
     """Tools around the Earnest firmware: convert wake-word models, simulate the device from
-    audio files, measure both."""
+    audio files, measure both; set up and look into a board; receive what it sends."""
 
 
 def main(arguments: list[str] | None = None) -> None:

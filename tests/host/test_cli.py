@@ -25,6 +25,8 @@ def test_help_lists_every_command_and_shows_examples():
     for name, (_, words) in cli.COMMANDS.items():
         assert f"  {name} " in done.stdout and words in done.stdout
     assert "earnest simulate recording.wav" in done.stdout
+    headings = [done.stdout.index(f"\n{heading}:\n") for heading in cli.GROUPS]
+    assert headings == sorted(headings)
 
 
 def test_listing_the_commands_imports_none_of_them():
