@@ -77,7 +77,7 @@ def find_port(given: str | None) -> str:
         )
     raise HostToolError(
         "more than one board: " + ", ".join(f"{port.device} ({port.what})" for port in ports),
-        "say which: --port PORT",
+        "one board with two cables? unplug one; else say which: --port PORT",
     )
 
 
@@ -140,7 +140,7 @@ def _why_not(port: str) -> LinkError:
                 f"{port} is busy: another program has it open",
                 "close the other program (a monitor, a terminal, another earnest), then try again",
             )
-        return LinkError(f"{port} cannot be opened: {words}", "is this a serial port?")
+        return LinkError(f"{port} cannot be opened: {words}", "name one of `ls /dev/serial/by-id`")
     return LinkError(f"{port} could not be opened just now", "try again")
 
 

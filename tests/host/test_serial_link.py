@@ -167,8 +167,12 @@ def test_no_such_port():
 
 def test_not_a_serial_port(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LinkError, match="cannot be opened"), SerialLink(str(tmp_path / "file")):
+    with (
+        pytest.raises(LinkError, match="cannot be opened") as told,
+        SerialLink(str(tmp_path / "file")),
+    ):
         pass
+    assert "ls /dev/serial/by-id" in told.value.hint
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may use every port")
