@@ -31,7 +31,9 @@ class Restarts:
         count = self.failures
         if reason in ("power", "soft"):  # somebody is at the device
             count = 0
-        elif reason == "watchdog" or (reason == "reset" and self._memory().endswith(_RUNNING)):
+        elif reason in ("watchdog", "brownout") or (
+            reason == "reset" and self._memory().endswith(_RUNNING)
+        ):
             count += 1
         self._keep(count, _RUNNING)
 

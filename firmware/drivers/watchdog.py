@@ -9,6 +9,10 @@ from micropython import const
 
 TIMEOUT_MS = const(8000)
 _REPL_TIMEOUT_MS = const(1800000)
+# RTC_CNTL_RTC_RESET_STATE_REG (ESP32-S3 reference manual, register 10.12): MicroPython takes a
+# supply that broke down for a person who plugged it in.
+_RESET_STATE_REG = 0x60008038
+_BROWNOUT = const(15)
 
 
 class Watchdog:
@@ -32,8 +36,10 @@ class Watchdog:
 
 
 def reset_reason():
-    """Why the device started: power, reset, watchdog, sleep, soft, unknown."""
+    """Why the device started: power, brownout, reset, watchdog, sleep, soft, unknown."""
     cause = machine.reset_cause()
+    if cause == machine.PWRON_RESET and machine.mem32[_RESET_STATE_REG] & 63 == _BROWNOUT:
+        return "brownout"
     for name, value in (
         ("power", machine.PWRON_RESET),
         ("reset", machine.HARD_RESET),

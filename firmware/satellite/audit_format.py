@@ -25,7 +25,7 @@ COUNT = (0, 0x7FFFFFFFFFFF)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. "
 
 SOURCES = ("button", "switch", "network", "boot", "stored", "usb")
-RESETS = ("power", "reset", "watchdog", "sleep", "soft", "unknown")
+RESETS = ("power", "brownout", "reset", "watchdog", "sleep", "soft", "unknown")
 END_REASONS = (
     "end-of-speech",
     "cap",

@@ -37,6 +37,7 @@ class World:
         self.pwm_is_stuck = False
         self.cause = PWRON_RESET
         self.freq_hz = 160000000
+        self.registers = {0x60008038: 1}  # power-on
         self.rtc_memory = b""
         self.fed = 0
         self.wdt_timeout_ms = None
@@ -257,6 +258,14 @@ class RTC:
         if len(data) > 2048:
             raise ValueError("buffer too long")
         world.rtc_memory = bytes(data)
+
+
+class _Memory:
+    def __getitem__(self, address):
+        return world.registers[address]
+
+
+mem32 = _Memory()
 
 
 def freq(hz=None):

@@ -426,6 +426,12 @@ def test_the_watchdog_starts_with_the_first_turn():
     assert reset_reason() == "watchdog"
     world.cause = 99
     assert reset_reason() == "unknown"
+    world.cause = machine.PWRON_RESET
+    assert reset_reason() == "power"
+    world.registers[0x60008038] = 0x2000 | 15 << 6 | 15
+    assert reset_reason() == "brownout"
+    world.registers[0x60008038] = 0x2000 | 15 << 6 | 1  # the other core's is not asked
+    assert reset_reason() == "power"
 
 
 def test_wifi_connects_and_says_why_not():

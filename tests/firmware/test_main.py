@@ -188,10 +188,10 @@ def test_a_person_at_the_cable_need_not_wait_and_is_no_failure():
     assert Restarts("reset").failures == 0
 
 
-def test_the_watchdog_counts_as_a_failure_and_a_good_run_ends_the_row():
+def test_watchdog_and_brownout_count_as_failures_and_a_good_run_ends_the_row():
     chip()
-    for expected in (1, 2, 3):
-        restarts = Restarts("watchdog")
+    for expected, reason in enumerate(("watchdog", "brownout", "watchdog"), 1):
+        restarts = Restarts(reason)
         assert restarts.failures == expected
     assert restarts.wait_s == 10
     restarts.went_well()
