@@ -350,6 +350,17 @@ def test_audit_over_the_line(tmp_path):
         assert call(audit.command, board, "--json")[0] == 1
 
 
+def test_who_waits_for_a_silent_port_knows_it(capsys):
+    ends = os.openpty()
+    try:
+        with Live(os.ttyname(ends[1])) as live, pytest.raises(LinkError):
+            live.ask("status", 0.1)
+    finally:
+        for end in ends:
+            os.close(end)
+    assert capsys.readouterr().err == "no answer yet: waiting for the board\n"
+
+
 def test_a_board_without_earnest_and_no_board(tmp_path):
     from pty_board import PtyBoard
 
