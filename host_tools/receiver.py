@@ -178,6 +178,7 @@ class Receiver:
             await connection.serve(address)
         finally:
             del self._connections[connection.number]
+            writer.transport.abort()
 
     def _identify(self, writer: asyncio.StreamWriter) -> tuple[str, str]:
         """The device's name on our list and its consent tag; raises Refused."""
