@@ -5,8 +5,12 @@ or in the world around the chip's stand-ins.
 """
 
 import ast
+import contextlib
 import json
 import random
+import socket
+import struct
+import threading
 
 import live_board
 import pytest
@@ -207,6 +211,32 @@ def test_a_receiver_that_answers(tmp_path, insecure):
             live_board.reset(board)
             status, results = run(board, "wifi", "receiver")
             assert status == 1 and results["receiver"]["ok"] is False, results
+
+
+def reset_by_peer(listening):
+    """Ends each connection as a host does that knows it not."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection = listening.accept()[0]
+            connection.recv(1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+
+def test_a_receiver_that_breaks_off(tmp_path):
+    """What the chip's TCP says of a closed port too."""
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            threading.Thread(target=reset_by_peer, args=(listening,), daemon=True).start()
+            port = listening.getsockname()[1]
+            config = json.loads((board.folder / "config.json").read_text())
+            config |= {"receiver_port": port, "insecure": True}
+            (board.folder / "config.json").write_text(json.dumps(config))
+            live_board.reset(board)
+            reason = run(board, "receiver")[1]["receiver"]["reason"]
+            listening.shutdown(socket.SHUT_RDWR)
+    words = "or it broke off: is `earnest receive` running?"
+    assert reason == f"nobody listens at 127.0.0.1:{port}, {words}"
 
 
 def test_why_a_receiver_does_not_answer(tmp_path):
