@@ -102,7 +102,7 @@ class Hardware:
 
         async def connect_over_wifi():
             if self.wifi is None:
-                raise OSError("no Wi-Fi")
+                await asyncio.Event().wait()  # nothing is configured, nothing is tried
             while not self.wifi.is_connected():
                 await asyncio.sleep_ms(WIFI_STEP_MS)
             return await connect()

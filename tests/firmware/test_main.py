@@ -269,5 +269,14 @@ def test_the_connection_waits_for_the_network_and_not_in_vain_attempts():
         except OSError as error:
             return str(error)
 
+    async def run_offline():
+        hardware = Hardware()
+        Config.wifi_ssid = ""
+        real_hardware.join(hardware, Config)
+        attempt = asyncio.create_task(hardware.connect())
+        await asyncio.sleep_ms(3 * main.WIFI_STEP_MS)
+        return attempt.done()
+
     network.reset()
     assert asyncio.run(run()) == "no receiver in the configuration"
+    assert not asyncio.run(run_offline()), "without a network nothing is tried"
