@@ -30,8 +30,8 @@ class Resolver:
         self._mdns = mdns
 
     async def address(self, host):
-        """`host` in digits.  Raises OSError: no such name, no way there, or nobody answered ATTEMPTS
-        times.
+        """`host` in digits.  Raises OSError: no such name, no way there, or nobody answered after
+        ATTEMPTS questions.
         """
         if ":" in host or all(c in "0123456789." for c in host):
             return host
