@@ -7,8 +7,8 @@ the application running, stopped by Ctrl-C, or never started.  The microphone st
 the gate, unmutes, or shows a key or a password.
 """
 
-from diagnosis import frame
-from diagnosis import status as _status
+from diagnostics import frame
+from diagnostics import status as _status
 
 #: The application of main.py and its drivers, while there are any; see attach.
 _app = None
@@ -31,7 +31,7 @@ def detach():
 
 def console():
     """The task that answers over the cable beside the running application."""
-    from diagnosis.console import Console
+    from diagnostics.console import Console
 
     return Console(_app, _hardware).run()
 
@@ -59,14 +59,14 @@ def log(json=False):
 
 def mic(json=False):
     """Listen for two seconds and judge the microphone; refused while muted."""
-    from diagnosis import microphone
+    from diagnostics import microphone
 
     _say(microphone.measure(_stopped()), microphone.text, json)
 
 
 def selftest(*names, json=False, expected=None):
     """Run the tests of these names, or all of them; see diagnosis/self_test.py."""
-    from diagnosis import self_test
+    from diagnostics import self_test
 
     results = []
     try:
@@ -85,7 +85,7 @@ def selftest(*names, json=False, expected=None):
 
 def bench(json=False):
     """Microseconds of each stage on this chip."""
-    from diagnosis import timing
+    from diagnostics import timing
     from wakeword.model import read
 
     names = _stopped().config.models

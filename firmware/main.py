@@ -9,10 +9,10 @@ import asyncio
 
 import diag
 from satellite.app import App
-from satellite.audit import AuditLog
+from satellite.audit_log import AuditLog
 from satellite.consent import Consent
-from satellite.diagnostics import Diagnostics
-from satellite.endpoint import EndOfSpeech
+from satellite.counters import Diagnostics
+from satellite.end_of_speech import EndOfSpeech
 from satellite.gate import ERROR, Gate
 from satellite.light import Light
 from satellite.mute_state import MuteState
@@ -74,19 +74,19 @@ class Hardware:
 
     def __init__(self, board):
         import machine
-        from drivers import from_board
+        from drivers import hardware
         from drivers.clock import Clock
-        from drivers.files import Files
+        from drivers.storage import Files
         from drivers.watchdog import Watchdog, reset_reason
 
-        self.mic = from_board.microphone(board)  # first: its pins are at rest whatever fails later
+        self.mic = hardware.microphone(board)  # first: its pins are at rest whatever fails later
         machine.freq(CPU_HZ)  # some stock images start at 160 MHz
-        from_board.quiet(board)
+        hardware.quiet(board)
         self.storage = Files()
         self.clock = Clock()
         self.watchdog = Watchdog()
-        self.light = from_board.light(board)
-        self.controls = from_board.controls(board, self.clock.now_ms)
+        self.light = hardware.light(board)
+        self.controls = hardware.controls(board, self.clock.now_ms)
         self.reset = reset_reason()
         self.wifi = None
         self.connect = None
@@ -126,7 +126,7 @@ async def _beside(hardware, restarts):
 
 
 async def _run_well(restarts):
-    from drivers.restarts import GOOD_RUN_S
+    from drivers.boot_loop import GOOD_RUN_S
 
     await asyncio.sleep(GOOD_RUN_S)
     restarts.went_well()
@@ -162,7 +162,7 @@ def start():
 
     import board
     import machine
-    from drivers.restarts import Restarts
+    from drivers.boot_loop import Restarts
     from drivers.watchdog import reset_reason
     from satellite.config import load
     from wakeword.model import read

@@ -12,35 +12,35 @@ import click
 
 from host_tools.errors import HostToolError
 
-#: Of a heading: name to (module, what the list of commands says).  The module defines `command`.
+#: Heading to command to what the list says.  Its module in `commands/` defines `command`.
 GROUPS = {
     "Try it on this computer": {
-        "models": ("host_tools.models", "List the wake-word models at hand."),
-        "convert": ("host_tools.convert_command", "Check, convert and prove a .tflite model."),
-        "simulate": ("host_tools.simulate", "Run the real firmware on audio files."),
-        "evaluate": ("host_tools.evaluate", "Miss rate and false accepts per hour of a model."),
-        "bench": ("host_tools.bench", "Count the chip's instructions and RAM."),
+        "models": "List the wake-word models at hand.",
+        "convert": "Check, convert and prove a .tflite model.",
+        "simulate": "Run the real firmware on audio files.",
+        "evaluate": "Miss rate and false accepts per hour of a model.",
+        "bench": "Count the chip's instructions and RAM.",
     },
     "Set up a board": {
-        "flash": ("host_tools.flash", "Put MicroPython on a board."),
-        "install": ("host_tools.install", "Put or renew the firmware on a board."),
-        "provision": ("host_tools.provision", "Give a board its Wi-Fi, receiver and consent."),
-        "erase": ("host_tools.erase", "Remove every personal thing from a board."),
+        "flash": "Put MicroPython on a board.",
+        "install": "Put or renew the firmware on a board.",
+        "provision": "Give a board its Wi-Fi, receiver and consent.",
+        "erase": "Remove every personal thing from a board.",
     },
     "Look into a board": {
-        "status": ("host_tools.status", "What a board is and does just now."),
-        "monitor": ("host_tools.monitor", "Watch a board: level, probability, state, light."),
-        "mic": ("host_tools.mic", "Judge a board's microphone."),
-        "selftest": ("host_tools.selftest", "Test a board part by part."),
-        "log": ("host_tools.log", "What a board printed and recorded last."),
-        "audit": ("host_tools.audit", "Verify and show a device's audit log."),
-        "repl": ("host_tools.repl", "Talk to a board's MicroPython by hand."),
+        "status": "What a board is and does just now.",
+        "monitor": "Watch a board: level, probability, state, light.",
+        "mic": "Judge a board's microphone.",
+        "selftest": "Test a board part by part.",
+        "log": "What a board printed and recorded last.",
+        "audit": "Verify and show a device's audit log.",
+        "repl": "Talk to a board's MicroPython by hand.",
     },
     "Hear from it": {
-        "receive": ("host_tools.receive", "Receive what devices may send; list and delete it."),
+        "receive": "Receive what devices may send; list and delete it.",
     },
 }
-COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 INTERRUPTED = 130
 FAILED = 2
 
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module_name = COMMANDS[cmd_name][0]
+        module_name = f"host_tools.commands.{cmd_name}"
         try:
             return importlib.import_module(module_name).command
         except ModuleNotFoundError as error:
@@ -83,7 +83,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, group in GROUPS.items():
             with formatter.section(heading):
-                formatter.write_dl([(f"{name:9}", words) for name, (_, words) in group.items()])
+                formatter.write_dl([(f"{name:9}", text) for name, text in group.items()])
 
 
 def installed_version() -> str:

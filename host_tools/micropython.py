@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from host_tools.errors import HostToolError
-from host_tools.firmware import FIRMWARE, ROOT
+from host_tools.shared_firmware import FIRMWARE, ROOT
+
+#: Scripts that run inside MicroPython.
+GUESTS = Path(__file__).parent / "on_micropython"
 
 DEFAULT_HEAP_BYTES = 8 << 20
 # The package is MicroPython as a library; its own script forgets the exit status.

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from host_tools import micropython
+from tests.fakes.board.pty_board import PtyBoard
 
 # A shell starts what runs in its background with Ctrl-C ignored, and every child inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -31,3 +32,12 @@ def run_micropython(tmp_path):
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A plugged-in board with an empty file system."""
+    if not micropython.has_native_emitter():
+        pytest.skip("this host's MicroPython has no native emitter")
+    with PtyBoard(tmp_path) as plugged:
+        yield plugged

@@ -30,8 +30,8 @@ from .microphone_health import (
     is_alive,
     judge,
 )
+from .overruns import RingClock
 from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter
-from .ring_clock import RingClock
 
 RATE_HZ = const(16000)
 SAMPLES = const(160)

@@ -8,7 +8,7 @@ configuration says `insecure`.
 import asyncio
 import ssl
 
-from .resolver import Resolver
+from .dns import Resolver
 
 MAX_FILE_BYTES = 4096
 

@@ -10,7 +10,7 @@ import os
 
 import network
 
-from .back_off import BackOff
+from .backoff import BackOff
 
 CONNECT_MS = 20000
 _STEP_MS = 250

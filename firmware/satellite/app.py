@@ -33,7 +33,7 @@ class App:
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     diagnostics  counters                            watchdog   feed()
     consent   consent.Consent                        config     config.Config
-    reset     why the device started, a word of audit_format.RESETS
+    reset     why the device started, a word of audit_record.RESETS
     random_number() -> int, fresh for each stream
     """
 

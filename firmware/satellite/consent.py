@@ -3,7 +3,7 @@
 Place: beside the streamer.  Before the first stream under a consent that lets the receiver keep
 something, a file says so; when the configuration no longer allows it, the withdrawal is due until
 the receiver has confirmed that it deleted, and only then the file goes.  A damaged file counts as
-"something may be kept".  Imports nothing; the storage is handed in (see drivers/files.py).
+"something may be kept".  Imports nothing; the storage is handed in (see drivers/storage.py).
 """
 
 FILE = "consent.state"

@@ -2,7 +2,7 @@
 
 Place: read once at start, before the gate opens; written whenever a person or the network changes
 it.  Whatever is unknown, damaged or missing means muted.  Imports binascii only; the storage is
-handed in (see drivers/files.py).
+handed in (see drivers/storage.py).
 """
 
 import binascii

@@ -14,7 +14,7 @@ Conventions, for all kernels:
   constant of the output channel.
 * `int` is the machine word: 32 bits on the chip.  No intermediate leaves int32; what bounds
   them stands at each kernel and is proved from the actual weights, output channel by output
-  channel, by host_tools/convert/bounds.py.
+  channel, by host_tools/models/bounds.py.
 * Words are read through ptr32, which is zero-extended on a 64-bit host and signed on the chip,
   so every stored word is non-negative: what may be negative is stored with 2**30 added.
 * In a .mpy only the first two locals live in registers.  Hence the first two arguments, which

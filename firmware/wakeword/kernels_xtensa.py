@@ -12,7 +12,7 @@ a4, then the op's words.  callx8 destroys a8 to a15 and nothing else.  The resul
 `data(3, ...)` encodes instructions the assembler has no name for; all are in the configuration of
 both the S3's LX7 (core-isa.h: MAC16, MINMAX, LOOPS) and qemu's dc233c.  The first
 instruction of a loop must not cross a 4-byte word on the chip (qemu does not care), so a loop
-instruction stands at 1 or 2 modulo 4; tests/bench checks that, and nops set it right.
+instruction stands at 1 or 2 modulo 4; tests/xtensa checks that, and nops set it right.
 """
 
 import micropython

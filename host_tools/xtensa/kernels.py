@@ -13,7 +13,7 @@ from pathlib import Path
 
 from host_tools.errors import HostToolError
 from host_tools.micropython import FIRMWARE
-from host_tools.xtensa.firmware import compile_firmware
+from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.machine import Function, XtensaMachine
 from host_tools.xtensa.mpy import from_bytes

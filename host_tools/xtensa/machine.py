@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from host_tools.errors import HostToolError
-from host_tools.xtensa import monitor
+from host_tools.xtensa import qemu_program as monitor
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.instruction_log import InstructionLog
 from host_tools.xtensa.mpy import KIND_VIPER, OBJ_FUN_TABLE, from_bytes

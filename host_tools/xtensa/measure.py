@@ -14,13 +14,13 @@ import numpy as np
 
 from host_tools import micropython
 from host_tools.errors import HostToolError
-from host_tools.firmware import model_format
-from host_tools.model_files import ModelFile
+from host_tools.models.catalog import ModelFile
+from host_tools.shared_firmware import model_format
+from host_tools.xtensa.call_trace import Trace
 from host_tools.xtensa.kernels import VARIANTS, compiled_firmware, kernel_names, load_kernels
 from host_tools.xtensa.machine import XtensaMachine
-from host_tools.xtensa.recording import record_engine
+from host_tools.xtensa.record import record_engine
 from host_tools.xtensa.replay import Replay
-from host_tools.xtensa.trace import Trace
 from host_tools.xtensa.workspaces import WORKSPACES
 
 CLOCK_HZ = 240_000_000
@@ -97,7 +97,7 @@ def _count(trace: Trace, name: str, stride: int) -> Variant:
     if report.different:
         raise HostToolError(
             f"{name} kernels differ from MicroPython in {report.different} values: {report.first}",
-            "run the tests: pytest tests/bench",
+            "run the tests: pytest tests/xtensa",
         )
     called = [call.kernel for call in trace]
     steps_at = [i for i, kernel in enumerate(called) if kernel == called[0]]
@@ -133,7 +133,7 @@ def _count(trace: Trace, name: str, stride: int) -> Variant:
 
 def measure_ram(model: Path) -> Ram:
     """Ask the firmware, in MicroPython, what it holds with this model loaded."""
-    done = micropython.run(Path(__file__).with_name("ram.py"), model)
+    done = micropython.run(micropython.GUESTS / "ram.py", model)
     if done.returncode:
         words = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise HostToolError("the firmware did not load the model", " ".join(words))

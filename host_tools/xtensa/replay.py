@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from host_tools.errors import HostToolError
+from host_tools.xtensa.call_trace import Buffer, Call, Change
 from host_tools.xtensa.machine import Function, XtensaMachine
-from host_tools.xtensa.trace import Buffer, Call, Change
 
 
 @dataclass

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 
+from host_tools.xtensa.call_trace import Buffer, Call
 from host_tools.xtensa.replay import ReadMemory, Workspace
-from host_tools.xtensa.trace import Buffer, Call
 
 _DOT_BLOCKS, _DOT_WORKSPACE = 4, 8  # words of a DOT op, docs/model-format.md
 _BYTES_PER_BLOCK = 16  # of 8 inputs, unpacked to 16 bits

@@ -1,11 +1,11 @@
 """A disk that loses its power at any chosen step, for tests of everything that writes files.
 
 Every byte written, every creation, flush, close, rename and removal is a step.  `PowerLossDisk`
-stands in for `open` and `os` below the real drivers/files.py, so that its order of operations is
+stands in for `open` and `os` below the real drivers/storage.py, so that its order of operations is
 tested as well.  What was not flushed may be there after the loss, or not, or as zeros.
 """
 
-from drivers.files import Files
+from drivers.storage import Files
 
 #: What becomes of bytes that were written and not flushed when the power went.
 KEPT = "kept"

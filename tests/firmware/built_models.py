@@ -5,16 +5,15 @@ Runs in CPython, called by conftest.py; named so that nothing collects it as a t
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from host_tools import speech
-from host_tools.convert import convert_model
-from host_tools.model_files import find_model, known_models
+from host_tools.audio import speech
+from host_tools.models.build import convert_model
+from host_tools.models.catalog import find_model, known_models
 
 RANDOM_SEED_OF_STRIDE = {1: 11, 2: 1, 4: 3}
 MANIFEST = {
@@ -33,8 +32,7 @@ def models_folder() -> Path:
     NAME.ewm of every known model; strideN.ewm, random models of stride N; speech.pcm, int16 at
     16 kHz with each known model's wake word in it.
     """
-    sys.path.append(str(Path(__file__).parent.parent / "host"))
-    from random_models import random_model
+    from tests.generators.random_models import random_model
 
     _KEPT.append(tempfile.TemporaryDirectory(prefix="earnest-models-"))
     folder = Path(_KEPT[0].name)

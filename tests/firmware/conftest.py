@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 
 import pytest
-from built_models import models_folder
 
 from host_tools import micropython
+from tests.firmware.built_models import models_folder
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 300

@@ -10,7 +10,7 @@ from drivers.debounce import SwitchDebounce
 from satellite.app import AGAIN_MS, App
 from satellite.config import Config
 from satellite.consent import FILE, Consent
-from satellite.diagnostics import Diagnostics
+from satellite.counters import Diagnostics
 from satellite.gate import ERROR, IDLE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.light import Light
 

@@ -6,7 +6,7 @@ import socket
 import sys
 
 import micropython
-from diagnosis import console, status
+from diagnostics import console, status
 
 
 class Parts:

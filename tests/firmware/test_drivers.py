@@ -484,7 +484,7 @@ def test_wifi_comes_back_with_growing_waits():
 def test_every_board_makes_its_drivers():
     import os
 
-    from drivers import from_board
+    from drivers import hardware
 
     names = [name for name in os.listdir("boards") if name[0] != "."]
     assert len(names) >= 6
@@ -499,17 +499,17 @@ def test_every_board_makes_its_drivers():
 
         for key, value in board.items():
             setattr(Constants, key, value)
-        from_board.quiet(Constants)
+        hardware.quiet(Constants)
         for number, level in Constants.QUIET_PINS:
             assert Pin(number).mode == Pin.OUT and Pin(number).value() == level
-        light = from_board.light(Constants)
+        light = hardware.light(Constants)
         light.show(0, 255, 0)
         assert light.is_ok() and light.has_colour == (name != "ESPRESSIF_S3_EYE")
-        controls = from_board.controls(Constants)
+        controls = hardware.controls(Constants)
         assert controls.switch_muted() is (None if Constants.SWITCH is None else True)
         assert main.Hardware(Constants).mic.is_on() is False
         assert machine.freq() == 240000000, "stock images differ in it"
-        mic = from_board.microphone(Constants)
+        mic = hardware.microphone(Constants)
         if Constants.MIC_SENSE is not None:
             assert refuses(mic.start), "nothing feeds this microphone yet"
             world.levels[Constants.MIC_SENSE] = 1

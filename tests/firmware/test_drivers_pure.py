@@ -4,10 +4,10 @@ from array import array
 
 import micropython
 from drivers import microphone_health as health
-from drivers.back_off import BackOff
+from drivers.backoff import BackOff
 from drivers.debounce import AWAY_MS, OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
+from drivers.overruns import RingClock
 from drivers.pcm import LEFT, RIGHT, Converter
-from drivers.ring_clock import RingClock
 
 
 def pairs(words, channel, other=0):

@@ -7,8 +7,8 @@ import fakes  # noqa: F401
 import machine
 import main
 import network
-from drivers import restarts as restarts_module
-from drivers.restarts import Restarts
+from drivers import boot_loop as restarts_module
+from drivers.boot_loop import Restarts
 
 chip = machine.reset  # `play` replaces them
 real_hardware = main.Hardware

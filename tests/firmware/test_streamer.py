@@ -6,7 +6,7 @@ The peer is in memory and speaks the protocol; time is the test's own.
 import asyncio
 
 from satellite import protocol
-from satellite.diagnostics import Diagnostics
+from satellite.counters import Diagnostics
 from satellite.gate import IDLE, LATE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.streamer import (
     HANDSHAKE_MS,

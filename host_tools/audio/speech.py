@@ -1,0 +1,106 @@
+"""Speech for the demo and the tests, made on the spot with the espeak-ng library from PyPI.
+
+No recording has to be kept, and no system package is needed.  The same text, voice and speed give
+the same samples on every call and in every process (see `speech_worker`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from host_tools.audio import speech_worker
+from host_tools.errors import HostToolError
+
+SAMPLE_RATE_HZ = 16000
+# The range that espeak-ng speaks at; outside it the library silently clamps.
+MIN_WORDS_PER_MINUTE = 80
+MAX_WORDS_PER_MINUTE = 450
+MAX_PITCH = 99
+MAX_TEXT_BYTES = 10_000
+_TIMEOUT_S = 60
+
+
+def synthesise(
+    text: str, voice: str = "en-us", words_per_minute: int = 140, pitch: int = 50
+) -> np.ndarray:
+    """Say `text`; returns int16 samples at 16 kHz, 1-D, without silence around them.
+
+    `voice` is an espeak-ng voice name, with a variant if wanted (`en-us`, `en-us+f3`, `de`);
+    `words_per_minute` 80..450; `pitch` 0..99.  Raises HostToolError for anything else.
+    """
+    if not MIN_WORDS_PER_MINUTE <= words_per_minute <= MAX_WORDS_PER_MINUTE:
+        raise HostToolError(
+            f"cannot speak at {words_per_minute} words per minute",
+            f"choose {MIN_WORDS_PER_MINUTE} to {MAX_WORDS_PER_MINUTE}",
+        )
+    if not 0 <= pitch <= MAX_PITCH:
+        raise HostToolError(f"cannot speak at pitch {pitch}", f"choose 0 to {MAX_PITCH}")
+    encoded = text.encode()
+    if not text.strip() or b"\0" in encoded or len(encoded) > MAX_TEXT_BYTES:
+        raise HostToolError(
+            "nothing to say: the text is empty, longer than "
+            f"{MAX_TEXT_BYTES} bytes, or has a zero character in it",
+            "give a sentence or two",
+        )
+    samples = np.frombuffer(_speak(encoded, voice, words_per_minute, pitch), "<i2")
+    return samples.astype(np.int16)
+
+
+@lru_cache(maxsize=256)
+def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
+    """The samples as 16 kHz little-endian int16 bytes."""
+    command = [sys.executable, str(Path(speech_worker.__file__))]
+    command += [voice, str(words_per_minute), str(pitch)]
+    done = subprocess.run(command, input=text, capture_output=True, timeout=_TIMEOUT_S)
+    if done.returncode == speech_worker.NO_SUCH_VOICE:
+        raise HostToolError(
+            f"espeak-ng has no voice named {voice!r}",
+            "try en-us, en-gb-x-rp, de, fr, or a variant such as en-us+f3",
+        )
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise HostToolError(
+            f"espeak-ng did not speak: {words[-1] if words else done.returncode}",
+            "reinstall it: pip install --force-reinstall espeakng-loader",
+        )
+    rate, _, data = done.stdout.partition(b"\n")
+    samples = np.frombuffer(data, "<i2").astype(np.float64)
+    if not samples.size:
+        return b""
+    resampled = resample_poly(samples, SAMPLE_RATE_HZ, int(rate))
+    return np.clip(np.rint(resampled), -32768, 32767).astype("<i2").tobytes()
+
+
+def silence(seconds: float) -> np.ndarray:
+    """Digital silence: int16 zeros at 16 kHz."""
+    return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.int16)
+
+
+def pad(samples: np.ndarray, before_s: float = 1.0, after_s: float = 1.0) -> np.ndarray:
+    """The samples with silence around them (a short clip wants half a second after the word)."""
+    return np.concatenate([silence(before_s), samples, silence(after_s)])
+
+
+def conversation(
+    sentences: list[str], gap_s: float = 0.8, voice: str = "en-us", words_per_minute: int = 140
+) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
+    """Several sentences with silence before, between and after them.
+
+    Returns the samples (int16, 16 kHz) and for each sentence (start, end, text), in seconds.
+    """
+    parts = [silence(gap_s)]
+    spans = []
+    position = parts[0].size
+    for sentence in sentences:
+        spoken = synthesise(sentence, voice, words_per_minute)
+        parts += [spoken, silence(gap_s)]
+        end = position + spoken.size
+        spans.append((position / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, sentence))
+        position = end + parts[-1].size
+    return np.concatenate(parts), spans

@@ -1,0 +1,45 @@
+"""Fetches a board's audit log over the serial line, for `earnest audit --port`."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from host_tools.board.serial_link import SerialLink
+from host_tools.board.serial_port import find_port
+from host_tools.errors import HostToolError
+
+AUTO = "auto"
+_LIST = (
+    "import json, os\nprint(json.dumps([n for n in os.listdir()"
+    " if n == 'audit.head' or n.startswith('audit.') and n.endswith('.jsonl')]))"
+)
+
+
+@contextlib.contextmanager
+def fetched(port: str, export: Path | None) -> Iterator[Path]:
+    """A folder with the log's files, checked by SHA-256: `export`, or one that goes away.
+
+    The device is stopped while they are copied, so that they belong together.  An exported file
+    is never replaced by another: HostToolError.
+    """
+    with tempfile.TemporaryDirectory(prefix="earnest-") as temporary:
+        folder = export or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        files: dict[str, bytes] = {}
+        with SerialLink(find_port(None if port == AUTO else port)) as link:
+            for name in link.exec_json(_LIST):
+                if "/" not in name and (data := link.get(name)) is not None:
+                    files[name] = data
+        if not files:
+            raise HostToolError(
+                "there is no audit log on this board", "it begins at the first start of Earnest"
+            )
+        for name, data in files.items():
+            path = folder / name
+            if path.exists() and path.read_bytes() != data:
+                raise HostToolError(f"{path} is there already", "export into an empty folder")
+            path.write_bytes(data)
+        yield folder

@@ -1,0 +1,247 @@
+"""The boards in boards/: what install and flash need to know of each, checked when it is read.
+
+A board is a folder with board.json (for the host), board.py (plain constants, for the device) and
+board.md (for people).  board.py is read without running it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from host_tools.errors import HostToolError
+from host_tools.shared_firmware import ROOT
+
+BOARDS = ROOT / "boards"
+CHIPS = ("esp32s3",)
+KINDS = ("built", "bought")
+PSRAM_MODES = ("quad", "octal")
+LIGHTS = {"neopixel": (1, 2), "apa102": (2,), "pwm": (1, 3)}  # how many pins
+CHANNELS = ("left", "right")
+
+#: ESP32-S3: pads of the package that are GPIOs; all of them can be inputs and outputs.
+PINS = frozenset({*range(22), *range(26, 49)})
+FLASH_PINS = frozenset(range(26, 33))
+OCTAL_PINS = frozenset(range(33, 38))
+STRAPPING_PINS = frozenset({0, 3, 45, 46})
+USB_PINS = frozenset({19, 20})
+UART_PINS = frozenset({43, 44})
+
+
+@dataclass(frozen=True)
+class Psram:
+    """Size in MB; mode: quad or octal, which takes GPIO33 to GPIO37."""
+
+    mb: int
+    mode: str
+
+
+@dataclass(frozen=True)
+class MicroPythonImage:
+    """The stock image: URL, its SHA-256 (None: not known, so not checked), the least version."""
+
+    least_version: str
+    image: str
+    sha256: str | None
+    page: str
+
+
+@dataclass(frozen=True)
+class Pins:
+    """board.py: GPIO numbers, levels and settings, as docs/boards.md explains them."""
+
+    NAME: str
+    MIC_SCK: int
+    MIC_WS: int
+    MIC_SD: int
+    MIC_CHANNEL: str
+    MIC_SHIFT: int
+    MIC_GAIN_Q4: int
+    MIC_SETTLE_MS: int
+    MIC_SUPPLY: int | None
+    MIC_SUPPLY_ON: int
+    MIC_SENSE: int | None
+    LIGHT: str
+    LIGHT_PINS: tuple[int, ...]
+    LIGHT_COUNT: int
+    LIGHT_ON: int
+    BUTTON: int | None
+    BUTTON_PRESSED: int
+    SWITCH: int | None
+    SWITCH_MUTED: int
+    QUIET_PINS: tuple[tuple[int, int], ...]
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether the light has one colour for each state (firmware/drivers/lights.py)."""
+        return self.LIGHT != "pwm" or len(self.LIGHT_PINS) == 3
+
+    def used(self) -> list[tuple[str, int]]:
+        """(role, GPIO) of every pin, in the order of board.py."""
+        found = [("MIC_SCK", self.MIC_SCK), ("MIC_WS", self.MIC_WS), ("MIC_SD", self.MIC_SD)]
+        for role in ("MIC_SUPPLY", "MIC_SENSE", "BUTTON", "SWITCH"):
+            if getattr(self, role) is not None:
+                found.append((role, getattr(self, role)))
+        found += [("LIGHT_PINS", pin) for pin in self.LIGHT_PINS]
+        return found + [("QUIET_PINS", pin) for pin, _ in self.QUIET_PINS]
+
+
+@dataclass(frozen=True)
+class Board:
+    """One folder of boards/."""
+
+    id: str
+    name: str
+    vendor: str
+    kind: str
+    chip: str
+    flash_mb: int
+    psram: Psram
+    micropython: MicroPythonImage
+    microphone: str
+    tested: bool
+    sources: tuple[str, ...]
+    pins: Pins
+
+    @property
+    def folder(self) -> Path:
+        return BOARDS / self.id
+
+
+def board_names(folder: Path = BOARDS) -> list[str]:
+    """Names of all boards, sorted."""
+    return sorted(path.parent.name for path in folder.glob("*/board.json"))
+
+
+def load_board(name: str, folder: Path = BOARDS) -> Board:
+    """Read and check one board; HostToolError names the file and what is wrong with it."""
+    if name not in board_names(folder):
+        known = ", ".join(board_names(folder)) or "none"
+        raise HostToolError(f"no such board: {name}", f"known boards: {known}")
+    path = folder / name / "board.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise HostToolError(f"{path}: {error}", "board.json must be JSON") from error
+    if not isinstance(data, dict):
+        raise HostToolError(f"{path}: not an object", "see docs/boards.md")
+    data = dict(data, id=name, pins=_constants(folder / name / "board.py"))
+    data["psram"] = _make(Psram, data.get("psram"), path)
+    data["micropython"] = _make(MicroPythonImage, data.get("micropython"), path)
+    data["pins"] = _make(Pins, data["pins"], folder / name / "board.py")
+    if isinstance(data.get("sources"), list):
+        data["sources"] = tuple(data["sources"])
+    board = _make(Board, data, path)
+    for problem in _problems(board):
+        raise HostToolError(f"{folder / name}: {problem}", "see docs/boards.md")
+    return board
+
+
+def _make(cls: Any, data: Any, path: Path) -> Any:
+    """A dataclass of a dict that has exactly its fields, each of the type that it says."""
+    if not isinstance(data, dict):
+        raise HostToolError(f"{path}: {cls.__name__} must be an object", "see docs/boards.md")
+    names = {field.name for field in fields(cls)}
+    if set(data) != names:
+        wrong = sorted(names ^ set(data))
+        raise HostToolError(
+            f"{path}: fields missing or unknown: {', '.join(wrong)}", "see docs/boards.md"
+        )
+    for field in fields(cls):
+        value, kind = data[field.name], str(field.type)
+        allowed = _TYPES.get(kind.split("[")[0].split(" ")[0], (object,))
+        optional = "None" in kind and value is None
+        if not optional and (not isinstance(value, allowed) or (kind == "int" and value is True)):
+            raise HostToolError(
+                f"{path}: {field.name} is {value!r}, not {kind}", "see docs/boards.md"
+            )
+    return cls(**data)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "tuple": (tuple,),
+}
+
+
+def _constants(path: Path) -> dict[str, object]:
+    """The constants of a board.py: assignments of literals to names or tuples of names only."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (SyntaxError, OSError) as error:
+        raise HostToolError(f"{path}: {error}", "board.py must hold plain constants") from error
+    found: dict[str, object] = {}
+    for node in tree.body[1:] if ast.get_docstring(tree) else tree.body:
+        try:
+            if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+                raise ValueError("not an assignment")
+            value = ast.literal_eval(node.value)
+            target = node.targets[0]
+            if isinstance(target, ast.Tuple):
+                names = [ast.unparse(name) for name in target.elts]
+                found.update(zip(names, value, strict=True))
+            else:
+                found[ast.unparse(target)] = value
+        except (ValueError, TypeError) as error:
+            raise HostToolError(
+                f"{path}, line {node.lineno}: {error}", "board.py must hold plain constants"
+            ) from error
+    return found
+
+
+def _problems(board: Board) -> list[str]:
+    """What is wrong with a board's values and pins, one sentence each."""
+    pins, found = board.pins, []
+
+    def require(condition: bool, sentence: str) -> None:
+        if not condition:
+            found.append(sentence)
+
+    require(pins.NAME == board.id, f"board.py says NAME = {pins.NAME!r}")
+    require(board.chip in CHIPS, f"chip is {board.chip!r}, not of {CHIPS}")
+    require(board.kind in KINDS, f"kind is {board.kind!r}, not of {KINDS}")
+    require(board.flash_mb in (4, 8, 16, 32), f"flash_mb is {board.flash_mb}")
+    octal = board.psram.mode == "octal"
+    require(board.psram.mode in PSRAM_MODES, f"psram mode is {board.psram.mode!r}")
+    require(board.psram.mb in (2, 8, 16), f"psram mb is {board.psram.mb}")
+    image = board.micropython.image
+    require(image.startswith("https://micropython.org/"), f"image is {image!r}")
+    require(octal == ("SPIRAM_OCT" in image), "octal PSRAM and the image do not fit each other")
+    sha = board.micropython.sha256
+    require(
+        sha is None or (len(sha) == 64 and set(sha) <= set("0123456789abcdef")),
+        f"sha256 is {sha!r}",
+    )
+    require(bool(board.sources), "no sources")
+    for source in board.sources:
+        require(str(source).startswith("https://"), f"source is {source!r}")
+    require(pins.MIC_CHANNEL in CHANNELS, f"MIC_CHANNEL is {pins.MIC_CHANNEL!r}")
+    require(12 <= pins.MIC_SHIFT <= 15, f"MIC_SHIFT is {pins.MIC_SHIFT}, not 12..15")
+    require(1 <= pins.MIC_GAIN_Q4 <= 255, f"MIC_GAIN_Q4 is {pins.MIC_GAIN_Q4}, not 1..255")
+    require(0 <= pins.MIC_SETTLE_MS <= 1000, f"MIC_SETTLE_MS is {pins.MIC_SETTLE_MS}")
+    require(pins.LIGHT in LIGHTS, f"LIGHT is {pins.LIGHT!r}, not of {tuple(LIGHTS)}")
+    require(
+        len(pins.LIGHT_PINS) in LIGHTS.get(pins.LIGHT, ()),
+        f"{pins.LIGHT} with {len(pins.LIGHT_PINS)} pins",
+    )
+    require(1 <= pins.LIGHT_COUNT <= 64, f"LIGHT_COUNT is {pins.LIGHT_COUNT}")
+    require(
+        pins.BUTTON is not None or pins.SWITCH is not None,
+        "neither button nor switch: nobody could unmute it",
+    )
+    for role in ("MIC_SUPPLY_ON", "LIGHT_ON", "BUTTON_PRESSED", "SWITCH_MUTED"):
+        require(getattr(pins, role) in (0, 1), f"{role} is {getattr(pins, role)}, not 0 or 1")
+    used = pins.used()
+    numbers = [pin for _, pin in used]
+    for role, pin in used:
+        require(pin in PINS, f"{role}: the chip has no GPIO{pin}")
+        require(pin not in FLASH_PINS, f"{role}: GPIO{pin} belongs to the flash")
+        require(not octal or pin not in OCTAL_PINS, f"{role}: GPIO{pin} belongs to the PSRAM")
+        require(pin not in USB_PINS, f"{role}: GPIO{pin} is the USB")
+        require(numbers.count(pin) == 1, f"{role}: GPIO{pin} is used twice")
+    return found

@@ -1,0 +1,1 @@
+"""The sub-commands of `earnest`: arguments in, text out.  No other room imports them."""

@@ -1,0 +1,134 @@
+"""`earnest bench`: what listening costs on the chip, in instructions and in RAM."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from host_tools import micropython
+from host_tools.audio import speech
+from host_tools.commands import bench_port
+from host_tools.errors import HostToolError
+from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
+from host_tools.xtensa import report as bench_report
+from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind, instructions_per_step
+from host_tools.xtensa.machine import find_qemu
+from host_tools.xtensa.measure import Measurement, measure
+
+MIN_SECONDS, MAX_SECONDS = 0.2, 60.0
+
+
+def bench_speech(seconds: float) -> np.ndarray:
+    """The same speech on every run: int16, 16 kHz, repeated or cut to the length."""
+    spoken = speech.synthesise("Okay Nabu, what is the weather like in the mountains today?")
+    return np.resize(spoken, round(seconds * speech.SAMPLE_RATE_HZ))
+
+
+def _measure_all(models: tuple[str, ...], seconds: float, with_glue: bool) -> list[Measurement]:
+    """Measure one model after the other, with progress on standard error."""
+    console = Console(stderr=True)
+    found = [find_model(name) for name in models]
+    measurements = []
+    with console.status("") as status:
+        for model in found:
+            status.update(f"{model.name}: {seconds:g} s of speech on Xtensa code")
+            result = measure(model, bench_speech(seconds))
+            if with_glue:
+                status.update(f"{model.name}: the Python around the kernels, under valgrind")
+                cost = instructions_per_step([model.path])
+                result = dataclasses.replace(result, glue_per_step=cost)
+            measurements.append(result)
+    return measurements
+
+
+def _print(measurements: list[Measurement], console: Console) -> None:
+    for result in measurements:
+        for title, header, rows in bench_report.tables(result):
+            table = Table(title=title, title_justify="left")
+            for i, name in enumerate(header):
+                table.add_column(name, justify="right" if i else "left", no_wrap=True)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+        console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
+
+
+EPILOG = """\b
+Examples:
+  earnest bench
+  earnest bench hey_jarvis --seconds 5
+  earnest bench --port auto
+
+\b
+With --port: a step must stay under 10,000 us.  `per us` is instructions per microsecond, 240 at
+one a cycle.
+"""
+
+
+@click.command("bench", epilog=EPILOG, context_settings={"max_content_width": 99})
+@click.argument("models", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All known models.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(MIN_SECONDS, MAX_SECONDS),
+    default=1.0,
+    show_default=True,
+    help="How much speech to run.",
+)
+@click.option(
+    "--glue/--no-glue",
+    default=None,
+    help="Also count the Python around the kernels (needs valgrind; default: if it is there).",
+)
+@click.option("--port", "-p", metavar="PORT", help="Time it on this board (auto: the only one).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print the Markdown tables of the README.")
+@click.option(
+    "--update",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Put the Markdown tables into this file, between its bench markers.",
+)
+def command(
+    models: tuple[str, ...],
+    every: bool,
+    seconds: float,
+    glue: bool | None,
+    port: str | None,
+    as_json: bool,
+    markdown: bool,
+    update: Path | None,
+) -> None:
+    """Count the instructions and the RAM that MODELS take on the chip (default: okay_nabu).
+
+    The real firmware hears a second of speech; all its kernel calls are then run as the chip's own
+    machine code under qemu-xtensa, every value compared, every instruction counted.  With --port
+    the board's own microseconds stand beside the counts; it is stopped meanwhile.
+    """
+    if port is not None:
+        bench_port.show(port, models[0] if models else None, seconds, as_json)
+        return
+    find_qemu()
+    micropython.require_native_emitter()
+    if glue and not has_valgrind():
+        raise HostToolError("valgrind is not installed", VALGRIND_HINT)
+    known = sorted(known_models(), key=lambda name: name != DEFAULT_MODEL)  # the default first
+    names = tuple(known) if every else models or (DEFAULT_MODEL,)
+    with_glue = has_valgrind() if glue is None else glue
+    measurements = _measure_all(names, seconds, with_glue)
+    if update:
+        bench_report.update(update, bench_report.markdown(measurements))
+        click.echo(f"tables written to {update}", err=True)
+    if as_json:
+        click.echo(json.dumps(bench_report.as_json(measurements), indent=2))
+    elif markdown:
+        click.echo(bench_report.markdown(measurements))
+    elif not update:
+        _print(measurements, Console())
+        if glue is None and not with_glue:
+            click.echo(f"Python around the kernels: not counted ({VALGRIND_HINT})", err=True)

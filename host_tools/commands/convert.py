@@ -1,0 +1,120 @@
+"""`earnest convert`: a .tflite wake-word model to the file the firmware loads, proved exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from host_tools.errors import HostToolError
+from host_tools.models.build import ConvertedModel, convert_model
+from host_tools.models.catalog import known_models, read_manifest, read_tflite, write_whole
+from host_tools.models.verify import Verification, verify
+
+DEFAULT_INFERENCES = 3000
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), help="Manifest; default: MODEL's name + .json."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Default: build/models/NAME.ewm."
+)
+@click.option(
+    "--inferences",
+    type=click.IntRange(0, 10_000_000),
+    default=DEFAULT_INFERENCES,
+    show_default=True,
+    help="How many outputs to compare with TFLite; 0 leaves the proof out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+def command(
+    model: str, manifest: Path | None, output: Path | None, inferences: int, as_json: bool
+) -> None:
+    """Check MODEL, convert it, and prove the result against TFLite.
+
+    MODEL is a .tflite file with its microWakeWord v2 manifest beside it, or the name of a known
+    model (see `earnest models`). What the firmware cannot run exactly is refused, with the
+    operator's name and number.
+
+    \b
+    Examples:
+      earnest convert okay_nabu
+      earnest convert hey_glados.tflite --manifest glados.json -o glados.ewm
+    """
+    console = Console(stderr=True)
+    path = known_models().get(model, Path(model))
+    source = read_tflite(path)
+    converted = convert_model(source, read_manifest(manifest or path.with_suffix(".json")))
+    proof = _prove(converted, inferences, console) if inferences else None
+    if proof is not None and not proof.is_exact:
+        number, got, want = proof.first or (0, 0, 0)
+        raise HostToolError(
+            f"{proof.different} of {proof.inferences} outputs differ from TFLite; "
+            f"the first is number {number}: {got} instead of {want}",
+            "nothing was written; please report this model",
+        )
+    target = output or Path("build") / "models" / f"{path.stem}.ewm"
+    try:
+        write_whole(target, converted.data)
+    except OSError as error:
+        raise HostToolError(f"{target}: {error.strerror}", "choose another place: -o") from error
+    _report(converted, proof, target, as_json)
+
+
+def _prove(converted: ConvertedModel, inferences: int, console: Console) -> Verification:
+    with Progress(
+        *Progress.get_default_columns(),
+        TextColumn("{task.completed} of {task.total} inferences"),
+        console=console,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("comparing with TFLite", total=inferences)
+        return verify(converted, inferences, lambda done: progress.update(task, completed=done))
+
+
+def _report(
+    converted: ConvertedModel, proof: Verification | None, target: Path, as_json: bool
+) -> None:
+    manifest = converted.manifest
+    if as_json:
+        report = {
+            "output": str(target),
+            "wake_word": manifest.wake_word,
+            "probability_cutoff": manifest.probability_cutoff,
+            "sliding_window_size": manifest.sliding_window_size,
+            "stride": converted.stride,
+            "source_sha256": hashlib.sha256(converted.source).hexdigest(),
+            "sha256": hashlib.sha256(converted.data).hexdigest(),
+            "bytes": len(converted.data),
+            "arena_bytes": converted.arena_bytes,
+            "ram_bytes": converted.ram_bytes,
+            "macs_per_inference": converted.macs,
+            "ops": converted.ops,
+            "inferences": proof.inferences if proof else 0,
+            "different": proof.different if proof else 0,
+        }
+        click.echo(json.dumps(report))
+        return
+    out = Console(soft_wrap=True)
+    out.print(f"[bold]{manifest.wake_word}[/bold]  {target}")
+    out.print(
+        f"  size       {len(converted.data):,} bytes\n"
+        f"  RAM        {converted.ram_bytes:,} bytes on the device: the file and "
+        f"{converted.arena_bytes:,} for values and history\n"
+        f"  work       {converted.macs:,} MACs per inference, "
+        f"one each {converted.stride * 10} ms\n"
+        f"  cutoff     {manifest.probability_cutoff} over {manifest.sliding_window_size} "
+        "probabilities\n"
+        f"  int32      proved for every output channel"
+    )
+    if proof is None:
+        out.print("  proof      left out")
+    else:
+        out.print(f"  proof      {proof.inferences} inferences, {proof.different} different")

@@ -1,0 +1,204 @@
+"""The demo: someone talks in a room, and the real firmware listens, sends, and is muted.
+
+Makes speech with the wake word in it, runs the whole simulated device with a real receiver over
+real TLS, and prints on one time line what was said, done, heard and sent.  Sound, script, trace
+and picture stay in build/.  Started by `make demo`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+
+from host_tools import cli, micropython
+from host_tools.audio import files as audio
+from host_tools.audio import speech
+from host_tools.commands.simulate import print_sent, run_events
+from host_tools.errors import HostToolError
+from host_tools.models.catalog import DEFAULT_MODEL, find_model
+from host_tools.shared_firmware import ROOT
+from host_tools.simulation import runner as simulation
+from host_tools.simulation import scenario as script
+from host_tools.simulation.runner import Result, Settings
+
+WAKE_WORDS = "okay naboo"
+#: Who says what; None: somebody presses the mute button.
+SCENE: list[str | None] = [
+    "Good morning. The kettle is on.",
+    WAKE_WORDS,
+    "What is the weather like today?",
+    "We talked about this last week, you and I.",
+    None,
+    WAKE_WORDS,
+    "This is nobody's business.",
+    None,
+    WAKE_WORDS,
+    "Turn the lights off, please.",
+]
+GAP_S = 0.6
+#: Silence after what is said to the device, in which it notices that the speech is over, and
+#: between the wake word and what follows.
+AFTER_COMMAND_S = 1.3
+PRESS_S = 0.4
+# A detection comes with the end of the word or shortly after it.
+LATEST_S = 0.7
+
+Spans = list[tuple[float, float, str]]
+
+
+@click.command()
+@click.option("--folder", type=Path, default=ROOT / "build", help="Where the files go.")
+def command(folder: Path) -> int:
+    """Say a few sentences with the wake word among them, and show what the firmware does."""
+    from host_tools.simulation import plot
+
+    out = Console(highlight=False, markup=False, soft_wrap=True)
+    micropython.require_native_emitter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostToolError(f"{folder}: {error.strerror}", "choose another --folder") from error
+    out.print("1  making speech with espeak-ng")
+    samples, spans, presses = scene()
+    audio.write(folder / "demo.wav", samples)
+    rows = [{"t_ms": t_ms, "action": "press"} for t_ms in presses]
+    (folder / "demo-script.json").write_text(json.dumps(rows, indent=1) + "\n")
+    out.print(f"2  converting the model {DEFAULT_MODEL}")
+    model = find_model(DEFAULT_MODEL)
+    out.print("3  starting a receiver with certificates of its own")
+    out.print("4  running the firmware in MicroPython\n")
+    file = audio.open_audio(folder / "demo.wav")
+    settings = Settings(
+        (model,), with_features=True, script=script.check(rows), with_receiver=True
+    )
+    simulated = simulation.simulate("demo.wav", file, settings)
+    with open(folder / "demo.jsonl", "w", encoding="utf-8", newline="\n") as sink:
+        result = run_events(simulated, sink, with_features=False)
+    print_time_line(out, spans, result)
+    title = "Earnest sends what follows its wake word, and nothing while it is muted"
+    plot.draw(result, folder / "demo.png", tuple(spans), title)
+    out.print(f"\npicture  {shown(folder / 'demo.png')}", style="bold")
+    out.print(f"sound    {shown(folder / 'demo.wav')}")
+    out.print(f"trace    {shown(folder / 'demo.jsonl')}\n")
+    print_sent(out, result)
+    is_kept = print_promise(out, spans, result)
+    return 0 if is_kept else 1
+
+
+def scene() -> tuple[np.ndarray, Spans, list[int]]:
+    """The sound, (start, end, words) of each sentence in s, and the presses in ms."""
+    parts = [speech.silence(GAP_S)]
+    spans: Spans = []
+    presses: list[int] = []
+    length = parts[0].size
+    for i, words in enumerate(SCENE):
+        if words is None:
+            presses.append(length // 160 * 10)
+            added = [speech.silence(PRESS_S)]
+        else:
+            spoken = speech.synthesise(words)
+            start_s = length / speech.SAMPLE_RATE_HZ
+            spans.append((start_s, start_s + spoken.size / speech.SAMPLE_RATE_HZ, words))
+            is_command = i > 0 and SCENE[i - 1] == WAKE_WORDS
+            added = [spoken, speech.silence(AFTER_COMMAND_S if is_command else GAP_S)]
+        parts += added
+        length += sum(part.size for part in added)
+    return np.concatenate(parts), spans, presses
+
+
+def print_time_line(out: Console, spans: Spans, result: Result) -> None:
+    """What was said, done, heard and shown, in order of time."""
+    lines: list[tuple[float, str, str | None]] = [
+        (start_s, f"said   {text}", None) for start_s, _, text in spans
+    ]
+    for event in result.events:
+        at_s = event["t_ms"] / 1000
+        if event["event"] == "detection":
+            words = f"HEARD  {event['model']}, probability {event['probability'] / 255:.2f}"
+            lines.append((at_s, words, "bold green"))
+        elif event["event"] == "script":
+            lines.append((at_s, "done   mute button pressed", "bold"))
+        elif event["event"] == "light":
+            words = f"light  {event['state']}, microphone {'on' if event['mic'] else 'off'}"
+            lines.append((at_s, words, _LIGHT_STYLES.get(event["state"])))
+    for at_s, words, style in sorted(lines, key=lambda line: line[0]):
+        out.print(f"{at_s:7.2f} s  {words}", style=style)
+    factor = result.real_time_factor
+    out.print(
+        f"\n{result.duration_s:.1f} s of sound in {result.wall_s:.2f} s: "
+        f"real-time factor {factor:.3f}, {len(result.probabilities[0])} inferences"
+    )
+
+
+_LIGHT_STYLES = {"IDLE": "green", "STREAMING": "blue", "MUTED": "red"}
+
+
+def print_promise(out: Console, spans: Spans, result: Result) -> bool:
+    """Say whether it heard what was said to it, and sent that alone; False when it did not."""
+    is_heard = heard_as_said(spans, result)
+    is_sent = sent_as_promised(result)
+    if is_heard:
+        out.print(
+            "each wake word was heard but those while muted, and nothing else", style="green"
+        )
+    else:
+        out.print("what was heard is not what was said", style="bold red")
+    if is_sent:
+        out.print(
+            "nothing left before a wake word, after the end of speech, or while muted; "
+            "the receiver has exactly what left",
+            style="bold green",
+        )
+    else:
+        out.print("what left is not what was promised", style="bold red")
+    return is_heard and is_sent
+
+
+def heard_as_said(spans: Spans, result: Result) -> bool:
+    """Whether there is one detection for each wake word said to a device that was not muted, at
+    its end, and none besides."""
+    muted = muted_spans(result)
+    said = [
+        (start_s, end_s)
+        for start_s, end_s, text in spans
+        if text == WAKE_WORDS and not any(low <= start_s < high for low, high in muted)
+    ]
+    heard = [event["t_ms"] / 1000 for event in result.detections]
+    return len(said) == len(heard) and all(
+        start_s < at_s < end_s + LATEST_S
+        for (start_s, end_s), at_s in zip(said, heard, strict=True)
+    )
+
+
+def sent_as_promised(result: Result) -> bool:
+    """Whether every sample that left was heard between a wake word and the end of its stream, none
+    while muted, and the receiver has the same."""
+    muted = muted_spans(result)
+    for stream in result.streams.all:
+        if stream.samples_from is None or stream.samples_to is None or stream.end_ms is None:
+            continue
+        start_s, end_s = stream.samples_from / 16000, stream.samples_to / 16000
+        if start_s < stream.wake_ms / 1000 or end_s > stream.end_ms / 1000:
+            return False
+        if any(start_s < high and end_s > low for low, high in muted):
+            return False
+    return result.streams.are_as_received
+
+
+def muted_spans(result: Result) -> list[tuple[float, float]]:
+    """From press to press, in s: when the person at the button wanted it muted."""
+    presses = [event["t_ms"] / 1000 for event in result.of("script")]
+    return list(zip(presses[::2], [*presses[1::2], float("inf")], strict=False))
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run_command(command))

@@ -1,0 +1,44 @@
+"""`earnest repl`: MicroPython's prompt on a board, through mpremote's own terminal."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+import click
+
+from host_tools.board.serial_link import SerialLink
+from host_tools.board.serial_port import find_port
+from host_tools.errors import HostToolError
+
+
+@click.command("repl")
+@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@click.option("--dry-run", is_flag=True, help="Only show the call of mpremote.")
+def command(port: str | None, dry_run: bool) -> int:
+    """Talk to a board's MicroPython by hand, in mpremote's terminal.
+
+    Ctrl-C stops the firmware and gives a prompt, Ctrl-D starts it again, Ctrl-] or Ctrl-X leaves.
+    Whoever leaves while the firmware is stopped leaves it stopped: press Ctrl-D first.
+
+    \b
+    At the prompt:
+      import diag; diag.status()
+
+    \b
+    Examples:
+      earnest repl
+      earnest repl --port /dev/ttyACM0
+    """
+    device = find_port(port)
+    call = [sys.executable, "-m", "mpremote", "connect", device, "repl"]
+    if dry_run:
+        click.echo(shlex.join(call))
+        return 0
+    SerialLink.check_port(device)
+    if not sys.stdin.isatty():
+        raise HostToolError(
+            "repl needs a terminal to type at", "a program can ask: earnest status --json"
+        )
+    return subprocess.call(call)

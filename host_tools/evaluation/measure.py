@@ -1,0 +1,210 @@
+"""The slow half of `earnest evaluate`: the probabilities of every file, on all cores or a cluster.
+
+Place: `evaluate` (the command) -> here -> `evaluation_report` (curve, table, picture).  What was
+measured is kept in a file of JSON lines, one a file of audio, so an interrupted run goes on where
+it was.  `measure` runs in worker processes and is all that crosses a process border.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from host_tools import micropython
+from host_tools.audio.files import SAMPLE_RATE_HZ, open_audio
+from host_tools.errors import HostToolError
+from host_tools.evaluation.cache import Cache
+from host_tools.shared_firmware import FIRMWARE
+
+ENGINES = ("tflite-micro", "firmware")
+MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
+HEAP_BYTES = 8 << 20
+ENGINE_ALONE = micropython.GUESTS / "engine_alone.py"
+_of_this_thread = threading.local()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file of audio and all that its probabilities depend on."""
+
+    path: str
+    engine: str
+    model: bytes  # .tflite for tflite-micro, .ewm for firmware
+    pad_ms: int  # silence put after the audio
+    engine_id: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came out: `probabilities` are uint8, one an inference; `problem` is empty or words."""
+
+    seconds: float = 0.0
+    probabilities: bytes = b""
+    problem: str = ""
+
+
+def key_of(job: Job) -> str:
+    """What a kept measurement is found by: audio, model, settings; "" for an unreadable file."""
+    digest = hashlib.sha256()
+    try:
+        with open(job.path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return ""
+    model = hashlib.sha256(job.model).hexdigest()
+    settings = [MEASUREMENT_VERSION, job.engine, job.engine_id, job.pad_ms, model]
+    return hashlib.sha256(json.dumps([digest.hexdigest(), settings]).encode()).hexdigest()
+
+
+def measure(job: Job) -> Measured:
+    """Run the model over one file from its initial state; bad audio is a `problem`."""
+    try:
+        audio = open_audio(job.path)
+        if job.engine == "firmware":
+            probabilities = _by_firmware(job, audio)
+        else:
+            probabilities = _by_tflite_micro(job, audio)
+        return Measured(audio.duration_s, probabilities)
+    except HostToolError as error:
+        return Measured(problem=error.message)
+
+
+def _pcm(job: Job, audio) -> Iterator[np.ndarray]:
+    yield from audio.blocks()
+    yield np.zeros(job.pad_ms * SAMPLE_RATE_HZ // 1000, np.int16)
+
+
+def _by_tflite_micro(job: Job, audio) -> bytes:
+    from host_tools.models.reference import FeatureExtractor, quantise
+
+    model = _tflite_micro(job.model)
+    model.reset()
+    frontend = FeatureExtractor()
+    waiting = np.zeros((0, 40), np.int8)  # slices that do not make an inference yet
+    out = []
+    for block in _pcm(job, audio):
+        waiting = np.concatenate([waiting, quantise(frontend.process(block))])
+        whole = len(waiting) // model.stride * model.stride
+        out.append(model.run(waiting[:whole]).tobytes())
+        waiting = waiting[whole:]
+    return b"".join(out)
+
+
+def _tflite_micro(model: bytes):
+    """The model, made once a thread: a Dask worker may have several, and a model has a state."""
+    from host_tools.models.reference import TFLiteMicroModel
+
+    if getattr(_of_this_thread, "source", None) != model:
+        _of_this_thread.model = TFLiteMicroModel(model)
+        _of_this_thread.source = model
+    return _of_this_thread.model
+
+
+def _by_firmware(job: Job, audio) -> bytes:
+    path = _model_file(job.model)
+    lines = micropython.stream(
+        ENGINE_ALONE,
+        "-",
+        path,
+        stdin=(block.astype("<i2").tobytes() for block in _pcm(job, audio)),
+        heap_bytes=HEAP_BYTES,
+    )
+    return bytes(int(line.split()[3]) for line in lines if line.startswith(b"p "))
+
+
+@lru_cache(maxsize=2)
+def _model_file(model: bytes) -> Path:
+    """The model as a file of this machine, which need not be the one that started the work."""
+    path = Path(tempfile.gettempdir()) / f"earnest-{hashlib.sha256(model).hexdigest()[:16]}.ewm"
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    part.write_bytes(model)
+    os.replace(part, path)
+    return path
+
+
+def engine_id(engine: str) -> str:
+    """Names the code that makes the probabilities, so that other code measures anew."""
+    if engine == "firmware":
+        digest = hashlib.sha256()
+        for path in sorted((FIRMWARE / "wakeword").rglob("*.py")):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+    return " ".join(f"{name} {version(name)}" for name in ("tflite-micro", "pymicro-features"))
+
+
+@contextmanager
+def executor(workers: int, dask: str | None) -> Iterator[Executor]:
+    """Where the jobs run: this machine's cores, or the Dask cluster at an address."""
+    if dask is None:
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise HostToolError(
+            "--dask needs the package distributed", "pip install 'earnest[dask]'"
+        ) from error
+    try:
+        client = Client(dask, timeout=20)
+    except (OSError, ValueError) as error:
+        raise HostToolError(
+            f"no Dask scheduler answers at {dask}: {error}", "start one: dask scheduler"
+        ) from error
+    with client:
+        yield client.get_executor()
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C is for the process that keeps the results; the workers end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def measure_all(
+    jobs: list[Job], cache: Cache, pool: Executor, on_done: Callable[[Job], None]
+) -> dict[Job, Measured]:
+    """Job to result for all jobs; what the cache has is taken from it, the rest is added."""
+    results: dict[Job, Measured] = {}
+    try:
+        missing: dict[str, list[Job]] = {}
+        futures = {pool.submit(key_of, job): job for job in jobs}
+        for hashed in as_completed(futures):
+            job, key = futures[hashed], hashed.result()
+            if key in cache:
+                results[job] = Measured(*cache[key])
+                on_done(job)
+            else:
+                missing.setdefault(key or job.path, []).append(job)
+        running = {pool.submit(measure, same[0]): key for key, same in missing.items()}
+        for done in as_completed(running):
+            key, result = running[done], done.result()
+            if not result.problem:
+                cache.add(key, result.seconds, result.probabilities)
+            for job in missing[key]:
+                results[job] = result
+                on_done(job)
+    except BrokenProcessPool as error:
+        raise HostToolError(
+            "a worker process was killed (out of memory?)",
+            "run the same command again: what was measured is kept; try fewer --workers",
+        ) from error
+    return results

@@ -1,0 +1,146 @@
+"""Which model is meant: a known name, a .tflite with its manifest, or a built .ewm file.
+
+A .tflite is converted on the way and kept in build/models, under a name that changes with the
+model, its manifest and the converter, so a stale file is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from host_tools.errors import HostToolError
+from host_tools.shared_firmware import FIRMWARE, ROOT, model_format
+
+CACHE = ROOT / "build" / "models"
+DEFAULT_MODEL = "okay_nabu"
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_TFLITE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A built model file and what its header says."""
+
+    name: str  # the file's name without its ending: okay_nabu
+    path: Path  # of the .ewm
+    wake_word: str
+    cutoff: int  # 0..255
+    window: int  # probabilities averaged
+    stride: int  # slices per inference
+
+
+def known_models() -> dict[str, Path]:
+    """Name to .tflite (its manifest beside it) of the models that come with pymicro-wakeword."""
+    spec = find_spec("pymicro_wakeword")
+    if spec is None or spec.origin is None:
+        return {}
+    folder = Path(spec.origin).parent / "models"
+    return {
+        path.stem: path
+        for path in sorted(folder.glob("*.tflite"))
+        if path.with_suffix(".json").is_file()
+    }
+
+
+def find_model(name_or_path: str) -> ModelFile:
+    """The built model that is meant; converts when needed; raises HostToolError."""
+    known = known_models()
+    if name_or_path in known:
+        return _read_header(name_or_path, _converted(known[name_or_path]))
+    path = Path(name_or_path)
+    if path.suffix == ".tflite":
+        return _read_header(path.stem, _converted(path))
+    if path.suffix == ".ewm" or path.is_file():
+        return _read_header(path.stem, path)
+    raise HostToolError(
+        f"there is no model {name_or_path!r}",
+        f"name one of {', '.join(known) or 'none'}, or a .tflite or .ewm file",
+    )
+
+
+def _read_header(name: str, path: Path) -> ModelFile:
+    data = _read(path, model_format.MAX_FILE_BYTES)
+    try:
+        header, _ = model_format.check(data)
+    except model_format.ModelFormatError as error:
+        raise HostToolError(f"{path}: {error}", "convert it again: earnest convert") from error
+    return ModelFile(
+        name,
+        path.resolve(),
+        header.wake_word,
+        header.probability_cutoff,
+        header.sliding_window_size,
+        header.stride,
+    )
+
+
+def _converted(tflite: Path) -> Path:
+    """Convert `tflite` into the cache, unless it is there; returns the path of the .ewm."""
+    source = read_tflite(tflite)
+    manifest = read_manifest(tflite.with_suffix(".json"))
+    key = hashlib.sha256(_converter_digest())
+    for part in (source, json.dumps(manifest, sort_keys=True).encode()):
+        key.update(hashlib.sha256(part).digest())
+    built = CACHE / f"{tflite.stem}-{key.hexdigest()[:16]}.ewm"
+    if not built.is_file():
+        build = importlib.import_module("host_tools.models.build")
+        write_whole(built, build.convert_model(source, manifest).data)
+    return built
+
+
+def read_tflite(path: Path) -> bytes:
+    """A .tflite file's bytes; HostToolError when it is not there or absurdly large."""
+    return _read(path, MAX_TFLITE_BYTES)
+
+
+def read_manifest(path: Path) -> dict:
+    """A manifest's parsed JSON; HostToolError when it is not there or not JSON."""
+    if not path.is_file():
+        raise HostToolError(
+            f"the manifest {path} is not there",
+            "put it beside the .tflite, or give another place: earnest convert --manifest M.json",
+        )
+    try:
+        return json.loads(_read(path, MAX_MANIFEST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise HostToolError(f"{path}: not JSON ({error})", "fix the manifest") from error
+
+
+@lru_cache(maxsize=1)
+def _converter_digest() -> bytes:
+    """SHA-256 over the converter's own files and the format's definition."""
+    digest = hashlib.sha256()
+    converter = Path(__file__).parent
+    for path in [*sorted(converter.rglob("*.py")), FIRMWARE / "wakeword" / "model_format.py"]:
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Several processes may build the same model at once: the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)  # where one of them failed
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > most_bytes:
+            raise HostToolError(
+                f"{path}: {size} bytes is too large", f"at most {most_bytes} are read"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise HostToolError(f"{path}: {error.strerror}", "check the model's name") from error

@@ -1,0 +1,311 @@
+"""Simulated drivers: the same few methods as firmware/drivers, and a world of sound and scripts.
+
+Runs inside MicroPython.  Time is the position in the input: the microphone, when on, delivers the
+next 10 ms of it; when off, the same 10 ms pass unheard.  So a simulated minute is the same on
+every run.  What happens is told to `tell(kind, *fields)`, in order.  docs/simulate.md has the
+script's actions.
+"""
+
+import asyncio
+import struct
+
+from drivers.debounce import SwitchDebounce
+from drivers.storage import Files
+
+CHUNK_BYTES = 320
+CHUNK_MS = 10
+
+#: What happens once; every other action sets something that stays.
+_MOMENTS = ("press", "request", "cable", "power-loss")
+
+#: What is left of 10 ms after the work on a chunk: more than half of it, says `earnest bench`.
+SPARE_US = 5000
+#: Sound waits this long in the microphone's ring, then it is lost.
+RING_US = 256000
+#: What MicroPython keeps of the cable until it is read; more is lost.
+TYPED_BYTES = 259
+#: What is always free on the disk, unless it is full.
+DISK_BYTES = 1 << 20
+
+
+class EndOfInput(Exception):
+    """The sound is over, and with it the simulation."""
+
+
+class PowerLoss(Exception):
+    """The script cuts the power."""
+
+
+class World:
+    """Sound, time and what people do.
+
+    `script` is a list of (t_ms, action, value), sorted; `switch` is whether the mute switch stands
+    on mute before it, None without one.  `start_ms` is when this power-on is, in
+    the time of the input, and `told_ms` what has been told by the power-on before.
+    """
+
+    def __init__(self, stream, script, tell, start_ms=0, told_ms=-1, switch=None):
+        self._stream = stream
+        self._script = script
+        self._next = 0
+        self.tell = tell
+        self.start_ms = start_ms
+        self.chunks = 0
+        self.presses = 0
+        self.switch = switch
+        self.light_fails = False
+        self.light_is_wrong = False
+        self.microphone_fails = False
+        self.microphone_is_stuck = False
+        self.disk_is_full = False
+        self.network = "up"
+        self.network_delay_ms = 0
+        self.receiver_consents = True
+        self.requests = []
+        self.typed = b""  # on the cable, not yet read
+        self.cable_host = "reads"
+        self.late_us = 0  # how long sound has waited in the ring
+        self._sleepers = []  # (when, in ms; asyncio.Event)
+        self._unheard = bytearray(CHUNK_BYTES)
+        while self._next < len(script) and script[self._next][0] <= start_ms:
+            t_ms, action, value = script[self._next]
+            if t_ms > told_ms:
+                tell("script", action, value)
+            if start_ms == 0 or action not in _MOMENTS:
+                self._act(action, value)
+            self._next += 1
+
+    @property
+    def now_ms(self):
+        """Device time: samples of input that have passed since power-on, in ms."""
+        return self.chunks * CHUNK_MS
+
+    @property
+    def input_ms(self):
+        """Time of the input, which power losses do not set back."""
+        return self.start_ms + self.chunks * CHUNK_MS
+
+    @property
+    def is_patient(self):
+        """Whether the network is as it should be, so that waiting for it ends."""
+        return self.network == "up" and not self.network_delay_ms and self.receiver_consents
+
+    def pass_by(self, chunk=None):
+        """Let 10 ms of sound go by, into `chunk` if someone listens; then do what is scripted."""
+        chunk = chunk or self._unheard
+        if self._stream.readinto(chunk) != CHUNK_BYTES:
+            raise EndOfInput
+        self.chunks += 1
+        self.late_us = max(0, self.late_us - SPARE_US)
+        for sleeper in list(self._sleepers):
+            if sleeper[0] <= self.now_ms:
+                self._sleepers.remove(sleeper)
+                sleeper[1].set()
+        while self._next < len(self._script) and self._script[self._next][0] <= self.input_ms:
+            _, action, value = self._script[self._next]
+            self._next += 1
+            self.tell("script", action, value)
+            self._act(action, value)
+
+    def hold_up(self, took_us):
+        """Something other than the audio took this long; sound goes on into the ring."""
+        self.late_us += took_us
+
+    async def sleep_ms(self, ms):
+        """For a task beside the audio: until so much sound has passed, in steps of 10 ms."""
+        event = asyncio.Event()
+        self._sleepers.append((self.now_ms + ms, event))
+        await event.wait()
+
+    def _act(self, action, value):
+        if action == "press":
+            self.presses += 1
+        elif action == "request":
+            self.requests.append(value)
+        elif action == "power-loss":
+            raise PowerLoss
+        elif action == "switch":
+            self.switch = None if value == "absent" else value == "muted"
+        elif action == "light-fails":
+            self.light_fails = value
+        elif action == "light-wrong":
+            self.light_is_wrong = value
+        elif action == "microphone-fails":
+            self.microphone_fails = value
+        elif action == "microphone-stuck":
+            self.microphone_is_stuck = value
+        elif action == "disk-full":
+            self.disk_is_full = value
+        elif action == "network":
+            self.network = value
+        elif action == "network-delay-ms":
+            self.network_delay_ms = value
+        elif action == "receiver-consents":
+            self.receiver_consents = value
+        elif action == "cable":
+            typed = self.typed + bytes(ord(character) for character in value)
+            self.typed = typed[:TYPED_BYTES]
+        elif action == "cable-host":
+            self.cable_host = value
+        else:
+            raise ValueError(action)
+
+
+class Clock:
+    """Device time."""
+
+    def __init__(self, world, settle):
+        self._world = world
+        self._settle = settle
+
+    def now_ms(self):
+        return self._world.now_ms
+
+    def ticks_us(self):
+        return self._world.now_ms * 1000 + self._world.late_us
+
+    async def sleep_ms(self, ms):
+        """Let `ms` (at least 10) pass unheard."""
+        for _ in range(max(1, ms // CHUNK_MS)):
+            await self._settle()
+            self._world.pass_by()
+
+
+class Microphone:
+    """Delivers the sound while it is on.  `settle` waits for the network to have done its part."""
+
+    def __init__(self, world, settle):
+        self._world = world
+        self._settle = settle
+        self._is_on = False
+        self._chunk = None
+        self.overruns = 0
+
+    def health(self):
+        """Always well."""
+        return 0
+
+    def start(self):
+        if self._world.microphone_fails:
+            raise OSError("no such port")
+        self._is_on = True
+        self._world.tell("mic", True)
+
+    def stop(self):
+        if self._is_on and not self._world.microphone_is_stuck:
+            self._is_on = False
+            self._world.tell("mic", False)
+
+    def is_on(self):
+        return self._is_on
+
+    async def read(self, chunk):
+        """Fill `chunk`, 320 bytes of int16."""
+        await self._settle()
+        if self._world.microphone_fails:
+            raise OSError("no data")
+        if self._world.late_us > RING_US:
+            self.overruns += 1
+            while self._world.late_us > RING_US - 1000 * CHUNK_MS:  # what the ring could not hold
+                self._world.late_us -= 1000 * CHUNK_MS - SPARE_US
+                self._world.pass_by()
+        self._world.pass_by(chunk)
+        self._chunk = chunk
+
+    def extremes(self):
+        """Lowest and highest sample of the chunk read last, and how many were clamped: none."""
+        samples = struct.unpack("<160h", self._chunk)
+        return min(samples), max(samples), 0
+
+
+class LightDriver:
+    """Three numbers, kept.  On request of the script it stays as it is and does not answer, or
+    shows the opposite of what it is told, which reading it back finds.
+    """
+
+    def __init__(self, world, has_colour):
+        self._world = world
+        self.has_colour = has_colour
+        self._told = self.rgb = (0, 0, 0)
+
+    def show(self, r, g, b):
+        if self._world.light_fails:
+            raise OSError("light does not answer")
+        self._told = (r, g, b)
+        self.rgb = (255 - r, 255 - g, 255 - b) if self._world.light_is_wrong else self._told
+
+    def is_ok(self):
+        return not self._world.light_fails and self.rgb == self._told
+
+
+class Controls:
+    """The board's button and mute switch; without a board a button, and a switch when the script
+    moves it.
+    """
+
+    def __init__(self, world, has_button):
+        self._world = world
+        self._debounce = SwitchDebounce()
+        self.has_button = has_button
+
+    def was_pressed(self):
+        if not self._world.presses:
+            return False
+        self._world.presses -= 1
+        return True
+
+    def press_was_missed(self):
+        return False  # in this world a press waits until somebody looks
+
+    def switch_muted(self):
+        if self._world.switch is None:
+            return None
+        return self._debounce.update(self._world.switch, self._world.now_ms)
+
+    def switch_was_moved(self):
+        was_moved, self._debounce.was_moved = self._debounce.was_moved, False
+        return was_moved
+
+
+class Disk(Files):
+    """A folder of the host, which may be full."""
+
+    def __init__(self, folder, world):
+        Files.__init__(self, folder)
+        self._world = world
+
+    def _put(self, path, mode, data):
+        if self._world.disk_is_full:
+            raise OSError(28)
+        Files._put(self, path, mode, data)
+
+    def free_bytes(self):
+        return 0 if self._world.disk_is_full else DISK_BYTES
+
+
+class Wifi:
+    """What `status` asks of it: the script's network."""
+
+    attempts = 0
+
+    def __init__(self, world):
+        self._world = world
+
+    def status(self):
+        return "no access point" if self._world.network == "down" else "connected"
+
+
+class Watchdog:
+    """Counts."""
+
+    def __init__(self):
+        self.fed = 0
+
+    def feed(self):
+        self.fed += 1
+
+
+async def breathe(turns=4):
+    """Let the other tasks run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

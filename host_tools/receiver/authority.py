@@ -1,0 +1,242 @@
+"""The receiver's certificate authority: who may connect, and how a device knows its receiver.
+
+Made on first run in the data folder's `authority/`.  It signs the receiver's own certificate,
+which carries the receiver's name, and one for each device.  A device certificate's subject is a
+random number: on TLS 1.2 it travels in clear.  Keys are EC P-256; the authority's never leaves its
+folder.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import re
+import secrets
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from host_tools.errors import HostToolError
+from host_tools.receiver import owner_only_files as private_files
+
+DEFAULT_NAME = "earnest-receiver"
+AUTHORITY_DAYS = 20 * 365
+RECEIVER_DAYS = 2 * 365
+DEVICE_DAYS = 5 * 365
+#: The receiver renews its own certificate when less is left.
+RENEW_DAYS = 60
+
+# A device without a clock believes it is 1970, and refuses certificates that begin later.
+_NOT_BEFORE = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_NAME = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_DER = serialization.Encoding.DER
+_PEM = serialization.Encoding.PEM
+
+
+class Authority:
+    """A key, its certificate, and the folder that holds both; see `open_or_make`."""
+
+    def __init__(self, folder: Path, key: ec.EllipticCurvePrivateKey, certificate) -> None:
+        self.folder = folder
+        self._key = key
+        self.certificate = certificate
+        secret = key.private_bytes(
+            _DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        self._tag_key = hashlib.sha256(b"earnest consent tag" + secret).digest()
+
+    @property
+    def certificate_der(self) -> bytes:
+        return self.certificate.public_bytes(_DER)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.certificate_der)
+
+    def consent_tag(self, certificate_der: bytes) -> str:
+        """16 hexadecimal digits that tie recordings to the consent of one device, not to its name.
+
+        Without this authority's key nobody can tell which device a tag stands for.
+        """
+        return hmac.new(self._tag_key, certificate_der, hashlib.sha256).hexdigest()[:16]
+
+    def sign_device(self) -> tuple[bytes, bytes]:
+        """A new device key and certificate, both DER."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(
+            key, secrets.token_hex(8), DEVICE_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH, None
+        )
+        return _private_bytes(key, _DER), certificate.public_bytes(_DER)
+
+    def server_context(self, name: str | None) -> tuple[ssl.SSLContext, str]:
+        """TLS 1.2 or newer that asks for a certificate of this authority, and the receiver's name.
+
+        Renews the receiver's certificate when it is about to expire or `name` is another one.
+        """
+        key_path, path = self.folder / "receiver.key.pem", self.folder / "receiver.cert.pem"
+        current = _load_certificate(path) if path.exists() and key_path.exists() else None
+        current_name = _name_of(current)
+        name = check_name(name or current_name or DEFAULT_NAME)
+        if current is None or current_name != name or days_left(current) < RENEW_DAYS:
+            key = ec.generate_private_key(ec.SECP256R1())
+            certificate = self._sign(
+                key, name, RECEIVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, name
+            )
+            private_files.write(key_path, _private_bytes(key, _PEM))
+            private_files.write(path, certificate.public_bytes(_PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+        context.num_tickets = 0
+        # AEAD only: with others a record is larger than the keep-alive budget reckons.
+        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+        context.load_verify_locations(cadata=self.certificate_der)
+        try:
+            context.load_cert_chain(path, key_path)
+        except ssl.SSLError as error:
+            raise HostToolError(
+                f"{path} and {key_path.name} do not belong together",
+                "remove both: the receiver makes new ones, devices need no change",
+            ) from error
+        return context, name
+
+    def _sign(self, key, common_name: str, days: int, usage, dns_name: str | None):
+        """A certificate of this authority for `key`, for one usage: client or server."""
+        builder = (
+            _builder(common_name, self.certificate.subject, key.public_key(), days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usages(digital_signature=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+        )
+        if dns_name is not None:
+            names = x509.SubjectAlternativeName([x509.DNSName(dns_name)])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def open_or_make(folder: Path) -> Authority:
+    """The authority kept in `folder`; made there when there is none.  Raises HostToolError."""
+    private_files.make_folder(folder)
+    key_path, path = folder / "authority.key.pem", folder / "authority.cert.pem"
+    if not key_path.exists() and not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Earnest authority")])
+        certificate = (
+            _builder("Earnest authority", subject, key.public_key(), AUTHORITY_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usages(key_cert_sign=True, crl_sign=True), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        private_files.write(key_path, _private_bytes(key, _PEM))
+        private_files.write(path, certificate.public_bytes(_PEM))
+    certificate = _load_certificate(path)
+    try:
+        loaded = serialization.load_pem_private_key(private_files.read(key_path), None)
+    except (ValueError, TypeError) as error:
+        raise HostToolError(
+            f"{key_path} is damaged", f"restore it, or move {folder} away and renew every device"
+        ) from error
+    is_right_kind = isinstance(loaded, ec.EllipticCurvePrivateKey)
+    if not is_right_kind or loaded.public_key() != certificate.public_key():
+        raise HostToolError(
+            f"{key_path} does not belong to {path.name}",
+            f"restore both, or move {folder} away and renew every device",
+        )
+    if days_left(certificate) <= 0:
+        raise HostToolError(
+            f"the authority in {folder} expired on {expiry(certificate)}",
+            "move the folder away, start again, and give every device a new certificate",
+        )
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    return Authority(folder, loaded, certificate)
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a receiver's name in a certificate; raises HostToolError."""
+    if not _NAME.fullmatch(name):
+        raise HostToolError(
+            f"{name!r} cannot be a receiver's name",
+            "1 to 63 of a-z, 0-9, '-' and '.', as in earnest-receiver or kitchen.home.arpa",
+        )
+    return name
+
+
+def fingerprint(certificate_der: bytes) -> str:
+    """SHA-256 of a certificate, hexadecimal."""
+    return hashlib.sha256(certificate_der).hexdigest()
+
+
+def expiry(certificate) -> str:
+    """The last day of a certificate, as 2031-05-04."""
+    return not_after(certificate).date().isoformat()
+
+
+def days_left(certificate) -> float:
+    """Days until the certificate expires; negative afterwards."""
+    left = not_after(certificate) - datetime.datetime.now(datetime.timezone.utc)
+    return left.total_seconds() / 86400
+
+
+def not_after(certificate) -> datetime.datetime:
+    return certificate.not_valid_after_utc
+
+
+def _builder(common_name: str, issuer, public_key, days: int) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _usages(**wanted: bool) -> x509.KeyUsage:
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+        "key_cert_sign crl_sign encipher_only decipher_only"
+    )
+    return x509.KeyUsage(**{name: wanted.get(name, False) for name in names.split()})
+
+
+def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding) -> bytes:
+    return key.private_bytes(
+        encoding,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
+def _load_certificate(path: Path):
+    try:
+        return x509.load_pem_x509_certificate(private_files.read(path))
+    except ValueError as error:
+        raise HostToolError(
+            f"{path} is damaged", "restore it, or move its folder away and renew every device"
+        ) from error
+
+
+def _name_of(certificate) -> str | None:
+    """The receiver's name in its certificate."""
+    if certificate is None:
+        return None
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return None
+    found = names.value.get_values_for_type(x509.DNSName)
+    return found[0] if found else None

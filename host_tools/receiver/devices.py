@@ -1,0 +1,113 @@
+"""The devices that may connect: a name chosen by the owner beside each certificate's fingerprint.
+
+The list is the receiver's own; names never travel.  A certificate that the authority signed and
+that is not listed any more is refused, so removing a device takes effect at its next connection.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cryptography import x509
+
+from host_tools.errors import HostToolError
+from host_tools.receiver import authority
+from host_tools.receiver import owner_only_files as private_files
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+#: What a device gets, in DER as MicroPython reads it.
+KEY_FILE = "device.key.der"
+CERTIFICATE_FILE = "device.cert.der"
+AUTHORITY_FILE = "authority.cert.der"
+
+
+@dataclass(frozen=True)
+class Device:
+    name: str
+    #: SHA-256 of the DER certificate, hexadecimal.
+    fingerprint: str
+    #: The certificate's last day, as 2031-05-04.
+    expires: str
+
+    @property
+    def days_left(self) -> int:
+        """Days until the certificate expires; negative afterwards."""
+        return (datetime.date.fromisoformat(self.expires) - datetime.date.today()).days
+
+
+class DeviceList:
+    """The list in `path`, read again at every question: another process may add and remove."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def all(self) -> list[Device]:
+        if not self._path.exists():
+            return []
+        try:
+            rows = json.loads(private_files.read(self._path))
+            return [Device(**{k: str(v) for k, v in row.items()}) for row in rows]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise HostToolError(
+                f"{self._path} is damaged", "restore it, or remove it and renew every device"
+            ) from error
+
+    def find(self, certificate_der: bytes) -> Device | None:
+        """The device that this certificate was made for, unless it was removed."""
+        wanted = authority.fingerprint(certificate_der)
+        return next((d for d in self.all() if d.fingerprint == wanted), None)
+
+    def add(self, name: str, signer: authority.Authority, folder: Path) -> Device:
+        """Make a key and certificate for a new device in `folder`; raises HostToolError."""
+        devices = self.all()
+        if not _NAME.fullmatch(name):
+            raise HostToolError(
+                f"{name!r} cannot be a device's name",
+                "1 to 40 letters, digits, '.', '_' and '-', as in kitchen",
+            )
+        if any(device.name == name for device in devices):
+            raise HostToolError(
+                f"there is a device {name!r} already",
+                "choose another name, or earnest receive --remove-device " + name,
+            )
+        private_files.make_folder(folder)
+        for file_name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+            if (folder / file_name).exists():
+                raise HostToolError(
+                    f"{folder} holds the certificate of a device already",
+                    "name another folder with -o",
+                )
+        key_der, certificate_der = signer.sign_device()
+        private_files.write(folder / KEY_FILE, key_der)
+        private_files.write(folder / CERTIFICATE_FILE, certificate_der)
+        private_files.write(folder / AUTHORITY_FILE, signer.certificate_der)
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        device = Device(
+            name, authority.fingerprint(certificate_der), authority.expiry(certificate)
+        )
+        self._write([*devices, device])
+        return device
+
+    def remove(self, name: str) -> Device:
+        """Forget a device: its certificate is refused from now on.  Raises HostToolError."""
+        devices = self.all()
+        for device in devices:
+            if device.name == name:
+                self._write([d for d in devices if d is not device])
+                return device
+        raise HostToolError(
+            f"there is no device {name!r}", "earnest receive --devices lists those there are"
+        )
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a device the name `new`, in place of the device that has it now, if any."""
+        devices = [device for device in self.all() if device.name != new]
+        self._write([replace(d, name=new) if d.name == old else d for d in devices])
+
+    def _write(self, devices: list[Device]) -> None:
+        rows = json.dumps([asdict(device) for device in devices], indent=1)
+        private_files.write(self._path, rows.encode())

@@ -1,0 +1,237 @@
+"""One device's connection as a state machine: which message may come when, and what follows.
+
+Pure: no socket, no file, no clock; time is passed in.  The server (receiver.py) feeds it events
+and carries out the actions that it returns.  Audio of a stream is held only if its consent allows
+keeping, and only until the stream ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from wyoming.audio import AudioChunk
+from wyoming.event import Event
+from wyoming.ping import Ping, Pong
+from wyoming.wake import Detection
+
+from host_tools.shared_firmware import protocol
+
+#: Seconds without a message before a connection counts as dead: three pings of the device.
+IDLE_S = 90.0
+#: Seconds from consent to audio-start; then the consent has lapsed.
+START_S = 10.0
+#: Seconds within a stream without audio.
+GAP_S = 5.0
+#: The longest stream in ms, without its pre-roll: what a device can be set to, and a little.
+MAX_STREAM_MS = 61000
+#: A stream may take this much longer on the clock than in samples.
+SLACK_S = 30.0
+#: Messages of unknown type on one connection.
+MAX_IGNORED = 100
+
+_BYTES_PER_MS = protocol.RATE_HZ * protocol.WIDTH_BYTES // 1000
+
+
+@dataclass
+class Stream:
+    """One stream and the consent that opened it."""
+
+    id: str
+    keep_recordings: bool
+    share_for_training: bool
+    preroll_ms: int
+    wake_word: str | None = None
+    bytes: int = 0
+    #: The samples, only when they may be kept.
+    audio: bytearray | None = None
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send this to the device."""
+
+    event: Event
+
+
+@dataclass(frozen=True)
+class Consented:
+    stream: Stream
+
+
+@dataclass(frozen=True)
+class Detected:
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Began:
+    stream: Stream
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Audio of the running stream: for the level and for speech-to-text, not for keeping."""
+
+    audio: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The stream is over; `is_complete` when it ended as agreed and may be kept if consented."""
+
+    stream: Stream
+    reason: str
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The consent as it now stands; what was kept under more is to be deleted, then confirmed."""
+
+    keep_recordings: bool
+    share_for_training: bool
+
+
+Action = Send | Consented | Detected | Began | Heard | Ended | Withdrawn
+
+
+class Session:
+    """`deadline_s` is when, without a further message, the connection is to be given up."""
+
+    def __init__(self, now_s: float, max_stream_ms: int = MAX_STREAM_MS) -> None:
+        self.deadline_s = now_s + IDLE_S
+        self._max_stream_ms = max_stream_ms
+        self._consented: Stream | None = None
+        self._stream: Stream | None = None
+        self._wake_word: str | None = None
+        self._consent_until_s = 0.0
+        self._stream_until_s = 0.0
+        self._is_draining = False
+        self._ignored = 0
+
+    @property
+    def stream(self) -> Stream | None:
+        """The running stream."""
+        return self._stream
+
+    def handle(self, event: Event, now_s: float) -> list[Action]:
+        """What follows from `event`, checked by the decoder.  Raises ProtocolError."""
+        actions = self._handle(event, now_s)
+        self._set_deadline(event.type, now_s)
+        return actions
+
+    def _handle(self, event: Event, now_s: float) -> list[Action]:
+        kind = event.type
+        if kind == protocol.AUDIO_CHUNK:
+            return self._hear(AudioChunk.from_event(event).audio, now_s)
+        if kind == protocol.PING:
+            return [Send(Pong(text=Ping.from_event(event).text).event())]
+        if kind == protocol.PONG:
+            return []
+        if kind == protocol.DETECTION:
+            if self._stream is not None:
+                raise protocol.ProtocolError("detection within a stream")
+            self._wake_word = Detection.from_event(event).name
+            return [Detected(self._wake_word)]
+        if kind == protocol.CONSENT:
+            return self._consent(event.data, now_s)
+        if kind == protocol.CONSENT_WITHDRAWN:
+            return self._withdraw(event.data)
+        if kind == protocol.AUDIO_START:
+            return self._start(now_s)
+        if kind == protocol.AUDIO_STOP:
+            return self._stop()
+        if kind in protocol.FROM_RECEIVER:
+            raise protocol.ProtocolError(f"{kind} comes from receivers only")
+        self._ignored += 1
+        if self._ignored > MAX_IGNORED:
+            raise protocol.ProtocolError(f"more than {MAX_IGNORED} messages of unknown type")
+        return []
+
+    def stop(self, reason: str, now_s: float) -> list[Action]:
+        """End the running stream from this side; audio still on its way is dropped."""
+        if self._stream is None:
+            return []
+        stream, self._stream = self._stream, None
+        self._is_draining = True
+        self.deadline_s = now_s + GAP_S
+        return [Send(Event(protocol.STOP, {"stream": stream.id})), Ended(stream, reason, True)]
+
+    def close(self, reason: str) -> list[Action]:
+        """The connection is gone: whatever was held is dropped."""
+        self._consented = None
+        if self._stream is None:
+            return []
+        stream, self._stream = self._stream, None
+        stream.audio = None
+        return [Ended(stream, reason, False)]
+
+    def _consent(self, data: dict, now_s: float) -> list[Action]:
+        if self._stream is not None or self._is_draining:
+            raise protocol.ProtocolError("consent within a stream")
+        stream = Stream(
+            id=data["stream"],
+            keep_recordings=data["keep_recordings"],
+            share_for_training=data["share_for_training"],
+            preroll_ms=data["preroll_ms"],
+        )
+        self._consented = stream
+        self._consent_until_s = now_s + START_S
+        return [Consented(stream), Send(Event(protocol.CONSENT_ACCEPTED, {"stream": stream.id}))]
+
+    def _withdraw(self, data: dict) -> list[Action]:
+        for stream in (self._stream, self._consented):
+            if stream is not None:
+                stream.keep_recordings &= data["keep_recordings"]
+                stream.share_for_training &= data["share_for_training"]
+                if not stream.keep_recordings:
+                    stream.audio = None
+        return [Withdrawn(data["keep_recordings"], data["share_for_training"])]
+
+    def _start(self, now_s: float) -> list[Action]:
+        if self._stream is not None or self._is_draining:
+            raise protocol.ProtocolError("audio-start within a stream")
+        if self._consented is None or now_s > self._consent_until_s:
+            raise protocol.ProtocolError("audio-start without consent")
+        stream, self._consented = self._consented, None
+        stream.wake_word, self._wake_word = self._wake_word, None
+        stream.audio = bytearray() if stream.keep_recordings else None
+        self._stream = stream
+        longest_s = (stream.preroll_ms + self._max_stream_ms) / 1000
+        self._stream_until_s = now_s + longest_s + SLACK_S
+        return [Began(stream)]
+
+    def _hear(self, audio: bytes, now_s: float) -> list[Action]:
+        stream = self._stream
+        if stream is None:
+            if self._is_draining:
+                return []
+            raise protocol.ProtocolError("audio-chunk outside a stream")
+        room = (self._max_stream_ms + stream.preroll_ms) * _BYTES_PER_MS - stream.bytes
+        heard = audio[:room]
+        if heard:
+            stream.bytes += len(heard)
+            stream.sha256.update(heard)
+            if stream.audio is not None:
+                stream.audio += heard
+        actions: list[Action] = [Heard(heard)] if heard else []
+        return actions + (self.stop("too long", now_s) if len(audio) > room else [])
+
+    def _stop(self) -> list[Action]:
+        if self._stream is None:
+            if not self._is_draining:
+                raise protocol.ProtocolError("audio-stop outside a stream")
+            self._is_draining = False
+            return []
+        stream, self._stream = self._stream, None
+        return [Ended(stream, "audio-stop", True)]
+
+    def _set_deadline(self, kind: str, now_s: float) -> None:
+        """Pings keep an idle connection up, not a stream without audio nor one that must end."""
+        if self._stream is not None:
+            if kind in (protocol.AUDIO_START, protocol.AUDIO_CHUNK):
+                self.deadline_s = min(now_s + GAP_S, self._stream_until_s)
+        elif not self._is_draining:
+            self.deadline_s = now_s + IDLE_S

@@ -1,0 +1,1 @@
+"""The whole device, run in MicroPython on audio files, and what it did: trace, text, plot."""

@@ -1,0 +1,129 @@
+"""A real receiver for one simulation: `earnest receive` in a process of its own, on loopback.
+
+Makes an authority and a device's certificate in a temporary folder, starts the receiver on a free
+port, and collects what it says of each stream.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from host_tools.errors import HostToolError
+from host_tools.receiver import authority
+from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.shared_firmware import ROOT
+
+NAME = "earnest-receiver"
+HOST = "127.0.0.1"
+_START_S = 30.0
+_END_S = 10.0
+
+
+class LoopbackReceiver:
+    """A running receiver; `data` is its folder, where it keeps what it may keep."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._signer = authority.open_or_make(data / "authority")
+        command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data)]
+        command += ["--host", HOST, "--port", "0", "--name", NAME, "--json", "--commands"]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[dict | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.events: list[dict] = []
+        self.port = self._wait_for("listening", _START_S)["port"]
+
+    def settings(self, device_folder: Path) -> dict:
+        """The device's configuration for this receiver; its certificates go into its folder."""
+        made = self._data / "device"
+        if not made.exists():
+            DeviceList(self._data / "devices.json").add("simulated", self._signer, made)
+            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+                (device_folder / name).write_bytes((made / name).read_bytes())
+        return {
+            "receiver_host": HOST,
+            "receiver_port": self.port,
+            "receiver_name": NAME,
+            "ssl_certificate": CERTIFICATE_FILE,
+            "ssl_key": KEY_FILE,
+            "ssl_authority": AUTHORITY_FILE,
+        }
+
+    def request(self, kind: str) -> None:
+        """Have it ask the device for something: mute, stop, or whatever it has no right to."""
+        assert self._process.stdin is not None
+        words = kind if kind in ("mute", "stop") else f"send {kind}"
+        try:
+            self._process.stdin.write(words.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._failed() from error
+
+    def end(self) -> list[dict]:
+        """Wait until the device's connections have ended, stop it; the streams that it got."""
+        connected = "disconnected"
+        while self._count("connected") > self._count(connected):
+            self._wait_for(connected, _END_S)
+        self.close()
+        while (event := self._lines.get(timeout=_END_S)) is not None:
+            self.events.append(event)
+        return [
+            {"samples": event["samples"], "sha256": event["sha256"], "reason": event["reason"]}
+            for event in self.events
+            if event["event"] == "stream-stop"
+        ]
+
+    def close(self) -> None:
+        """Stop the process; harmless when it has stopped."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _count(self, kind: str) -> int:
+        while not self._lines.empty():
+            if (event := self._lines.get()) is not None:
+                self.events.append(event)
+        return sum(event["event"] == kind for event in self.events)
+
+    def _wait_for(self, kind: str, timeout_s: float) -> dict:
+        while True:
+            try:
+                event = self._lines.get(timeout=timeout_s)
+            except queue.Empty:
+                self.close()
+                raise HostToolError(
+                    f"the receiver said no {kind!r} within {timeout_s:g} s", "try again"
+                ) from None
+            if event is None:
+                raise self._failed()
+            self.events.append(event)
+            if event["event"] == kind:
+                return event
+
+    def _failed(self) -> HostToolError:
+        self.close()
+        assert self._process.stderr is not None
+        words = self._process.stderr.read().decode(errors="replace").strip()
+        return HostToolError(f"the receiver stopped: {words}", "try earnest receive by itself")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(json.loads(line))
+        self._lines.put(None)

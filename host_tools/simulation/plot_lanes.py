@@ -1,0 +1,196 @@
+"""The lanes of the picture that show the promise: light, microphone, what left the device.
+
+Beside `plot`, which draws the panels of what was heard.  All panels share one time axis, in s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from host_tools.simulation.runner import Result
+
+INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+MUTED_SHADE, OFF_SHADE = "#e03131", "#343a40"
+SENT = "#1c7ed6"
+
+#: What the light says: (colour, word), by the state that it shows; with the microphone on ...
+_LIT_ON = {"IDLE": ("#40c057", "listening"), "STREAMING": ("#1c7ed6", "sending")}
+#: ... and off.
+_LIT_OFF = {
+    "MUTED": ("#e03131", "muted"),
+    "ERROR": ("#f59f00", "fault"),
+    "FAILED": ("#ced4da", "dead"),
+}
+_ALARM = ("#d6336c", "alarm")
+_WAITING = ("#fcc419", "")
+_MIC_ON = "#495057"
+#: Share of the width that a letter takes in a label of size 9.
+_LETTER = 0.0075
+_BAR_S = 0.1
+
+Span = tuple[float, float]
+
+
+def spans(result: Result, kind: str, end_s: float) -> list[tuple[float, float, dict]]:
+    """(start, end, event): how long each event of a kind held, in s; a power loss ends all."""
+    found = []
+    last: tuple[float, dict] | None = None
+    for event in result.events:
+        at_s = event["t_ms"] / 1000
+        if event["event"] == "power" and not event["on"]:
+            if last is not None:
+                found.append((last[0], at_s, last[1]))
+            last = None
+        elif event["event"] == kind:
+            if last is not None and at_s > last[0]:
+                found.append((last[0], at_s, last[1]))
+            last = (at_s, event)
+    if last is not None and end_s > last[0]:
+        found.append((last[0], end_s, last[1]))
+    return found
+
+
+def muted_spans(result: Result, end_s: float) -> list[Span]:
+    """When the gate was muted."""
+    return [
+        (start, end)
+        for start, end, event in spans(result, "state", end_s)
+        if event["to"] == "MUTED"
+    ]
+
+
+def powerless_spans(result: Result, end_s: float) -> list[Span]:
+    """When the device had no power."""
+    found: list[Span] = []
+    since: float | None = None
+    for event in result.of("power"):
+        if not event["on"]:
+            since = event["t_ms"] / 1000
+        elif since is not None:
+            found.append((since, event["t_ms"] / 1000))
+            since = None
+    if since is not None:
+        found.append((since, end_s))
+    return found
+
+
+def shade(panels: list[Axes], result: Result, end_s: float) -> None:
+    """Mark through all panels when the device was muted or without power."""
+    for axes in panels:
+        for start, end in muted_spans(result, end_s):
+            axes.axvspan(start, end, color=MUTED_SHADE, alpha=0.10, linewidth=0, zorder=-1)
+        for start, end in powerless_spans(result, end_s):
+            axes.axvspan(start, end, color=OFF_SHADE, alpha=0.25, linewidth=0, zorder=-1)
+
+
+def draw_light_and_microphone(axes: Axes, result: Result, end_s: float) -> None:
+    """Two strips: what the light showed, and whether the microphone was on."""
+    for start, end, event in spans(result, "light", end_s):
+        colour, word = _look(event)
+        axes.broken_barh([(start, end - start)], (1.1, 0.8), facecolors=colour, linewidth=0)
+        _label(axes, start, end, 1.5, word, end_s)
+    for start, end, event in spans(result, "mic", end_s):
+        if event["on"]:
+            axes.broken_barh([(start, end - start)], (0.1, 0.8), facecolors=_MIC_ON, linewidth=0)
+        word = "on" if event["on"] else "off"
+        _label(axes, start, end, 0.5, word, end_s, "white" if event["on"] else INK)
+    for start, end in powerless_spans(result, end_s):
+        _label(axes, start, end, 1.0, "no power", end_s, INK)
+    axes.set_ylim(0, 2)
+    axes.set_yticks([0.5, 1.5], ["microphone", "light"])
+    axes.tick_params(axis="y", length=0)
+    _draw_script(axes, result, end_s)
+
+
+def draw_sent(axes: Axes, result: Result, end_s: float) -> None:
+    """Audio bytes that left in each 100 ms, in kB: where there is no bar, nothing left."""
+    bars = np.zeros(int(end_s / _BAR_S) + 2)
+    for event in result.of("sent"):
+        bars[event["t_ms"] // round(_BAR_S * 1000)] += event["bytes"] / 1000
+    at = np.flatnonzero(bars)
+    axes.bar(at * _BAR_S, bars[at], width=_BAR_S, align="edge", color=SENT, linewidth=0)
+    top = max(bars.max(), 3.2) * 1.75
+    axes.set_ylim(0, top)
+    axes.set_ylabel("audio sent,\nkB in 100 ms")
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for stream in result.streams.all:
+        if stream.samples_from is None or stream.samples_to is None:
+            continue
+        start, end = stream.samples_from / 16000, stream.samples_to / 16000
+        axes.annotate(
+            f"{start:.2f} s to {end:.2f} s:\n{stream.bytes:,} bytes",
+            (min(max((start + end) / 2, 0.06 * end_s), 0.94 * end_s), top * 0.97),
+            ha="center",
+            va="top",
+            fontsize=9,
+            color=SENT,
+            weight="bold",
+        )
+    if not at.size:
+        axes.text(end_s / 2, top / 2, "nothing was sent", ha="center", va="center", color=SENT)
+    for start, end in muted_spans(result, end_s):
+        _label(axes, start, end, top * 0.3, "nothing leaves", end_s, MUTED_SHADE)
+
+
+def _look(event: dict) -> tuple[str, str]:
+    if event["state"] == "FAILED":
+        return _LIT_OFF["FAILED"]
+    if event["mic"]:
+        return _LIT_ON.get(event["state"], _ALARM)
+    return _LIT_OFF.get(event["state"], _WAITING)
+
+
+def _label(
+    axes: Axes, start: float, end: float, y: float, word: str, end_s: float, colour: str = "white"
+) -> None:
+    """A word in the middle of a strip, if it fits."""
+    if (end - start) / end_s > _LETTER * len(word) and word:
+        axes.text(
+            (start + end) / 2, y, word, ha="center", va="center", fontsize=9, color=colour,
+            weight="bold",
+        )  # fmt: skip
+
+
+def _draw_script(axes: Axes, result: Result, end_s: float) -> None:
+    """Small arrows above the strips: what somebody did; close ones share no place."""
+    last_s = {0: -1e9, 1: -1e9}
+    refused = {e["t_ms"] // 1000: e["what"] for e in result.of("audit") if e["kind"] == "refused"}
+    for event in result.of("script"):
+        words = _words(event, refused)
+        if not words:
+            continue
+        at_s = event["t_ms"] / 1000
+        width_s = len(words) * _LETTER * end_s
+        row = 0 if at_s - last_s[0] > width_s else 1
+        last_s[row] = at_s
+        axes.annotate(
+            words,
+            (at_s, 2.0),
+            xytext=(0, 9 + 11 * row),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=INK,
+            arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0},
+            annotation_clip=False,
+        )
+
+
+def _words(event: dict, refused: dict[int, str]) -> str:
+    action, value = event["action"], event["value"]
+    if action == "press":
+        return "mute button"
+    if action == "switch":
+        return f"switch {value}"
+    if action == "request":
+        is_refused = value in (refused.get(event["t_ms"] // 1000 + i) for i in (0, 1))
+        return f"receiver asks: {value}" + (" (refused)" if is_refused else "")
+    if action == "network":
+        return f"network {value}"
+    if action == "power-loss":
+        return "power cut"
+    if isinstance(value, bool):
+        return action.replace("-", " ") + ("" if value else ": over")
+    return f"{action} {value}"

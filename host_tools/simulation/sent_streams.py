@@ -1,0 +1,114 @@
+"""What left the device: each stream of a simulation, and whether it is what the device heard.
+
+Filled from the trace's events, with SHA-256 over those samples of the input that the events name.
+What a receiver got is then laid beside it: the same number of samples, the same SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from host_tools.simulation.tape import Tape
+
+SAMPLES_PER_MS = 16
+
+
+@dataclass
+class SentStream:
+    """One stream, from its wake word to its end."""
+
+    wake_ms: int
+    samples_from: int | None = None  # of the input; None while nothing was sent
+    samples_to: int | None = None
+    bytes: int = 0
+    is_contiguous: bool = True
+    first_byte_after_ms: int | None = None  # after the wake word, to the socket
+    end_ms: int | None = None
+    reason: str | None = None
+    sha256: str | None = None  # of the input's samples that were sent
+    received: dict | None = None  # samples, sha256, reason
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+
+    @property
+    def samples(self) -> int:
+        return self.bytes // 2
+
+    @property
+    def is_as_received(self) -> bool | None:
+        """Whether the receiver has exactly these samples; None when it told of none."""
+        if self.received is None:
+            return None if self.samples else True
+        return (self.received["samples"], self.received["sha256"]) == (self.samples, self.sha256)
+
+    def as_json(self) -> dict:
+        return {
+            "wake_ms": self.wake_ms,
+            "end_ms": self.end_ms,
+            "reason": self.reason,
+            "samples_from": self.samples_from,
+            "samples_to": self.samples_to,
+            "bytes": self.bytes,
+            "first_byte_after_ms": self.first_byte_after_ms,
+            "sha256": self.sha256,
+            "received": self.received,
+        }
+
+
+class SentStreams:
+    """Reads events in order; `all` has the streams so far."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self.all: list[SentStream] = []
+        self.stray_bytes = 0  # sent in no stream: must stay 0
+
+    @property
+    def bytes(self) -> int:
+        """Audio bytes that left the device."""
+        return sum(stream.bytes for stream in self.all) + self.stray_bytes
+
+    @property
+    def are_as_received(self) -> bool:
+        """Whether a receiver has exactly what was sent, of every stream."""
+        return all(stream.is_as_received for stream in self.all) and not self.stray_bytes
+
+    def read(self, event: dict) -> None:
+        """Take note of an event of the trace."""
+        kind = event["event"]
+        if kind == "state" and event["to"] == "STREAMING":
+            self.all.append(SentStream(event["t_ms"]))
+        elif kind == "state" and event["from"] == "STREAMING":
+            self._end(event["t_ms"], event["reason"])
+        elif kind == "first-byte" and self.all:
+            self.all[-1].first_byte_after_ms = event["after_ms"]
+        elif kind == "sent":
+            self._sent(event)
+        elif kind in ("power", "end") and self.all and self.all[-1].end_ms is None:
+            self._end(event["t_ms"], "power" if kind == "power" else "end of input")
+
+    def received(self, streams: list[dict]) -> None:
+        """Lay beside it what a receiver says that it got: samples, sha256 and reason of each."""
+        # A stream that ended before its first sample left is opened and closed, empty.
+        sent = [stream for stream in self.all if stream.samples]
+        for stream, got in zip(sent, [got for got in streams if got["samples"]], strict=False):
+            stream.received = got
+
+    def _sent(self, event: dict) -> None:
+        if not self.all or self.all[-1].end_ms is not None:
+            self.stray_bytes += event["bytes"]
+            return
+        stream = self.all[-1]
+        start, end = event["samples_from"], event["samples_to"]
+        if stream.samples_from is None:
+            stream.samples_from = start
+        elif stream.samples_to != start:
+            stream.is_contiguous = False
+        stream.samples_to = end
+        stream.bytes += event["bytes"]
+        stream._hash.update(self._tape.between(start, end))
+        stream.sha256 = stream._hash.hexdigest()
+
+    def _end(self, t_ms: int, reason: str) -> None:
+        self.all[-1].end_ms = t_ms
+        self.all[-1].reason = reason

@@ -1,0 +1,186 @@
+"""`earnest simulate`: the firmware in MicroPython, exact, reproducible, patient with bad files."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from host_tools import cli
+from host_tools.audio import files as audio
+from host_tools.audio import speech
+from host_tools.models import catalog as model_files
+from host_tools.models import reference as oracle
+from host_tools.simulation import trace
+
+WORDS = "okay naboo"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A WAV with the wake word once, one second of silence around it."""
+    path = tmp_path_factory.mktemp("recording") / "word.wav"
+    audio.write(path, speech.pad(speech.synthesise(WORDS)))
+    return path
+
+
+@pytest.fixture
+def simulate(capsys):
+    """Runs `earnest simulate` here; returns (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        status = cli.run(["simulate", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_every_value_equals_the_reference(simulate, recording, tmp_path):
+    status, out, _ = simulate(recording, "--trace", tmp_path / "t.jsonl", "--trace-features")
+    assert status == 0 and "okay_nabu heard" in out and "real-time factor" in out
+    (run,) = trace.read(tmp_path / "t.jsonl")
+    samples = audio.read(recording)
+    tflite = model_files.known_models()["okay_nabu"].read_bytes()
+    probabilities = oracle.probabilities(tflite, samples)
+    assert [event["value"] for event in run.of("probability")] == probabilities.tolist()
+    slices = oracle.quantise(oracle.features(samples))
+    assert [event["values"] for event in run.of("features")] == slices.tolist()
+    assert [e["t_ms"] for e in run.of("features")] == [30 + 10 * i for i in range(len(slices))]
+    assert [e["slice"] for e in run.of("probability")] == list(range(2, len(slices), 3))
+    times = [event["t_ms"] for event in run.events]
+    assert times == sorted(times)
+    (detection,) = run.of("detection")
+    inferred = [e["value"] for e in run.of("probability") if e["t_ms"] <= detection["t_ms"]]
+    assert detection["probability"] == sum(inferred[-5:]) // 5 and sum(inferred[-5:]) > 216 * 5
+    assert sum(inferred[-6:-1]) <= 216 * 5
+    assert run.of("end") == [
+        {"t_ms": samples.size // 160 * 10, "event": "end", "samples": samples.size}
+    ]
+
+
+def test_the_same_input_and_seed_are_the_same_bytes(simulate, recording, tmp_path):
+    effects = ["--noise-db", 12, "--noise", "pink", "--gain-db", -3, "--drop", "64@900"]
+    texts = []
+    for seed in (5, 5, 6):
+        status, _, _ = simulate(
+            recording, "--trace", tmp_path / "t", "--trace-features", "--seed", seed, *effects
+        )
+        assert status == 0
+        texts.append((tmp_path / "t").read_bytes())
+    assert texts[0] == texts[1] != texts[2]
+    start = json.loads(texts[0].splitlines()[0])
+    assert start["microphone"] == (
+        "pink noise at 12 dB SNR (seed 5), gain -3 dB, 64 ms lost at 900 ms"
+    )
+
+
+def test_effects_reach_the_firmware(simulate, recording, tmp_path):
+    simulate(recording, "--trace", tmp_path / "t", "--gain-db", -100, "--drop", "100@0")
+    (run,) = trace.read(tmp_path / "t")
+    assert run.of("detection") == []
+    assert run.of("end")[0]["samples"] == audio.read(recording).size - 1600
+
+
+def test_several_models_listen_at_once(simulate, recording, tmp_path):
+    names = ["alexa", "okay_nabu", "hey_jarvis"]
+    options = [option for name in names for option in ("--model", name)]
+    status, out, _ = simulate(recording, *options, "--trace", tmp_path / "t")
+    assert status == 0
+    (run,) = trace.read(tmp_path / "t")
+    assert run.models == names
+    assert [event["model"] for event in run.of("detection")] == ["okay_nabu"]
+    for name in names:
+        tflite = model_files.known_models()[name].read_bytes()
+        values = [e["value"] for e in run.of("probability") if e["model"] == name]
+        assert values == oracle.probabilities(tflite, audio.read(recording)).tolist(), name
+
+
+def test_json_is_json_alone(simulate, recording):
+    status, out, err = simulate(recording, "--json")
+    document = json.loads(out)
+    assert status == 0 and err == "" and document["version"] == 1 and document["failed"] == []
+    (file,) = document["files"]
+    assert [d["model"] for d in file["detections"]] == ["okay_nabu"]
+    assert file["models"]["okay_nabu"]["highest_mean"] > file["models"]["okay_nabu"]["cutoff"]
+    assert file["samples"] == audio.read(recording).size and 0 < file["real_time_factor"]
+
+
+def test_many_files_go_on_after_bad_ones(simulate, recording, tmp_path):
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("no sound")
+    data = recording.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[:-100])
+    bad = [tmp_path / name for name in ("empty.wav", "text.wav", "cut.wav", "none.wav")]
+    status, out, err = simulate(*bad[:2], recording, *bad[2:], "--json")
+    document = json.loads(out)
+    assert status == 2 and "Traceback" not in err
+    assert [file["audio"] for file in document["files"]] == [recording.as_posix()]
+    assert [file["audio"] for file in document["failed"]] == list(map(str, bad))
+    assert err.count("error: ") == err.count("hint: ") == 4
+    status, out, _ = simulate(recording, bad[0])
+    assert status == 2 and "1 of 2 files simulated, 1 failed" in out
+
+
+def test_damage_found_on_the_way_leaves_a_run_without_end(simulate, tmp_path):
+    noise = np.random.default_rng(0).standard_normal(16000 * 30) * 3000
+    soundfile.write(tmp_path / "a.flac", noise.astype(np.int16), 16000)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) * 3 // 4] + bytes(500))
+    status, out, err = simulate(tmp_path / "a.flac", "--trace", tmp_path / "t")
+    assert status == 2 and err.startswith("error: ")
+    (run,) = trace.read(tmp_path / "t")
+    assert run.of("end") == [] and run.of("probability")
+
+
+@pytest.mark.parametrize("samples", [1, 159, 479, 480, 799, 800])
+def test_short_audio_is_no_error(simulate, tmp_path, samples):
+    audio.write(tmp_path / "a.wav", np.ones(samples, np.int16))
+    status, out, err = simulate(
+        tmp_path / "a.wav", "--trace", tmp_path / "t", "--plot", tmp_path / "p.png"
+    )
+    assert status == 0, err
+    assert ("too short for one inference" in out) == (samples < 800)
+    (run,) = trace.read(tmp_path / "t")
+    assert len(run.of("probability")) == (samples >= 800)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--model", "martian"], "no model 'martian'"),
+        (["--model", "alexa", "--model", "alexa"], "share a name"),
+        (["--model", "alexa"] * 9, "9 models are too many"),
+        (["--trace", "/nonexistent/t"], "No such file"),
+        (["--plot", "/nonexistent/p.png"], "no such folder"),
+        (["--plot", "p.doc"], "no picture format"),
+        (["--trace-features"], "add --trace"),
+        (["--json", "--trace", "-"], "both want stdout"),
+        (["--drop", "5"], "MS@MS"),
+        (["--gain-db", "500"], "out of range"),
+    ],
+)
+def test_bad_options_are_refused_in_words(simulate, recording, options, words):
+    status, out, err = simulate(recording, *options)
+    assert status == 2 and out == "" and words in err and "hint: " in err
+
+
+def test_pictures_are_drawn_one_for_each_file(simulate, recording, tmp_path):
+    status, _, _ = simulate(recording, recording, "--plot", tmp_path / "p.png")
+    assert status == 0
+    pictures = sorted(path.name for path in tmp_path.iterdir())
+    assert pictures == ["p-1-word.png", "p-2-word.png"]
+    first, second = ((tmp_path / name).read_bytes() for name in pictures)
+    assert first[:8] == b"\x89PNG\r\n\x1a\n" and first == second
+    status, _, _ = simulate(
+        recording, "--plot", tmp_path / "p.svg", "--model", "alexa", "--trace", tmp_path / "t"
+    )
+    assert trace.read(tmp_path / "t")[0].of("features") == []
+    text = (tmp_path / "p.svg").read_text()
+    assert status == 0 and "<svg" in text
+
+
+def test_a_host_without_native_emitter_gets_a_sentence(simulate, recording, monkeypatch):
+    monkeypatch.setattr("host_tools.micropython.has_native_emitter", lambda: False)
+    status, out, err = simulate(recording)
+    assert status == 2 and "no native emitter" in err and out == ""

@@ -1,0 +1,170 @@
+"""For tests of the receiver: the real `earnest receive` process, and a device of few lines."""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from host_tools.receiver import authority
+from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.shared_firmware import protocol
+
+PATIENCE_S = 20
+FORM = {"rate": 16000, "width": 2, "channels": 1}
+STREAM = "0123456789abcdef"
+
+
+def new_device(data: Path, name: str) -> Path:
+    """A folder with the key and certificates of a new device of the receiver in `data`."""
+    folder = data.parent / f"{data.name}-{name}"
+    signer = authority.open_or_make(data / "authority")
+    DeviceList(data / "devices.json").add(name, signer, folder)
+    return folder
+
+
+class ReceiverProcess:
+    """`earnest receive --json` on a free port of the loopback, and what it told so far."""
+
+    def __init__(self, data: Path, *options: object) -> None:
+        arguments = ["--data", data, "--host", "127.0.0.1", "--port", 0, "--json", *options]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "host_tools", "receive", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.events: list[dict] = []
+        self._queue: queue.Queue = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.port = self.wait("listening")["port"]
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self._queue.put(json.loads(line))
+        self._queue.put(None)
+
+    def wait(self, event: str, **fields: object) -> dict:
+        """The next event of this name with these fields; others that came before are passed."""
+        while True:
+            told = self._queue.get(timeout=PATIENCE_S)
+            if told is None:
+                raise AssertionError((event, self.events, self.process.stderr.read()))
+            self.events.append(told)
+            if told["event"] == event and fields.items() <= told.items():
+                return told
+
+    def command(self, words: str) -> None:
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Send the signal; exit status and stderr."""
+        self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        while (told := self._queue.get(timeout=PATIENCE_S)) is not None:
+            self.events.append(told)
+        return status, self.process.stderr.read()
+
+
+@contextmanager
+def receiving(data: Path, *options: object):
+    """A running receiver; one that still runs afterwards is ended."""
+    receiver = ReceiverProcess(data, *options)
+    try:
+        yield receiver
+    finally:
+        if receiver.process.poll() is None:
+            receiver.process.kill()
+            receiver.process.wait()
+
+
+def tls_context(folder: Path | None, has_certificate: bool = True) -> ssl.SSLContext:
+    """As a device would be set up with the files in `folder`; None trusts anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if folder is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.load_verify_locations(cadata=(folder / AUTHORITY_FILE).read_bytes())
+    if has_certificate:
+        files = []
+        for name, kind in ((CERTIFICATE_FILE, "CERTIFICATE"), (KEY_FILE, "EC PRIVATE KEY")):
+            path = folder / (name + ".pem")
+            text = ssl.DER_cert_to_PEM_cert((folder / name).read_bytes())
+            path.write_text(text.replace("CERTIFICATE", kind))
+            files.append(path)
+        context.load_cert_chain(*files)
+    return context
+
+
+class Device:
+    """A connection to a receiver; `folder` as made by new_device, None for plain text."""
+
+    def __init__(self, port: int, folder: Path | None, context: ssl.SSLContext | None = None):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        if folder is not None or context is not None:
+            context = context or tls_context(folder)
+            self.socket = context.wrap_socket(self.socket, server_hostname="earnest-receiver")
+        self._decoder = protocol.Decoder(protocol.MAX_PAYLOAD_BYTES)
+        self._events: list = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, kind: str, data: dict | None = None, payload: bytes = b"") -> None:
+        self.socket.sendall(protocol.encode(kind, data, payload))
+
+    def expect(self, kind: str):
+        """The next event, which has to be of this type."""
+        while not self._events:
+            data = self.socket.recv(4096)
+            assert data, f"hung up before {kind}"
+            self._events.extend(self._decoder.feed(data))
+        event = self._events.pop(0)
+        assert event.type == kind, (event.type, event.data)
+        return event
+
+    def is_hung_up(self) -> bool:
+        """Whether the receiver ends the connection, after an `error` at most."""
+        try:
+            while data := self.socket.recv(4096):
+                types = [event.type for event in self._decoder.feed(data)]
+                assert set(types) <= {protocol.ERROR}, types
+        except (ssl.SSLError, ConnectionError):
+            pass
+        return True
+
+    def consent(self, keep=False, share=False, preroll_ms=0, stream=STREAM) -> None:
+        """Open a stream and wait until that is acknowledged."""
+        self.send(
+            protocol.CONSENT,
+            {
+                "stream": stream,
+                "keep_recordings": keep,
+                "share_for_training": share,
+                "preroll_ms": preroll_ms,
+            },
+        )
+        assert self.expect(protocol.CONSENT_ACCEPTED).data == {"stream": stream}
+
+    def audio(self, samples: bytes, chunk_bytes: int = 320) -> None:
+        for at in range(0, len(samples), chunk_bytes):
+            self.send(protocol.AUDIO_CHUNK, FORM, samples[at : at + chunk_bytes])
+
+    def say(self, samples: bytes, **consent) -> None:
+        """A whole stream."""
+        self.consent(**consent)
+        self.send(protocol.AUDIO_START, FORM)
+        self.audio(samples)
+        self.send(protocol.AUDIO_STOP)

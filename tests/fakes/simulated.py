@@ -1,0 +1,130 @@
+"""A simulated device for tests: sound and script in, a result with all its events out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from host_tools.audio import files as audio
+from host_tools.audio import speech
+from host_tools.models.catalog import find_model
+from host_tools.simulation import runner as simulation
+from host_tools.simulation import scenario as script
+from host_tools.simulation.runner import Result, Settings
+
+WORDS = "okay naboo"
+COMMAND = "Turn on the light in the kitchen, please."
+
+
+@lru_cache(maxsize=1)
+def wake_and_command() -> np.ndarray:
+    """6.5 s: silence, the wake word from 0.8 s on, a command from 2.2 to 4.8 s, silence."""
+    samples = np.zeros(104000, np.int16)
+    for at_s, words in ((0.8, WORDS), (2.2, COMMAND)):
+        spoken = speech.synthesise(words)
+        at = round(at_s * 16000)
+        samples[at : at + spoken.size] = spoken
+    return samples
+
+
+def sound(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)
+
+
+def silence(seconds: float) -> np.ndarray:
+    return speech.silence(seconds)
+
+
+def simulate(tmp_path, samples: np.ndarray, rows=(), **settings) -> Result:
+    """Run the device on the samples with the script `rows`: (t_ms, action) or with a value."""
+    path = tmp_path / "sound.wav"
+    audio.write(path, samples)
+    events = [dict(zip(("t_ms", "action", "value"), row, strict=False)) for row in rows]
+    models = (find_model("okay_nabu"),)
+    result, events_of = simulation.simulate(
+        "sound.wav",
+        audio.open_audio(path),
+        Settings(models, script=script.check(events), **settings),
+    )
+    for _ in events_of:
+        pass
+    check_promises(result)
+    return result
+
+
+def check_promises(result: Result) -> None:
+    """What must hold in every simulation, whatever happens; the trace alone is asked."""
+    mic_on = False
+    light = ("NOT_READY", False)
+    state = "NOT_READY"
+    may_send = False
+    has_consent = False
+    muted_since_ms = None
+    for event in result.events:
+        kind = event["event"]
+        if kind == "light":
+            light = (event["state"], event["mic"])
+            r, g, b = event["rgb"]
+            if mic_on and event["state"] != "FAILED":
+                assert (r, g, b) != (0, 0, 0), ("dark while the microphone is on", event)
+                assert not (r and not g and not b), ("red while the microphone is on", event)
+            if event["state"] == "MUTED" and not event["mic"]:
+                assert not mic_on, ("muted is shown before the microphone is off", event)
+        elif kind == "mic":
+            mic_on = event["on"]
+            if mic_on:
+                assert light == (state, True), ("the light comes before the microphone", light)
+                assert state in ("IDLE", "STREAMING"), state
+        elif kind == "state":
+            assert event["from"] == state, event
+            state = event["to"]
+            may_send = has_consent = False
+            muted_since_ms = event["t_ms"] if state == "MUTED" else None
+        elif kind == "message" and event["type"] == "consent":
+            assert light == ("STREAMING", True), ("the light comes before the first byte", light)
+            has_consent = True
+        elif kind == "message" and event["type"] == "audio-start":
+            assert state == "STREAMING" and has_consent, ("audio without consent", event)
+            may_send = True
+        elif kind == "sent":
+            assert state == "STREAMING" and may_send, ("sent outside of a stream", event)
+            assert light == ("STREAMING", True), ("sent before the light said so", event, light)
+            assert mic_on
+        elif kind == "power":
+            mic_on, state, light = False, "NOT_READY", ("NOT_READY", False)
+            may_send = has_consent = False
+        # 20 ms: the chunk that is being read, and the switching off.
+        if muted_since_ms is not None and mic_on and not _is_stuck(result):
+            assert event["t_ms"] <= muted_since_ms + 20, ("on while muted", event)
+    assert result.streams.stray_bytes == 0
+    for stream in result.streams.all:
+        assert stream.is_contiguous, stream
+        if stream.samples_from is not None:
+            assert stream.samples_from == stream.wake_ms * 16 - preroll_samples(result), stream
+            assert stream.samples_to <= stream.end_ms * 16, stream
+            assert stream.first_byte_after_ms is not None and stream.first_byte_after_ms <= 40
+
+
+def preroll_samples(result: Result) -> int:
+    """What the audit log says of the pre-roll."""
+    records = [e for e in result.of("audit") if e["kind"] == "stream-start"]
+    return 16 * records[0]["preroll_ms"]
+
+
+def _is_stuck(result: Result) -> bool:
+    return any(event["action"] == "microphone-stuck" for event in result.of("script"))
+
+
+def records(result: Result, kind: str) -> list[dict]:
+    """The audit records of a kind, as their fields without the time."""
+    return [
+        {key: value for key, value in event.items() if key not in ("t_ms", "event", "kind")}
+        for event in result.of("audit")
+        if event["kind"] == kind
+    ]
+
+
+def states(result: Result) -> list[tuple[int, str, str]]:
+    """(t_ms, state, reason) of every change."""
+    return [(event["t_ms"], event["to"], event["reason"]) for event in result.of("state")]

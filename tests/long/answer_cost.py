@@ -1,0 +1,58 @@
+"""What an answer over the cable costs beside a step of the audio.
+
+`python tests/long/answer_cost.py` prints the table of docs/diagnostics.md: instructions on this
+computer, x86-64, counted by valgrind over the whole simulated device, with the questions and
+without, and for the step with half of the sound.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from host_tools import micropython
+from host_tools.audio import files as audio
+from host_tools.board.console import code
+from host_tools.models.catalog import find_model
+from host_tools.simulation import runner as simulation
+from host_tools.simulation import scenario as script
+from host_tools.xtensa import interpreter_cost as glue
+from tests.fakes.simulated import silence
+
+#: About what the device takes; `status` counts its blocks.
+HEAP_BYTES = 500_000
+SECONDS = 4
+ANSWERS = 10
+
+
+def instructions(seconds: float, rows: list[dict]) -> int:
+    """Of the simulated device in so much silence with this script."""
+    model = find_model("okay_nabu")
+    with tempfile.TemporaryDirectory(prefix="earnest-") as name:
+        folder = Path(name)
+        audio.write(folder / "silence.wav", silence(seconds))
+        settings = simulation.Settings((model,), script=script.check(rows))
+        result, _ = simulation.simulate("", audio.open_audio(folder / "silence.wav"), settings)
+        run = simulation._Run(result, settings, folder, lambda t_ms: None)
+        (folder / "settings.json").write_text(json.dumps(run._device_settings(0, -1)))
+        return glue.count(
+            micropython.command(
+                simulation.DEVICE, folder / "settings.json", heap_bytes=HEAP_BYTES
+            ),
+            silence(seconds).astype("<i2").tobytes(),
+            MICROPYPATH=micropython.environment()["MICROPYPATH"],
+        )
+
+
+def main() -> None:
+    quiet = instructions(SECONDS, [])
+    step = (quiet - instructions(SECONDS / 2, [])) / (SECONDS * 50)
+    print(f"a step of 10 ms  {step:12,.0f} instructions")
+    for name in ("levels", "status", "log"):
+        line = "\r" + code(name) + "\r"
+        rows = [{"t_ms": 300 + 350 * i, "action": "cable", "value": line} for i in range(ANSWERS)]
+        answer = (instructions(SECONDS, rows) - quiet) / ANSWERS
+        print(f"diag.{name:<12}{answer:12,.0f} instructions, {answer / step:.1f} steps")
+
+
+if __name__ == "__main__":
+    main()

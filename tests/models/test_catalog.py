@@ -1,0 +1,80 @@
+"""Which model is meant: known names, .tflite with manifest, .ewm; all else refused in words."""
+
+import shutil
+
+import pytest
+
+from host_tools.errors import HostToolError
+from host_tools.models import catalog as model_files
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with okay_nabu.tflite, its manifest, and a cache of its own."""
+    monkeypatch.setattr(model_files, "CACHE", tmp_path / "cache")
+    tflite = model_files.known_models()["okay_nabu"]
+    shutil.copy(tflite, tmp_path)
+    shutil.copy(tflite.with_suffix(".json"), tmp_path)
+    return tmp_path
+
+
+def test_the_four_models_are_known():
+    assert sorted(model_files.known_models()) == [
+        "alexa",
+        "hey_jarvis",
+        "hey_mycroft",
+        "okay_nabu",
+    ]
+
+
+def test_a_name_a_tflite_and_an_ewm_are_the_same_model(folder):
+    by_name = model_files.find_model("okay_nabu")
+    assert (by_name.name, by_name.wake_word) == ("okay_nabu", "Okay Nabu")
+    assert (by_name.cutoff, by_name.window, by_name.stride) == (216, 5, 3)
+    assert model_files.find_model(str(folder / "okay_nabu.tflite")) == by_name
+    built = folder / "mine.ewm"
+    shutil.copy(by_name.path, built)
+    assert model_files.find_model(str(built)).wake_word == "Okay Nabu"
+
+
+def test_the_cache_is_used_and_never_stale(folder, monkeypatch):
+    first = model_files.find_model("okay_nabu").path
+    stamp = first.stat().st_mtime_ns
+    assert model_files.find_model("okay_nabu").path == first
+    assert first.stat().st_mtime_ns == stamp
+    manifest = folder / "okay_nabu.json"
+    manifest.write_text(manifest.read_text().replace("0.85", "0.5"))
+    changed = model_files.find_model(str(folder / "okay_nabu.tflite"))
+    assert changed.path != first and changed.cutoff == 127
+    monkeypatch.setattr(model_files, "_converter_digest", lambda: b"another converter")
+    assert model_files.find_model("okay_nabu").path != first
+    assert not list(first.parent.glob("*.part"))
+
+
+def broken(folder, kind):
+    path = folder / "okay_nabu.tflite"
+    if kind == "no manifest":
+        path.with_suffix(".json").unlink()
+    elif kind == "bad manifest":
+        path.with_suffix(".json").write_text("{")
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif kind == "ewm of text":
+        path = folder / "a.ewm"
+        path.write_text("hello")
+    elif kind == "large":
+        path = folder / "a.ewm"
+        path.write_bytes(bytes(model_files.model_format.MAX_FILE_BYTES + 1))
+    else:
+        path = folder / kind
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["no manifest", "bad manifest", "cut", "ewm of text", "large", "no.tflite", "no.ewm", "no"],
+)
+def test_anything_else_is_refused_in_words(folder, kind):
+    with pytest.raises(HostToolError) as caught:
+        model_files.find_model(broken(folder, kind))
+    assert caught.value.message

@@ -1,0 +1,97 @@
+"""While idle the link carries next to nothing: the bytes are counted on the socket.
+
+The device's clock runs 200 times as fast, so minutes of silence take seconds; a relay between the
+device and an honest receiver counts every byte of TCP payload, TLS included.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+from host_tools.receiver import authority
+from tests.simulation.test_hostile_receivers import DEVICE, NAME, Receiver
+
+BUDGET_BYTES_PER_MINUTE = 256  # docs/protocol.md; both directions together
+FACTOR = 200
+RUN_MS = 9000
+#: A write takes the host's time, whatever the device's clock says.
+PATIENT = f"""
+from satellite import streamer as limits
+from satellite.streamer import Streamer
+limits.STUCK_MS *= {FACTOR}
+limits.HANDSHAKE_MS *= {FACTOR}
+"""
+PONG = b'{"type":"pong","version":"1.10.2"}\n'  # as the receiver writes it
+
+
+class Relay(threading.Thread):
+    """Carries one connection and counts what passes after the handshake has settled."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.target = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.sizes = []  # of each piece that passed, in order
+        self.connections = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            far = socket.create_connection(("127.0.0.1", self.target))
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self.carry, args=(source, target), daemon=True).start()
+
+    def carry(self, source, target):
+        try:
+            while data := source.recv(65536):
+                self.sizes.append(len(data))
+                target.sendall(data)
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+
+def answer_pings(connection, receiver):
+    while data := receiver.read(connection):
+        connection.sendall(PONG * data.count(b'"ping"'))
+
+
+def test_idle_bytes_per_minute(run_micropython, tmp_path):
+    owner = authority.open_or_make(tmp_path / "owner")
+    key, certificate = owner.sign_device()
+    (tmp_path / "authority.cert.der").write_bytes(owner.certificate_der)
+    (tmp_path / "device.cert.der").write_bytes(certificate)
+    (tmp_path / "device.key.der").write_bytes(key)
+    context, _ = owner.server_context(NAME)
+    receiver = Receiver(answer_pings, context)
+    relay = Relay(receiver.port)
+    source = (
+        DEVICE.replace("return time.ticks_ms()", f"return time.ticks_ms() * {FACTOR}")
+        .replace(", 1500\n", f", {RUN_MS}\n")
+        .replace("from satellite.streamer import Streamer\n", PATIENT)
+        .replace("if not woken and late", "if False and late")
+    )
+    out = run_micropython(source, relay.port, tmp_path, "secure")
+    said = json.loads(out.splitlines()[-1])
+    receiver.listener.close()
+    relay.listener.close()
+    assert said["ups"] == 1 and relay.connections == 1 and said["sent"] == 0
+    pings = receiver.seen.count(b'"ping"')
+    minutes = RUN_MS * FACTOR / 60000
+    assert pings >= minutes * 2 * 0.8, (pings, minutes)
+    # The handshake's pieces are large; every keep-alive piece is one small record.
+    idle = [size for size in relay.sizes if size <= 128]
+    keep_alive = sum(idle[-2 * (pings - 2) :])  # the first pings come with the handshake
+    per_minute = keep_alive / ((pings - 2) / 2)
+    print(f"{per_minute:.0f} bytes a minute over {minutes:.0f} minutes, {pings} pings")
+    assert 0 < per_minute <= BUDGET_BYTES_PER_MINUTE
+    assert sum(idle) <= BUDGET_BYTES_PER_MINUTE * (minutes + 2)

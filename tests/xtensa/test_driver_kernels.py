@@ -1,0 +1,83 @@
+"""The drivers' kernels' machine code against plain Python, and what they cost."""
+
+import random
+import struct
+
+import pytest
+
+from host_tools.xtensa.compile import compile_firmware
+from host_tools.xtensa.kernels import FIRMWARE
+from host_tools.xtensa.machine import XtensaMachine
+
+DRIVERS = FIRMWARE / "drivers"
+SAMPLES, BIAS = 160, 1 << 29
+TESTED = {"pcm": {"convert"}}
+
+
+def load(machine):
+    """{file: {name: Function}} of every driver that has machine code."""
+    modules = {path.stem: machine.load(compile_firmware(path)) for path in DRIVERS.glob("*.py")}
+    return {name: functions for name, functions in modules.items() if functions}
+
+
+def test_every_driver_kernel_has_a_test_here(machine):
+    assert {name: set(functions) for name, functions in load(machine).items()} == TESTED
+
+
+def reference(words, channel, shift, gain_q4, dc):
+    """(samples, dc, low, high, clamped) by the formula that stands at the kernel."""
+    out, clamped = [], 0
+    chosen = [word >> shift for word in words[channel::2]]
+    for v in chosen:
+        y = v - (dc >> 9)
+        dc += y
+        scaled = y * gain_q4 >> 4
+        sample = min(max(scaled, -32768), 32767)
+        clamped += sample != scaled
+        assert abs(dc) <= (1 << 28) + 512 and abs(y * gain_q4) < 1 << 29
+        out.append(sample)
+    return out, dc, min(chosen), max(chosen), clamped
+
+
+def inputs():
+    """Chunks of 320 signed words: noise of every loudness, rails, steps from rail to rail."""
+    rng = random.Random(11)
+    for bits in (31, 24, 16, 8):
+        yield [rng.randrange(-(1 << bits), 1 << bits) for _ in range(2 * SAMPLES)]
+    top, bottom = (1 << 31) - 1, -(1 << 31)
+    for word in (top, bottom, 0, -1):
+        yield [word] * (2 * SAMPLES)
+    yield [top, bottom] * SAMPLES
+    yield [top, top, bottom, bottom] * (SAMPLES // 2)
+
+
+@pytest.mark.parametrize("channel", (0, 1))
+@pytest.mark.parametrize("shift, gain_q4", ((12, 255), (12, 1), (14, 16), (15, 17)))
+def test_convert(machine, channel, shift, gain_q4):
+    convert = load(machine)["pcm"]["convert"]
+    out_at = machine.alloc(2 * SAMPLES)
+    state = (SAMPLES, channel, shift, gain_q4, BIAS, 0, 0, 0)
+    p_at = machine.alloc(struct.pack("<8i", *state))
+    dc = 0
+    for words in inputs():
+        raw_at = machine.alloc(struct.pack(f"<{2 * SAMPLES}i", *words))
+        for _ in range(3):
+            machine.call(convert, raw_at, out_at, p_at)
+            want, dc, low, high, clamped = reference(words, channel, shift, gain_q4, dc)
+            got = struct.unpack(f"<{SAMPLES}h", machine.read(out_at, 2 * SAMPLES))
+            assert list(got) == want
+            p = struct.unpack("<8i", machine.read(p_at, 32))
+            assert p == (*state[:4], dc + BIAS, low + BIAS, high + BIAS, clamped)
+
+
+def test_convert_costs_little():
+    with XtensaMachine(count=True) as machine:
+        convert = load(machine)["pcm"]["convert"]
+        rng = random.Random(3)
+        words = [rng.randrange(-(1 << 27), 1 << 27) for _ in range(2 * SAMPLES)]
+        raw_at = machine.alloc(struct.pack(f"<{2 * SAMPLES}i", *words))
+        out_at = machine.alloc(2 * SAMPLES)
+        p_at = machine.alloc(struct.pack("<8i", SAMPLES, 0, 14, 16, BIAS, 0, 0, 0))
+        machine.call(convert, raw_at, out_at, p_at)
+    ((name, instructions),) = machine.counts()
+    assert name == "convert" and instructions < 20000, instructions
