@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a minute).
-	@$(BIN)/python -m host_tools.commands.demo
+	@$(EARNEST) demo $(ARGS)
 
 test: $(STAMP) system-tools ## Run all tests, on every core.
 	@$(BIN)/python -m pytest -n auto $(ARGS)

@@ -6,15 +6,16 @@ import importlib
 import os
 import sys
 import traceback
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from host_tools.errors import HostToolError
+from host_tools.errors import FAILED, INTERRUPTED, HostToolError
+from host_tools.version import installed_version
 
 #: Heading to command to what the list says.  Its module in `commands/` defines `command`.
 GROUPS = {
     "Try it on this computer": {
+        "demo": "Simulate a conversation and draw what left the device.",
         "models": "List the wake-word models at hand.",
         "convert": "Check, convert and prove a .tflite model.",
         "simulate": "Run the real firmware on audio files.",
@@ -41,8 +42,6 @@ GROUPS = {
     },
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
-INTERRUPTED = 130
-FAILED = 2
 
 EXAMPLES = """\b
 Examples:
@@ -84,13 +83,6 @@ class LazyGroup(click.Group):
         for heading, group in GROUPS.items():
             with formatter.section(heading):
                 formatter.write_dl([(f"{name:9}", text) for name, text in group.items()])
-
-
-def installed_version() -> str:
-    try:
-        return version("earnest")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
 
 
 @click.group(cls=LazyGroup, epilog=EXAMPLES, context_settings={"max_content_width": 99})

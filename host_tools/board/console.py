@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
+from firmware.diagnostics import frame
 from host_tools.board.raw_repl import DeviceError
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import BAUD, LinkError, as_link_error, find_port, open_port
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import frame
 
 ATTEMPTS = 3
 ANSWER_S = 4.0  # a status is 2 kB: 0.3 s at 115,200 baud with the device's pauses

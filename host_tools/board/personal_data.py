@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from firmware.satellite import config as configuration
 from host_tools.board.raw_repl import uninterrupted
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import config as configuration
 
 CONFIG_FILE = configuration.FILE
 TEMPORARY = ".new"

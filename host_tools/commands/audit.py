@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from firmware.satellite import audit_record
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import audit_record
 
 JSON_VERSION = 1
 BROKEN = 1

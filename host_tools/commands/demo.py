@@ -14,7 +14,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from host_tools import cli, micropython
+from host_tools import micropython
 from host_tools.audio import files as audio
 from host_tools.audio import speech
 from host_tools.commands.simulate import print_sent, run_events
@@ -198,7 +198,3 @@ def muted_spans(result: Result) -> list[tuple[float, float]]:
 def shown(path: Path) -> str:
     """A path as short as it can be."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-if __name__ == "__main__":
-    raise SystemExit(cli.run_command(command))

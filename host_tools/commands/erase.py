@@ -7,7 +7,6 @@ decided by personal_files; firmware, board description and models stay.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -112,9 +111,3 @@ def _in_order(present: provision.Present) -> list[str]:
         return 1 if "key" in name else 2 if ".der" in name else 3
 
     return sorted(names, key=lambda name: (rank(name), name))
-
-
-if __name__ == "__main__":
-    from host_tools.cli import run_command
-
-    sys.exit(run_command(command))

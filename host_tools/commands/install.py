@@ -19,6 +19,7 @@ from host_tools.board.serial_port import find_port
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model
 from host_tools.shared_firmware import FIRMWARE
+from host_tools.version import installed_version
 
 LISTEN_S = 2.0
 STOPPED = "earnest stopped:"
@@ -182,8 +183,6 @@ def require_fit(board: Board, who: dict[str, Any], kind: MpyKind) -> list[str]:
 
 
 def _version() -> str:
-    from host_tools.cli import installed_version
-
     return installed_version()
 
 

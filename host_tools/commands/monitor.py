@@ -15,7 +15,7 @@ from rich.text import Text
 
 from host_tools.board.console import START_AGAIN, Live, json_option, port_option
 from host_tools.board.serial_port import LineLostError, LinkError
-from host_tools.cli import INTERRUPTED
+from host_tools.errors import INTERRUPTED
 
 DEFAULT_HZ = 5.0
 BAR = 40

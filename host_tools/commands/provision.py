@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 import click
 
+from firmware.satellite import config as configuration
 from host_tools.board import personal_data as personal_files
 from host_tools.board.personal_data import CONFIG_FILE, Hidden, NotWritten
 from host_tools.board.serial_link import SerialLink
@@ -32,7 +32,6 @@ from host_tools.receiver.devices import (
     Device,
     DeviceList,
 )
-from host_tools.shared_firmware import config as configuration
 
 _FIELDS = ("ssl_key", "ssl_certificate", "ssl_authority")
 #: Two sets of names: a new certificate is written beside the one in use.
@@ -280,9 +279,3 @@ def _end(as_json: bool, facts: dict[str, Any]) -> int:
     if as_json:
         click.echo(json.dumps(facts))
     return 0
-
-
-if __name__ == "__main__":
-    from host_tools.cli import run_command
-
-    sys.exit(run_command(command))

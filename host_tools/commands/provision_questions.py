@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
+from firmware.satellite import config as configuration
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import config as configuration
 
 PASSWORD = "wifi_password"
 NONE = "-"

@@ -259,9 +259,3 @@ def _show(as_json: bool, rows: list[dict], columns: dict[str, str]) -> None:
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
-
-
-if __name__ == "__main__":
-    from host_tools.cli import run_command
-
-    sys.exit(run_command(command))

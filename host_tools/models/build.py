@@ -11,11 +11,11 @@ import math
 import struct
 from dataclasses import dataclass
 
+from firmware.wakeword import model_format as fmt
 from host_tools.errors import HostToolError
 from host_tools.models.dataflow import follow
 from host_tools.models.graph import read_graph
 from host_tools.models.plan import CONSTANT_WORD, Plan, make_plan
-from host_tools.shared_firmware import model_format as fmt
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from firmware.wakeword import model_format
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import FIRMWARE, ROOT, model_format
+from host_tools.shared_firmware import FIRMWARE, ROOT
 
 CACHE = ROOT / "build" / "models"
 DEFAULT_MODEL = "okay_nabu"

@@ -17,11 +17,12 @@ from types import SimpleNamespace
 
 import click
 
+from firmware.diagnostics import known_answers
 from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.models import frontend_tables
 from host_tools.models.catalog import find_model, known_models
-from host_tools.shared_firmware import FIRMWARE, known_answers
+from host_tools.shared_firmware import FIRMWARE
 
 SCRIPT = micropython.GUESTS / "known_answer.py"
 VECTORS = FIRMWARE / "diagnostics" / "vectors.py"

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from firmware.wakeword import model_format
 from host_tools.errors import HostToolError
 from host_tools.models.bounds import prove
 from host_tools.models.graph import refuse
 from host_tools.models.layers import Dataflow, Layer, index_of, lag_of, layer_of
 from host_tools.models.quantise import activation_range, logistic_table, rescale_table
-from host_tools.shared_firmware import model_format
 
 DOT_BLOCK, DEPTHWISE_BLOCK = 8, 4
 

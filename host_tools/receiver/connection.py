@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from wyoming.error import Error
 from wyoming.event import Event
 
+from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.transcription import Transcription, TranscriptionError
-from host_tools.shared_firmware import protocol
 
 if TYPE_CHECKING:
     from host_tools.receiver.server import Receiver

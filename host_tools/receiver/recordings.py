@@ -16,9 +16,9 @@ import wave
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files as private_files
-from host_tools.shared_firmware import protocol
 
 VERSION = 1
 DEFAULT_KEEP_DAYS = 30.0

@@ -16,13 +16,13 @@ from typing import Any
 
 from wyoming.event import Event
 
+from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.connection import READ_BYTES, Connection
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.view import View
-from host_tools.shared_firmware import protocol
 
 HANDSHAKE_S = 10.0
 MAX_HANDSHAKES = 32

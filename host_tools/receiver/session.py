@@ -15,7 +15,7 @@ from wyoming.event import Event
 from wyoming.ping import Ping, Pong
 from wyoming.wake import Detection
 
-from host_tools.shared_firmware import protocol
+from firmware.satellite import protocol
 
 #: Seconds without a message before a connection counts as dead: three pings of the device.
 IDLE_S = 90.0

@@ -13,8 +13,8 @@ from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.event import Event, async_write_event
 
+from firmware.satellite import protocol
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import protocol
 
 CONNECT_S = 5.0
 #: From the end of the audio to the transcript.

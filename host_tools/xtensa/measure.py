@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from firmware.wakeword import model_format
 from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import ModelFile
-from host_tools.shared_firmware import model_format
 from host_tools.xtensa.call_trace import Trace
 from host_tools.xtensa.kernels import VARIANTS, compiled_firmware, kernel_names, load_kernels
 from host_tools.xtensa.machine import XtensaMachine

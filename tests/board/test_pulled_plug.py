@@ -12,13 +12,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from firmware.satellite import config as configuration
 from host_tools import cli
 from host_tools.board import personal_data as personal_files
 from host_tools.board.serial_port import LinkError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import DeviceList
 from host_tools.shared_firmware import FIRMWARE
-from host_tools.shared_firmware import config as configuration
 from tests.fakes.board import dying_flash
 from tests.fakes.board.pty_board import PtyBoard
 from tests.fakes.board.small_firmware import (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware.satellite import audit_record as log_format
 from host_tools import cli
-from host_tools.shared_firmware import audit_record as log_format
 
 EVENTS = [
     ("boot", {"firmware": "0.1.0", "reset": "power", "muted": True, "preroll_ms": 0}),

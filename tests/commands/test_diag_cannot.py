@@ -8,9 +8,10 @@ import ast
 
 import pytest
 
+from firmware.diagnostics import frame
 from host_tools import micropython
 from host_tools.models import known_answers
-from host_tools.shared_firmware import FIRMWARE, frame
+from host_tools.shared_firmware import FIRMWARE
 
 FILES = [FIRMWARE / "diag.py", *sorted((FIRMWARE / "diagnostics").glob("*.py"))]
 #: Attributes and names by which a gate is opened, a mute undone, or a secret read.

@@ -7,9 +7,9 @@ import select
 import sys
 import time
 
+from firmware.satellite import config as configuration
 from host_tools.board import personal_data as personal_files
 from host_tools.receiver.devices import DeviceList
-from host_tools.shared_firmware import config as configuration
 from tests.commands.test_provision import KEEP, NO, SECRET, answers, provision
 from tests.fakes.board.pty_board import PtyBoard
 

@@ -20,7 +20,7 @@ from host_tools.board import image_source as image_download
 from host_tools.board import serial_port
 from host_tools.board.definition import load_board
 from host_tools.commands import flash
-from host_tools.errors import HostToolError
+from host_tools.errors import INTERRUPTED, HostToolError
 from host_tools.shared_firmware import ROOT
 from tests.fakes.board.chip_images import micropython
 from tests.fakes.board.chip_lines import Bridge, NativeUSB, PtyLine
@@ -150,7 +150,7 @@ def test_a_no_erases_nothing_and_starts_it_again(line, image, monkeypatch, capfd
     chip = Chip()
     there = line(chip)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert cli.run(arguments(there, image)) == cli.INTERRUPTED
+    assert cli.run(arguments(there, image)) == INTERRUPTED
     said = capfd.readouterr()
     assert f"Erase everything on {there.port} (ESP32-S3-EYE" in said.out
     assert "nothing was erased" in said.err
@@ -224,7 +224,7 @@ def test_ctrl_c_in_the_middle_ends_esptool_too(line, image, to_all):
         assert chip.stopped.wait(60)
         (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
         said = process.communicate(timeout=60)[1]
-    assert process.returncode == cli.INTERRUPTED, said
+    assert process.returncode == INTERRUPTED, said
     assert "the board is erased and not whole" in said and said.endswith("stopped\n")
     assert "Traceback" not in said.split("the board is erased")[1]
     with pytest.raises(ProcessLookupError):
@@ -239,7 +239,7 @@ def test_ctrl_c_before_that_starts_it_again(line, image):
         assert chip.stopped.wait(60)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
-    assert process.returncode == cli.INTERRUPTED and "nothing was erased\n" in said
+    assert process.returncode == INTERRUPTED and "nothing was erased\n" in said
     assert is_as_it_was(chip) and there.resets == [True, True, False]
 
 

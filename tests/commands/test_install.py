@@ -18,7 +18,7 @@ from host_tools.board import file_set as board_files
 from host_tools.board.build import MpyKind
 from host_tools.board.serial_port import LinkError
 from host_tools.commands import install
-from host_tools.errors import HostToolError
+from host_tools.errors import INTERRUPTED, HostToolError
 from host_tools.shared_firmware import ROOT
 from tests.fakes.board.pty_board import PtyBoard
 from tests.fakes.board.small_firmware import (
@@ -283,7 +283,7 @@ def test_ctrl_c_leaves_the_old_firmware_running(tmp_path, after_bytes):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert "not installed to the end: run it again" in process.communicate(timeout=20)[1]
-        assert process.returncode == cli.INTERRUPTED
+        assert process.returncode == INTERRUPTED
         time.sleep(0.2)
         assert ran(plugged) == ["xx"] and "installed.json" not in names(plugged)
 

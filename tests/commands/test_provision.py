@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from firmware.satellite import config as configuration
 from host_tools.board import personal_data as personal_files
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
-from host_tools.shared_firmware import config as configuration
 
 SECRET = "pa$$ \"w\\ord' 12"
 OTHER = "another-secret-9"

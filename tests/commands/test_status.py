@@ -17,13 +17,14 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from firmware.diagnostics import frame
 from host_tools import micropython
 from host_tools.board.console import Live
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
 from host_tools.commands import audit, bench, bench_port, log, mic, monitor, selftest, status
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import ROOT, frame
+from host_tools.shared_firmware import ROOT
 from tests.fakes.board import live_board
 
 #: Before click 8.2 the two are mixed unless one says so.

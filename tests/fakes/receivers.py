@@ -12,9 +12,9 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from firmware.satellite import protocol
 from host_tools.receiver import authority
 from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
-from host_tools.shared_firmware import protocol
 
 PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from host_tools.shared_firmware import model_format as fmt
+from firmware.wakeword import model_format as fmt
 
 #: Where each field of the header lies: offset, struct format.
 FIELDS = {

@@ -11,6 +11,7 @@ import struct
 import pytest
 from click.testing import CliRunner
 
+from firmware.wakeword import model_format as fmt
 from host_tools import micropython
 from host_tools.commands import convert as convert_command
 from host_tools.commands import models
@@ -18,7 +19,6 @@ from host_tools.errors import HostToolError
 from host_tools.models import build, verify
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest
-from host_tools.shared_firmware import model_format as fmt
 from tests.generators.model_ranges import get
 from tests.generators.random_models import random_graphs, random_model
 from tests.generators.tflite_writer import FLOAT32, INT8, Op, write_model

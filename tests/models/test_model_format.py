@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import pytest
 
+from firmware.wakeword import model_format as fmt
 from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
-from host_tools.shared_firmware import model_format as fmt
 from host_tools.xtensa.kernels import ASSEMBLER, VIPER, kernel_names
 from host_tools.xtensa.kernels import load_kernels as on_chip
 from host_tools.xtensa.machine import XtensaMachine, find_qemu

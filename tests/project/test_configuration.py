@@ -3,7 +3,8 @@
 import json
 import re
 
-from host_tools.shared_firmware import ROOT, audit_record
+from firmware.satellite import audit_record
+from host_tools.shared_firmware import ROOT
 
 PRINT = """
 import json
@@ -15,7 +16,8 @@ print(config.MAX_BYTES)
 """
 AUDIT = """
 from satellite import audit_log
-print(audit.FILE_BYTES, audit.FILES, audit.BURST, audit.REFILL_MS // 1000, audit.MAX_DAY_BYTES)
+print(audit_log.FILE_BYTES, audit_log.FILES, audit_log.BURST, audit_log.REFILL_MS // 1000)
+print(audit_log.MAX_DAY_BYTES)
 """
 
 

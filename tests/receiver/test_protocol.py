@@ -16,7 +16,7 @@ from wyoming.satellite import RunSatellite
 from wyoming.version import __version__
 from wyoming.wake import Detection
 
-from host_tools.shared_firmware import protocol
+from firmware.satellite import protocol
 
 FORM = {"rate": 16000, "width": 2, "channels": 1}
 STREAM = "0123456789abcdef"

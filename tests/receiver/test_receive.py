@@ -15,8 +15,8 @@ import wave
 import numpy as np
 import pytest
 
+from firmware.satellite import protocol
 from host_tools.receiver import authority
-from host_tools.shared_firmware import protocol
 from tests.fakes.receivers import FORM, STREAM, Device, new_device, receiving, tls_context
 
 RANDOM = np.random.default_rng(20)

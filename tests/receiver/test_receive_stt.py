@@ -11,8 +11,8 @@ from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.server import AsyncEventHandler, AsyncTcpServer
 
+from firmware.satellite import protocol
 from host_tools.receiver import transcription
-from host_tools.shared_firmware import protocol
 from tests.fakes.receivers import FORM, Device, new_device, receiving
 
 SPEECH = bytes(range(256)) * 50

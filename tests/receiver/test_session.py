@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wyoming.event import Event
 
+from firmware.satellite import protocol
 from host_tools.receiver import session as sessions
-from host_tools.shared_firmware import protocol
 
 FORM = {"rate": 16000, "width": 2, "channels": 1}
 CHUNK = Event(protocol.AUDIO_CHUNK, FORM, bytes(320))

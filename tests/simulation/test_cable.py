@@ -11,10 +11,10 @@ import subprocess
 
 import pytest
 
+from firmware.diagnostics import frame
 from host_tools import micropython
 from host_tools.board.console import code
 from host_tools.commands import monitor
-from host_tools.shared_firmware import frame
 from tests.fakes.simulated import silence, simulate, wake_and_command
 
 SOUND_MS = 6500

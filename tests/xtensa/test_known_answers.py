@@ -5,8 +5,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from firmware.diagnostics import known_answers
+from firmware.wakeword import model_format
 from host_tools.models.catalog import find_model, known_models
-from host_tools.shared_firmware import FIRMWARE, known_answers, model_format
+from host_tools.shared_firmware import FIRMWARE
 
 NAMES = {
     model_format.DOT: "dot",
