@@ -88,7 +88,7 @@ one a cycle.
 )
 @click.option("--port", "-p", metavar="PORT", help="Time it on this board (auto: the only one).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print the Markdown tables of the README.")
+@click.option("--markdown", is_flag=True, help="Print the Markdown tables of docs/performance.md.")
 @click.option(
     "--update",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),

@@ -1,4 +1,4 @@
-"""What `earnest bench` says: tables, summary, Markdown for the README, JSON."""
+"""What `earnest bench` says: tables, summary, Markdown for docs/performance.md, JSON."""
 
 from __future__ import annotations
 
