@@ -47,7 +47,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     parts.watchdog = drivers.watchdog
     parts.random_number = drivers.random_number
     parts.reset = drivers.reset
-    parts.endpoint = EndOfSpeech(config.end_of_speech_ms)
+    parts.end_of_speech = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = AuditLog(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
     parts.consent = Consent(drivers.storage, config.keep_recordings, config.share_for_training)

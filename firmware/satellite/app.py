@@ -25,7 +25,7 @@ class App:
     """Ties the parts together; `parts` is any object with these attributes.
 
     engine    wakeword.engine.Engine                 gate       gate.Gate
-    light     light.Light                            endpoint   endpoint.EndOfSpeech
+    light     light.Light                            end_of_speech  end_of_speech.EndOfSpeech
     mic       start() stop() is_on() read(chunk)     controls   was_pressed() press_was_missed()
               health() (0 is well), overruns                     has_button switch_muted()
                                                                  switch_was_moved()
@@ -191,8 +191,8 @@ class App:
         model = parts.engine.process(self._chunk)
         parts.diagnostics.count("chunks")
         if gate.state == STREAMING:
-            if parts.engine.slice_ready and parts.endpoint.update(parts.engine.slice):
-                gate.end(END_OF_SPEECH)
+            if parts.engine.slice_ready and parts.end_of_speech.update(parts.engine.slice):
+                gate.close_input(END_OF_SPEECH)
         elif model >= 0:
             self._wake(model)
         self._look_at_microphone()
@@ -231,7 +231,7 @@ class App:
             return
         self._gate.wake(parts.random_number())
         parts.diagnostics.count("streams")
-        parts.endpoint.reset()
+        parts.end_of_speech.reset()
         self._in_stream = True
         self._stream_began_ms = now_ms
         self._dropped_chunks = self._gate.dropped_chunks

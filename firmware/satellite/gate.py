@@ -237,7 +237,7 @@ class Gate:
             self._go(IDLE, "switch")
         return True
 
-    def end(self, reason):
+    def close_input(self, reason):
         """End of speech or cap: no more audio into the stream, what was heard still leaves."""
         if self.state != STREAMING or self._closing:
             return self._refuse()
@@ -246,7 +246,7 @@ class Gate:
         self.last_reason = reason
         return True
 
-    def finish(self):
+    def drained(self):
         """All of a closing stream has left: STREAMING to IDLE."""
         if self.state != STREAMING or not self._closing or self._outbox.count:
             return self._refuse()
@@ -255,7 +255,7 @@ class Gate:
         self._go(IDLE, REASON_NAMES[self.last_reason])
         return True
 
-    def stop(self, reason):
+    def abort(self, reason):
         """End the stream at once and drop what has not left: STREAMING to IDLE."""
         if self.state != STREAMING:
             return self._refuse()
@@ -283,17 +283,17 @@ class Gate:
             self._heard += 1
             if self._closing:
                 if self._heard >= self._outbox.capacity:
-                    self.stop(LATE)
+                    self.abort(LATE)
                 return
             if not self._acknowledged and self._heard > self._consent_chunks:
-                self.stop(NO_CONSENT)
+                self.abort(NO_CONSENT)
             elif self._outbox.count == self._outbox.capacity:
                 self.dropped_chunks += 1
-                self.stop(LATE)
+                self.abort(LATE)
             else:
                 self._outbox.put(chunk)
                 if self._heard >= self._max_chunks:
-                    self.end(CAP)
+                    self.close_input(CAP)
         elif self.state == IDLE and self._preroll.capacity:
             self._preroll.put(chunk)
 

@@ -115,7 +115,7 @@ class Streamer:
         was_connected = self.is_connected
         self.is_connected = False
         if self._gate.state == STREAMING:
-            self._gate.stop(NETWORK)
+            self._gate.abort(NETWORK)
         self._stream = 0
         self._withdrawn = None
         self._outgoing.clear()
@@ -205,7 +205,7 @@ class Streamer:
             gate.acknowledge(int(event.data["stream"], 16))
         elif kind == protocol.STOP:
             if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
-                gate.stop(RECEIVER)
+                gate.abort(RECEIVER)
         elif kind == protocol.MUTE:
             if not gate.soft_muted:
                 gate.mute()
@@ -244,7 +244,7 @@ class Streamer:
             await self._carry()
             if gate.is_closing and not gate.waiting_chunks:
                 await self._end_stream()
-                gate.finish()
+                gate.drained()
         elif self.is_connected and self.withdrawal is not self._withdrawn:
             self._withdrawn = self.withdrawal
             if self.withdrawal is not None:

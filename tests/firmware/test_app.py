@@ -76,7 +76,7 @@ class Bench:
         parts.diagnostics = Diagnostics()
         parts.gate = Gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
         parts.light = Light(self, 255)
-        for name in ("mic", "controls", "clock", "watchdog", "engine", "endpoint", "audit"):
+        for name in ("mic", "controls", "clock", "watchdog", "engine", "end_of_speech", "audit"):
             setattr(parts, name, self)
         parts.mute_store = self
         parts.consent = Consent(self.files, config.keep_recordings, config.share_for_training)
@@ -171,7 +171,7 @@ class Bench:
     def switch_was_moved(self):
         return self.was_moved
 
-    # engine, endpoint
+    # engine, end of speech
     def process(self, chunk):
         return 0 if self.turn in self.wakes else -1
 
@@ -212,7 +212,7 @@ class Bench:
                 self.log.append("sent")
                 self.sent.append(out[0])
             if gate.is_closing:
-                gate.finish()
+                gate.drained()
 
     def feed(self):
         pass
@@ -655,7 +655,7 @@ def test_a_stream_that_ends_in_the_chunk_of_the_next_wake_word_is_recorded():
 
     def stop():
         if bench.turn == 12:
-            bench.app.parts.gate.stop(RECEIVER)
+            bench.app.parts.gate.abort(RECEIVER)
 
     bench.after_turn = stop
     bench.speech_ends = [20]
@@ -673,7 +673,7 @@ def test_what_was_dropped_and_who_received_is_recorded():
 
     def stop():
         if bench.turn in (10, 22):
-            bench.app.parts.gate.stop(NETWORK)
+            bench.app.parts.gate.abort(NETWORK)
 
     bench.after_turn = stop
     bench.go()
@@ -935,7 +935,7 @@ def test_each_stream_looks_anew_for_the_end_of_speech():
 
     bench = Bench(turns=25)
     bench.wakes = [5, 15]
-    bench.app.parts.endpoint = endpoint = Endpoint()
+    bench.app.parts.end_of_speech = endpoint = Endpoint()
     bench.go()
     assert endpoint.resets == 2 and bench.kinds().count("stream-end") == 2
 

@@ -37,15 +37,23 @@ EVENTS = (
     ("wake", lambda g: g.wake(7)),
     ("acknowledge", lambda g: g.acknowledge(7)),
     ("acknowledge another", lambda g: g.acknowledge(8)),
-    ("end", lambda g: g.end(END_OF_SPEECH)),
-    ("finish", lambda g: g.finish()),
-    ("stop", lambda g: g.stop(NETWORK)),
+    ("close input", lambda g: g.close_input(END_OF_SPEECH)),
+    ("drained", lambda g: g.drained()),
+    ("abort", lambda g: g.abort(NETWORK)),
     ("fault", lambda g: g.fault()),
     ("hear", lambda g: g.hear(CHUNK)),
 )
 MUTES = ("mute", "switch to mute", "switch unknown")
-OPENS_TO_IDLE = ("ready unmuted", "unmute", "switch off mute", "end", "finish", "stop", "hear")
-BY_THE_NETWORK = ("refused request", "acknowledge", "acknowledge another", "stop", "finish")
+OPENS_TO_IDLE = (
+    "ready unmuted",
+    "unmute",
+    "switch off mute",
+    "close input",
+    "drained",
+    "abort",
+    "hear",
+)
+BY_THE_NETWORK = ("refused request", "acknowledge", "acknowledge another", "abort", "drained")
 
 
 class Watched:
@@ -155,7 +163,9 @@ def test_every_sequence_from_every_state():
         assert walk(path_to(*names), 20) == state
         for preroll_ms in (0, 20):
             total += sequences(3, preroll_ms, path_to(*names))
-    closing = path_to("ready unmuted", "wake", "acknowledge", "hear", "hear", "hear", "end")
+    closing = path_to(
+        "ready unmuted", "wake", "acknowledge", "hear", "hear", "hear", "close input"
+    )
     total += sequences(3, 0, closing)
     assert total == 11 * len(EVENTS) ** 3
     print(total, "sequences")
@@ -204,9 +214,9 @@ def test_a_stream_is_every_chunk_in_order():
         fill(gate, (number,))
         assert drain(gate) == [number]
     fill(gate, (50, 51))
-    assert gate.end(END_OF_SPEECH) and not gate.finish()
+    assert gate.close_input(END_OF_SPEECH) and not gate.drained()
     fill(gate, (52,))  # after the end nothing is added
-    assert drain(gate) == [50, 51] and gate.finish()
+    assert drain(gate) == [50, 51] and gate.drained()
     assert gate.state == IDLE and gate.last_reason == END_OF_SPEECH
     assert gate.sent_bytes == 320 * (3 + 36 + 2)
 
@@ -254,7 +264,7 @@ def test_the_cap_ends_a_stream_and_lets_out_what_was_heard():
     fill(gate, (5,))
     assert gate.is_closing and gate.last_reason == CAP
     fill(gate, (6,))
-    assert drain(gate) == [1, 2, 3, 4, 5] and gate.finish()
+    assert drain(gate) == [1, 2, 3, 4, 5] and gate.drained()
 
 
 def test_a_closing_stream_that_cannot_leave_is_dropped():
@@ -262,7 +272,7 @@ def test_a_closing_stream_that_cannot_leave_is_dropped():
     gate.wake(1)
     gate.acknowledge(1)
     fill(gate, (1, 2))
-    gate.end(END_OF_SPEECH)
+    gate.close_input(END_OF_SPEECH)
     fill(gate, range(4))
     assert gate.state == STREAMING
     fill(gate, (1,))
@@ -355,17 +365,17 @@ def test_a_second_stream_begins_afresh():
         assert drain(gate) == [] and gate.acknowledge(stream) and drain(gate) == [1, 2, 3]
         fill(gate, (4,))
         assert not gate.is_closing and drain(gate) == [4]
-        gate.end(END_OF_SPEECH)
-        assert gate.finish() and gate.sent_bytes == 4 * 320
+        gate.close_input(END_OF_SPEECH)
+        assert gate.drained() and gate.sent_bytes == 4 * 320
 
 
 def test_what_was_dropped_is_nowhere():
     from satellite import gate as module
 
-    for end in (lambda g: g.mute(), lambda g: g.stop(NETWORK), lambda g: g.fault()):
+    for end in (lambda g: g.mute(), lambda g: g.abort(NETWORK), lambda g: g.fault()):
         gate = open_gate(buffer_ms=100, preroll_ms=30)
         gate.wake(1)
-        gate.stop(LATE)
+        gate.abort(LATE)
         fill(gate, (1, 2, 3))
         gate.wake(2)
         fill(gate, (4, 5))

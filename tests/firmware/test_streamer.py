@@ -136,7 +136,7 @@ class Bench:
 def test_a_stream_in_the_order_of_the_protocol():
     peer = Peer()
     bench = Bench([peer])
-    bench.play(5, lambda: bench.gate.wake(9), 6, lambda: bench.gate.end(0), 5)
+    bench.play(5, lambda: bench.gate.wake(9), 6, lambda: bench.gate.close_input(0), 5)
     kinds = peer.kinds()
     first = kinds.index("consent")
     assert kinds[first : first + 3] == ["consent", "audio-start", "audio-chunk"], kinds
@@ -416,7 +416,7 @@ def test_a_stream_after_one_that_was_cut_has_a_consent_of_its_own():
         peer.is_stuck = True
 
     def again():
-        bench.gate.stop(NETWORK)
+        bench.gate.abort(NETWORK)
         bench.gate.wake(10)
         peer.is_stuck = False
 
