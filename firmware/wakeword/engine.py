@@ -1,14 +1,28 @@
 """The whole engine: 10 ms of PCM in, the number of the wake word that was heard out.
 
-Place in the pipeline: what the satellite calls on each chunk.  One front end feeds any number
-of models, each with its own detector.  Imports its own room only.
+Place in the pipeline: what the satellite calls on every chunk.  One front end feeds any number
+of models.  Each model is paired with what decides on its probabilities; which that is follows
+from the kind in the model's header.
 """
 
 from .detector import Detector
 from .frontend import Frontend
-from .model_format import FEATURE_STEP_MS, FEATURES
+from .model_format import FEATURE_STEP_MS, FEATURES, WAKE_WORD
 
 CHUNK_SAMPLES = 160
+
+
+def _wake_word(header, refractory_ms):
+    return Detector(
+        header.probability_cutoff,
+        header.sliding_window_size,
+        header.stride * FEATURE_STEP_MS,
+        refractory_ms,
+    )
+
+
+#: Kind of model to the maker of what decides on its probabilities.
+_DECIDERS = {WAKE_WORD: _wake_word}
 
 
 class Engine:
@@ -22,13 +36,7 @@ class Engine:
     def __init__(self, models, refractory_ms=1000):
         self.models = tuple(models)
         self.detectors = tuple(
-            Detector(
-                model.header.probability_cutoff,
-                model.header.sliding_window_size,
-                model.header.stride * FEATURE_STEP_MS,
-                refractory_ms,
-            )
-            for model in self.models
+            _DECIDERS[model.header.kind](model.header, refractory_ms) for model in self.models
         )
         self._pairs = tuple(zip(self.models, self.detectors))
         self.frontend = Frontend()

@@ -14,7 +14,7 @@ VERSION = 1
 #: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256,
 #: arena bytes, MACs, input ops, ops, stride, features, cutoff, window, input multiplier, offset,
 #: divisor, name bytes, where the ops start, where the fills start, fills, where the input slice
-#: goes, where the probability comes out, step in ms, reserved (0)
+#: goes, where the probability comes out, step in ms, kind
 HEADER = "<4sHHII32sIIHHBBBBHHHHIIIIIHH"
 HEADER_BYTES = 96
 _CRC_FROM = 16
@@ -24,6 +24,10 @@ _CRC_FROM = 16
 INPUT_MULTIPLIER, INPUT_OFFSET, INPUT_DIVISOR = 256, 333, 666
 FEATURES = 40
 FEATURE_STEP_MS = 10
+
+#: What a model is for.  A reader refuses the kinds that it does not know.
+WAKE_WORD = 0
+KIND_NAMES = ("wake word",)
 
 MAX_FILE_BYTES = 1 << 20
 MAX_ARENA_BYTES = 1 << 18
@@ -45,8 +49,9 @@ class ModelFormatError(ValueError):
 
 
 class Header:
-    """The header's fields by name; `ops` are (kind, byte offset) pairs, the first `input_op_count`
-    run on each slice.
+    """The fields of a model file's header by name; ModelFormatError names what is wrong.
+
+    `kind` is an index of KIND_NAMES.  The first `input_op_count` ops run on every slice.
     """
 
     def __init__(self, data):
@@ -77,7 +82,7 @@ class Header:
             self.input_at,
             self.output_at,
             step_ms,
-            reserved,
+            self.kind,
         ) = struct.unpack_from(HEADER, data, 0)
         if version != VERSION:
             raise ModelFormatError(
@@ -85,18 +90,22 @@ class Header:
             )
         if header_bytes != HEADER_BYTES:
             raise ModelFormatError("header of %d bytes, not %d" % (header_bytes, HEADER_BYTES))
+        if self.kind >= len(KIND_NAMES):
+            raise ModelFormatError(
+                "model of kind %d; this firmware runs kind %s"
+                % (self.kind, ", ".join("%d (%s)" % known for known in enumerate(KIND_NAMES)))
+            )
         if self.file_bytes != len(data) or not self.file_bytes <= MAX_FILE_BYTES:
             raise ModelFormatError(
                 "file of %d bytes where its header says %d (at most %d)"
                 % (len(data), self.file_bytes, MAX_FILE_BYTES)
             )
-        if (features, multiplier, offset, divisor, step_ms, reserved) != (
+        if (features, multiplier, offset, divisor, step_ms) != (
             FEATURES,
             INPUT_MULTIPLIER,
             INPUT_OFFSET,
             INPUT_DIVISOR,
             FEATURE_STEP_MS,
-            0,
         ):
             raise ModelFormatError("the model's input is not the one this front end makes")
         if not (0 < self.arena_bytes <= MAX_ARENA_BYTES and self.arena_bytes % 4 == 0):

@@ -165,7 +165,7 @@ def _file(plan: Plan, manifest: Manifest, source_sha256: bytes, stride: int) -> 
             plan.input_at,
             plan.output_at,
             fmt.FEATURE_STEP_MS,
-            0,
+            fmt.WAKE_WORD,
         )
 
     return header(fmt.crc32(header(0) + body)) + bytes(body)

@@ -4,6 +4,8 @@ import gc
 import os
 
 import micropython
+from wakeword import engine as engine_module
+from wakeword.detector import Detector
 from wakeword.engine import CHUNK_SAMPLES, Engine
 from wakeword.model import read
 
@@ -107,6 +109,38 @@ def test_detectors_take_what_the_file_says():
         assert detector.step_ms == 10 * header.stride
         assert detector.refractory_ms == 700
     assert Engine(engine.models).detectors[0].refractory_ms == 1000
+
+
+def test_another_kind_of_model_brings_what_decides_on_it():
+    class Always:
+        mean = 7
+
+        def __init__(self, header, refractory_ms):
+            self.made_of = header, refractory_ms
+
+        def update(self, probability):
+            return True
+
+        def reset(self):
+            pass
+
+    usual, other = models(("okay_nabu", "okay_nabu"))
+    other.header.kind = 9
+    try:
+        Engine([other])
+    except KeyError:
+        pass
+    else:
+        raise AssertionError("a kind that nothing decides on")
+    engine_module._DECIDERS[9] = Always
+    try:
+        engine = Engine([usual, other], 300)
+    finally:
+        del engine_module._DECIDERS[9]
+    assert engine.detectors[1].made_of == (other.header, 300)
+    assert isinstance(engine.detectors[0], Detector)
+    heard = [engine.process(chunk) for chunk in speech()[:6]]
+    assert heard.count(1) == 1 and engine.detectors[1].mean == 7, heard
 
 
 def test_cutoff_can_change_while_it_listens():

@@ -35,7 +35,7 @@ FIELDS = {
     "input_at": (84, "I"),
     "output_at": (88, "I"),
     "step_ms": (92, "H"),
-    "reserved": (94, "H"),
+    "kind": (94, "H"),
 }
 
 

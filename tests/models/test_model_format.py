@@ -95,6 +95,15 @@ def test_another_version_is_refused_and_both_are_named():
         assert f"version {fmt.VERSION}" in str(caught.value)
 
 
+def test_an_unknown_kind_is_refused_and_both_numbers_are_named():
+    data = converted()[0]
+    assert fmt.check(data)[0].kind == fmt.WAKE_WORD == 0
+    for kind in (1, 7, 65535):
+        with pytest.raises(fmt.ModelFormatError) as caught:
+            check(changed(data, kind=kind))
+        assert str(caught.value) == f"model of kind {kind}; this firmware runs kind 0 (wake word)"
+
+
 # --- limits -------------------------------------------------------------------------------------
 
 MINIMAL = write([])
@@ -120,7 +129,7 @@ def test_a_model_of_no_ops_is_safe():
         ("offset", [333], [332, 334]),
         ("divisor", [666], [665, 667]),
         ("step_ms", [10], [9, 11]),
-        ("reserved", [0], [1]),
+        ("kind", [fmt.WAKE_WORD], [1, 2, 65535]),
         ("input_at", [0, 24], [25, 64, 0xFFFFFFFF]),
         ("output_at", [0, 63], [64, 0xFFFFFFFF]),
         ("fill_count", [0], [1, 0xFFFFFFFF]),
