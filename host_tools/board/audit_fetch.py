@@ -11,7 +11,6 @@ from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
 from host_tools.errors import HostToolError
 
-AUTO = "auto"
 _LIST = (
     "import json, os\nprint(json.dumps([n for n in os.listdir()"
     " if n == 'audit.head' or n.startswith('audit.') and n.endswith('.jsonl')]))"
@@ -29,7 +28,7 @@ def fetched(port: str, export: Path | None) -> Iterator[Path]:
         folder = export or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, bytes] = {}
-        with SerialLink(find_port(None if port == AUTO else port)) as link:
+        with SerialLink(find_port(port)) as link:
             for name in link.exec_json(_LIST):
                 if "/" not in name and (data := link.get(name)) is not None:
                     files[name] = data

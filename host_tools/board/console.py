@@ -29,11 +29,6 @@ INSTALL = "install the firmware: earnest install"
 #: A key that only the answer to this question has; that to `levels` has no version.
 _KEYS = {"status": "running", "log": "records", "mic": "verdict"}
 
-port_option = click.option(
-    "--port", "-p", metavar="PORT", help="The board's serial port (default: the only board)."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 def code(name: str, arguments: str = "") -> str:
     """The line that makes the device answer with a frame."""

@@ -21,6 +21,7 @@ from serial.tools import list_ports
 from host_tools.errors import HostToolError
 
 BAUD = 115200
+AUTO = "auto"  # as a port: the only board
 READ_TIMEOUT_S = 2.0  # of a single read below mpremote, which would wait for ever
 WRITE_TIMEOUT_S = 10.0
 ANSWER_S = 3.0  # how long an interrupted device may take until it shows a prompt
@@ -64,8 +65,8 @@ def find_ports() -> list[Port]:
 
 
 def find_port(given: str | None) -> str:
-    """The port that is meant: `given`, or the only one with a board's USB id."""
-    if given:
+    """The port that is meant: `given`, or the only one with a board's USB id (None and AUTO)."""
+    if given and given != AUTO:
         return given
     ports = find_ports()
     if len(ports) == 1:

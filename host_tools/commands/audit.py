@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firmware.satellite import audit_record
+from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
 
 JSON_VERSION = 1
@@ -73,16 +74,14 @@ class Log:
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
 @click.argument("files", nargs=-1, metavar="[FILE...]")
-@click.option(
-    "--port", "-p", metavar="PORT", help="Fetch it from this board (auto: the only one)."
-)
+@port_instead("Fetch the log from")
 @click.option(
     "--export",
     type=click.Path(path_type=Path, file_okay=False),
     help="With --port: keep the fetched files in this folder.",
 )
 @click.option("--expect", metavar="HASH", help="A hash noted earlier, which must be in the log.")
-@click.option("--json", "as_json", is_flag=True, help="Print records and problems as JSON.")
+@json_option
 def command(
     files: tuple[str, ...],
     port: str | None,

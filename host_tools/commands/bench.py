@@ -14,6 +14,7 @@ from rich.table import Table
 from host_tools import micropython
 from host_tools.audio import speech
 from host_tools.commands import bench_port
+from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
 from host_tools.xtensa import report as bench_report
@@ -86,8 +87,8 @@ one a cycle.
     default=None,
     help="Also count the Python around the kernels (needs valgrind; default: if it is there).",
 )
-@click.option("--port", "-p", metavar="PORT", help="Time it on this board (auto: the only one).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@port_instead("Measure")
+@json_option
 @click.option("--markdown", is_flag=True, help="Print the Markdown tables of docs/performance.md.")
 @click.option(
     "--update",

@@ -18,12 +18,11 @@ from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import CLOCK_HZ, Measurement
 
 TIMEOUT_S = 60.0
-AUTO = "auto"
 
 
 def measure(port: str | None) -> dict:
     """What `diag.bench` measured on the board on this port; the firmware is restarted after it."""
-    with SerialLink(find_port(None if port == AUTO else port)) as link:
+    with SerialLink(find_port(port)) as link:
         link.soft_reset()  # into a memory without the stopped application
         return run(link, "bench", timeout_s=TIMEOUT_S)
 

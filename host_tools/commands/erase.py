@@ -16,6 +16,7 @@ from host_tools.board.raw_repl import uninterrupted
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
 from host_tools.commands import provision
+from host_tools.commands.options import data_option, json_option, port_option, yes_option
 from host_tools.errors import HostToolError
 from host_tools.receiver.devices import DeviceList
 
@@ -33,17 +34,11 @@ be read out of a flash chip by someone who takes it apart; earnest flash erases 
 
 
 @click.command("erase", epilog=EPILOG)
-@click.option("--port", help="Serial port of the board; found by itself when there is only one.")
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("recordings"),
-    show_default=True,
-    help="The receiver's data folder; there the board's certificate is refused from then on.",
-)
-@click.option("--yes", is_flag=True, help="Erase without the question.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(port: str | None, data: Path, yes: bool, as_json: bool) -> int:
+@port_option
+@data_option
+@yes_option
+@json_option
+def command(port: str | None, data: Path, is_sure: bool, as_json: bool) -> int:
     """Remove what a board knows of its owner: Wi-Fi, receiver, key, certificates, consent, mute
     state and audit log.  Lists it and asks first; firmware and models stay."""
     port = find_port(port)
@@ -66,7 +61,7 @@ def command(port: str | None, data: Path, yes: bool, as_json: bool) -> int:
             "told:\n  earnest receive --delete-all removes them.",
             err=as_json,
         )
-    if going and not yes and not click.confirm("Erase?", False, err=as_json):
+    if going and not is_sure and not click.confirm("Erase?", False, err=as_json):
         click.echo("nothing erased", err=as_json)
         return 0
     if going:

@@ -23,6 +23,7 @@ from host_tools.board.flash_image import read_image, require_fit
 from host_tools.board.image_source import cached_image, get_image, image_path
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError, find_port, find_ports
+from host_tools.commands.options import board_option, port_option, yes_option
 from host_tools.errors import HostToolError
 
 WAIT_S = 30.0
@@ -40,13 +41,13 @@ _HALF_HINT = (
 
 
 @click.command("flash")
-@click.option("--board", "board_name", required=True, help="A folder of boards/.")
-@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@board_option
+@port_option
 @click.option("--image", type=click.Path(path_type=Path), help="The .bin; else cache or download.")
 @click.option("--dry-run", is_flag=True, help="Check the image and print the steps; do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask before everything on the board is erased.")
+@yes_option
 def command(
-    board_name: str, port: str | None, image: Path | None, dry_run: bool, yes: bool
+    board_name: str, port: str | None, image: Path | None, dry_run: bool, is_sure: bool
 ) -> None:
     """Put MicroPython on a board. Everything that is on the board now is erased.
 
@@ -75,7 +76,7 @@ def command(
     SerialLink.check_port(device)  # before a long download
     path, data = get_image(board, image)
     _require_image(board, path, data)
-    flash(board, device, path, yes)
+    flash(board, device, path, is_sure)
 
 
 def _require_image(board: Board, path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ from host_tools.board.build import CHIP, MpyKind, build, digest
 from host_tools.board.definition import Board, load_board
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
+from host_tools.commands.options import board_option, json_option, port_option
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model
 from host_tools.shared_firmware import FIRMWARE
@@ -41,13 +42,13 @@ print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free(), "config.json" in os.l
 
 
 @click.command("install")
-@click.option("--board", "board_name", required=True, help="A folder of boards/.")
-@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@board_option
+@port_option
 @click.option(
     "--model", "models", multiple=True, help="Wake-word model, a name or a file; may be repeated."
 )
 @click.option("--no-reset", is_flag=True, help="Leave the firmware stopped, at the prompt.")
-@click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON.")
+@json_option
 def command(
     board_name: str, port: str | None, models: tuple[str, ...], no_reset: bool, as_json: bool
 ) -> int:

@@ -8,9 +8,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from host_tools.board.console import Live, json_option, port_option, run
+from host_tools.board.console import Live, run
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
+from host_tools.commands.options import json_option, port_option
 
 TIMEOUT_S = 8.0
 BAD = 1

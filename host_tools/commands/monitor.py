@@ -13,8 +13,9 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.board.console import START_AGAIN, Live, json_option, port_option
+from host_tools.board.console import START_AGAIN, Live
 from host_tools.board.serial_port import LineLostError, LinkError
+from host_tools.commands.options import json_option, port_option
 from host_tools.errors import INTERRUPTED
 
 DEFAULT_HZ = 5.0

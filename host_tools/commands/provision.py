@@ -23,6 +23,7 @@ from host_tools.board.personal_data import CONFIG_FILE, Hidden, NotWritten
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
 from host_tools.commands import provision_questions
+from host_tools.commands.options import data_option, json_option, port_option, yes_option
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import (
@@ -66,31 +67,25 @@ class Present:
 
 
 @click.command("provision", epilog=EPILOG)
-@click.option("--port", help="Serial port of the board; found by itself when there is only one.")
+@port_option
 @click.option(
     "--from",
     "source",
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON file with the answers, for many boards; mode 0600.",
 )
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("recordings"),
-    show_default=True,
-    help="The receiver's data folder, whose authority signs the board's certificate.",
-)
+@data_option
 @click.option("--name", help="The board's name in the receiver's list; it never leaves it.")
 @click.option("--new-certificate", is_flag=True, help="Renew the certificate though it is good.")
-@click.option("--yes", is_flag=True, help="Write without the last question.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, secrets hidden.")
+@yes_option
+@json_option
 def command(
     port: str | None,
     source: Path | None,
     data: Path,
     name: str | None,
     new_certificate: bool,
-    yes: bool,
+    is_sure: bool,
     as_json: bool,
 ) -> int:
     """Set a board up for its owner: Wi-Fi, receiver, certificate, consent.  Shows what will be
@@ -141,7 +136,7 @@ def command(
     if not renews and text == present.text:
         say("The board has all this already: nothing written.")
         return _end(as_json, {**facts, "written": False})
-    if not yes and not click.confirm("Write this to the board?", True, err=as_json):
+    if not is_sure and not click.confirm("Write this to the board?", True, err=as_json):
         say("nothing written")
         return _end(as_json, {**facts, "written": False})
 

@@ -10,11 +10,12 @@ import click
 
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
+from host_tools.commands.options import port_option
 from host_tools.errors import HostToolError
 
 
 @click.command("repl")
-@click.option("--port", help="Serial port of the board; found by its USB id when there is one.")
+@port_option
 @click.option("--dry-run", is_flag=True, help="Only show the call of mpremote.")
 def command(port: str | None, dry_run: bool) -> int:
     """Talk to a board's MicroPython by hand, in mpremote's terminal.

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from host_tools import micropython
-from host_tools.board.console import json_option, port_option, run
+from host_tools.board.console import run
 from host_tools.board.raw_repl import DeviceError
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LineLostError, LinkError, find_port
+from host_tools.commands.options import json_option, port_option
 from host_tools.errors import HostToolError
 from host_tools.models.known_answers import model_answers
 

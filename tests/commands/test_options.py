@@ -1,0 +1,30 @@
+"""Every command spells the options that it shares with others in the same way."""
+
+import importlib
+
+import pytest
+
+from host_tools import cli
+
+#: Each shared option with its short form.
+SHARED = {"--port": "-p", "--json": None, "--data": None, "--yes": "-y", "--board": "-b"}
+#: Whose --port is a TCP port, and whose --board may be left away.
+OTHER = {("receive", "--port"), ("simulate", "--board")}
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_same_words_everywhere(name):
+    for option in importlib.import_module(f"host_tools.commands.{name}").command.params:
+        for long in SHARED.keys() & set(option.opts):
+            if (name, long) not in OTHER:
+                short = SHARED[long]
+                assert set(option.opts) == {long, *([short] if short else [])}, long
+
+
+def test_auto_is_the_only_board(monkeypatch):
+    from host_tools.board import serial_port
+
+    only = serial_port.Port("/dev/ttyACM3", "ESP32-S3 USB", True, None)
+    monkeypatch.setattr(serial_port, "find_ports", lambda: [only])
+    assert serial_port.find_port("auto") == serial_port.find_port(None) == only.device
+    assert serial_port.find_port("COM4") == "COM4"
