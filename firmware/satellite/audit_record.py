@@ -1,18 +1,28 @@
 """A record of the audit log: its fields, its one spelling, and the chain that ties it to others.
 
-docs/audit.md specifies it.  Stands below `audit` on the device; the host reads a copied log with
-this same file.  A record is a line of JSON:
+docs/audit.md specifies it.  Stands below `audit_log` on the device; the host reads a copied log
+with this same file.  A record is a line of JSON:
 
     {"v":1,"seq":7,"t_ms":512,"kind":"mic","on":true,"prev":"<64 hex>","hash":"<64 hex>"}
 
 `hash` is the SHA-256 of all bytes before `,"hash"`, and `prev` the hash of the record before.  No
 field can hold audio, words or who somebody is: numbers, true or false, words out of a fixed list,
-and the names that the owner gave to models and receivers.  Imports hashlib, json, binascii only.
+and the names that the owner gave to models and receivers.
 """
 
 import binascii
 import hashlib
 import json
+
+from .protocol import MAX_PREROLL_MS, REFUSED
+
+TYPE_CHECKING = False  # a type checker takes it for True; MicroPython has no typing
+if TYPE_CHECKING:
+    from typing import Any
+
+    FieldType = str | tuple[int, int] | tuple[str, ...]
+    Fields = tuple[tuple[str, FieldType], ...]
+    Problem = tuple[int, str]
 
 VERSION = 1
 MAX_RECORD_BYTES = 512
@@ -26,6 +36,7 @@ _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 SOURCES = ("button", "switch", "network", "boot", "stored", "usb")
 RESETS = ("power", "brownout", "reset", "watchdog", "sleep", "soft", "unknown")
+#: Why a stream ended, in the order of the gate's numbers.
 END_REASONS = (
     "end-of-speech",
     "cap",
@@ -37,27 +48,8 @@ END_REASONS = (
     "fault",
 )
 CONSENTS = ("set", "accepted", "refused", "withdrawn", "deleted")
-ASKED = (
-    "unmute",
-    "listen",
-    "start",
-    "wake",
-    "detect",
-    "transcribe",
-    "run-satellite",
-    "run-pipeline",
-    "start-streaming",
-    "consent",
-    "consent-withdrawn",
-    "detection",
-    "audio-start",
-    "audio-chunk",
-    "audio-stop",
-    "peer",
-    "message",
-    "stream",
-    "other",
-)
+#: What was refused: what protocol.py says the network must not ask, and what is wrong in itself.
+ASKED = REFUSED + ("peer", "message", "stream", "other")
 FAULTS = (
     "light",
     "microphone",
@@ -80,14 +72,14 @@ HEADS = ("good", "missing", "damaged", "differs", "behind")
 
 #: Kind of record: (fields that it must have, fields that it may have), each (name, type), in the
 #: order in which they are written.  A type is BOOL, NAME, (lowest, highest) or the allowed words.
-KINDS = {
+KINDS: "dict[str, tuple[Fields, Fields]]" = {
     "boot": (
         (),
         (
             ("firmware", NAME),
             ("reset", RESETS),
             ("muted", BOOL),
-            ("preroll_ms", (0, 500)),
+            ("preroll_ms", (0, MAX_PREROLL_MS)),
             ("keep_recordings", BOOL),
             ("share_for_training", BOOL),
             ("insecure", BOOL),
@@ -99,7 +91,7 @@ KINDS = {
     "stream-start": (
         (),
         (
-            ("preroll_ms", (0, 500)),
+            ("preroll_ms", (0, MAX_PREROLL_MS)),
             ("keep_recordings", BOOL),
             ("share_for_training", BOOL),
             ("receiver", NAME),
@@ -127,7 +119,7 @@ class AuditError(ValueError):
     """A record that is not one, or is not in its place; says which and why."""
 
 
-def _spelled(name, kind, value):
+def _spelled(name: str, kind: "Any", value: object) -> str:
     """The value as JSON; raises AuditError where the field's type does not allow it."""
     if kind is BOOL:
         if value is True or value is False:
@@ -145,7 +137,9 @@ def _spelled(name, kind, value):
     raise AuditError("the field %s has a value that it cannot have" % name)
 
 
-def encode(seq, t_ms, kind, fields, previous):
+def encode(
+    seq: int, t_ms: int, kind: str, fields: "dict[str, Any]", previous: str
+) -> tuple[bytes, str]:
     """(the line as bytes, with its newline; its hash).  Raises AuditError for what `KINDS`
     does not allow; `previous` is the hash of the record before, NO_HASH for the first.
     """
@@ -173,13 +167,13 @@ def encode(seq, t_ms, kind, fields, previous):
     return line, digest.decode()
 
 
-def _checked_hash(value):
+def _checked_hash(value: object) -> str:
     if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
         return value
     raise AuditError("a hash is 64 lower-case hexadecimal digits")
 
 
-def _object(line, what):
+def _object(line: bytes, what: str) -> "dict[str, Any]":
     if len(line) > MAX_RECORD_BYTES:
         raise AuditError("%s is too long" % what)
     if line[-1:] != b"\n":
@@ -195,7 +189,7 @@ def _object(line, what):
     return record
 
 
-def decode(line):
+def decode(line: bytes) -> "dict[str, Any]":
     """The record of a line with its newline, as a dict; raises AuditError.
 
     There is one spelling of each record: whatever differs in a byte is refused.
@@ -216,13 +210,13 @@ def decode(line):
     return record
 
 
-def encode_head(seq, digest):
+def encode_head(seq: int, digest: str) -> bytes:
     """The file that says how far the log goes, so that a tail cut off is seen."""
     number = _spelled("seq", COUNT, seq)
     return ('{"v":%d,"seq":%s,"hash":"%s"}\n' % (VERSION, number, _checked_hash(digest))).encode()
 
 
-def decode_head(data):
+def decode_head(data: bytes) -> tuple[int, str]:
     """(seq, hash) of the head file's bytes; raises AuditError."""
     record = _object(data, "the head")
     try:
@@ -236,13 +230,13 @@ def decode_head(data):
 class Chain:
     """Follows records one by one: `seq` and `hash` of the last good one, -1 and NO_HASH before."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seq = -1
         self.hash = NO_HASH
         self.first_seq = -1
         self._unreadable = 0  # lines since the last good one: each told of, each once a record
 
-    def add(self, line):
+    def add(self, line: bytes) -> "dict[str, Any]":
         """Check the next line; returns its record.  Raises AuditError and, where the line is a
         record at all, goes on from it.
         """
@@ -261,7 +255,7 @@ class Chain:
             raise AuditError(problem)
         return record
 
-    def _problem(self, record):
+    def _problem(self, record: "dict[str, Any]") -> str | None:
         seq = record["seq"]
         if self._unreadable and (self.first_seq < 0 or seq == self.seq + self._unreadable + 1):
             return None  # those were told of already
@@ -287,14 +281,16 @@ class Chain:
         return None
 
 
-def split(data):
+def split(data: bytes) -> list[bytes]:
     """The lines of a file's bytes, each with its newline; one that was cut off has none."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     last = lines.pop()[:-1]
     return lines + [last] if last else lines
 
 
-def verify(lines, head=None):
+def verify(
+    lines: list[bytes], head: bytes | None = None
+) -> "tuple[list[dict[str, Any]], list[Problem]]":
     """Check a whole log, oldest line first (as `split` gives them); `head` is the head file's
     bytes, or None where it was not copied.
 
@@ -329,7 +325,7 @@ def verify(lines, head=None):
     return records, problems
 
 
-def _head_problem(data, chain, records):
+def _head_problem(data: bytes, chain: Chain, records: "list[dict[str, Any]]") -> str | None:
     try:
         seq, digest = decode_head(data)
     except AuditError as error:

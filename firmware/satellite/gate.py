@@ -11,6 +11,8 @@ refused is for the caller to record.  What mutes is obeyed in every state, at on
 import micropython
 from micropython import const
 
+from .audit_record import END_REASONS as REASON_NAMES
+
 NOT_READY = const(0)
 MUTED = const(1)
 IDLE = const(2)
@@ -18,7 +20,8 @@ STREAMING = const(3)
 ERROR = const(4)
 STATE_NAMES = ("NOT_READY", "MUTED", "IDLE", "STREAMING", "ERROR")
 
-#: Why a stream ended.  The first two let out what was heard before; the others drop it.
+#: Why a stream ended, as REASON_NAMES counts its words.  The first two let out what was heard
+#: before; the others drop it.
 END_OF_SPEECH = const(0)
 CAP = const(1)
 RECEIVER = const(2)
@@ -27,16 +30,6 @@ LATE = const(4)
 NO_CONSENT = const(5)
 MUTE = const(6)
 FAULT = const(7)
-REASON_NAMES = (
-    "end-of-speech",
-    "cap",
-    "receiver",
-    "network",
-    "late",
-    "no-consent",
-    "mute",
-    "fault",
-)
 
 CHUNK_BYTES = const(320)
 CHUNK_MS = const(10)

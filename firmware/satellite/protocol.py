@@ -5,10 +5,17 @@ such a part), then `data_length` bytes of JSON, then `payload_length` raw bytes,
 package writes and reads them.  docs/protocol.md says who sends what, and when.  Stands between the
 gate and the socket on the device; the receiver reads and writes with this same file.
 
-Runs in MicroPython and CPython.  May import json only.
+Runs in MicroPython and CPython.
 """
 
 import json
+
+TYPE_CHECKING = False  # a type checker takes it for True; MicroPython has no typing
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Fields = dict[str, Callable[[object], bool]]
 
 #: The release of Wyoming whose framing this is.  A reader accepts its major version only.
 WYOMING_VERSION = "1.10.2"
@@ -49,18 +56,104 @@ MUTE = "mute"
 DELETED = "deleted"
 ERROR = "error"
 
+
+class ProtocolError(Exception):
+    """A message that breaks docs/protocol.md: says what and which limit, not the peer's words."""
+
+
+class Event:
+    """One message: `type` a str, `data` a dict, `payload` bytes (empty when there is none)."""
+
+    __slots__ = ("type", "data", "payload")
+
+    def __init__(
+        self, type: str, data: "dict[str, Any] | None" = None, payload: bytes = b""
+    ) -> None:
+        self.type = type
+        self.data: "dict[str, Any]" = {} if data is None else data
+        self.payload = payload
+
+
+def _is_text(value: object) -> bool:
+    """Printable ASCII, 1 to MAX_NAME_CHARACTERS: so no NUL, no escape sequence, no line break."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
+        return False
+    return all(32 <= ord(c) < 127 for c in value)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_stream(value: object) -> bool:
+    """A random number of 64 bits, as 16 lower-case hexadecimal digits."""
+    return (
+        isinstance(value, str) and len(value) == 16 and all(c in "0123456789abcdef" for c in value)
+    )
+
+
+def _is_bool(value: object) -> bool:
+    return value is True or value is False
+
+
+def _is_int(value: "Any", low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_time_or_none(value: object) -> bool:
+    return value is None or _is_int(value, 0, 2**63 - 1)
+
+
+_FORMAT: "Fields" = {
+    "rate": lambda value: _is_int(value, RATE_HZ, RATE_HZ),
+    "width": lambda value: _is_int(value, WIDTH_BYTES, WIDTH_BYTES),
+    "channels": lambda value: _is_int(value, CHANNELS, CHANNELS),
+    "timestamp?": _is_time_or_none,
+}
+_STREAM: "Fields" = {"stream": _is_stream}
+_WISHES: "Fields" = {"keep_recordings": _is_bool, "share_for_training": _is_bool}
+_TEXT: "Fields" = {"text?": _is_text_or_none}
+
+_DEVICE = 1
+_RECEIVER = 2
+
+#: Every message there is: type -> (who may send it, {field: test of its value}).  A field with `?`
+#: may be absent; a field that is not here is ignored.
+_MESSAGES: "dict[str, tuple[int, Fields]]" = {
+    PING: (_DEVICE | _RECEIVER, _TEXT),
+    PONG: (_DEVICE | _RECEIVER, _TEXT),
+    DETECTION: (
+        _DEVICE,
+        {
+            "name?": _is_text_or_none,
+            "timestamp?": _is_time_or_none,
+            "probability?": lambda value: _is_int(value, 0, 255),
+        },
+    ),
+    CONSENT: (
+        _DEVICE,
+        {
+            "stream": _is_stream,
+            "keep_recordings": _is_bool,
+            "share_for_training": _is_bool,
+            "preroll_ms": lambda value: _is_int(value, 0, MAX_PREROLL_MS),
+            "version?": lambda value: _is_int(value, CONSENT_VERSION, CONSENT_VERSION),
+        },
+    ),
+    CONSENT_ACCEPTED: (_RECEIVER, _STREAM),
+    CONSENT_WITHDRAWN: (_DEVICE, _WISHES),
+    AUDIO_START: (_DEVICE, _FORMAT),
+    AUDIO_CHUNK: (_DEVICE, _FORMAT),
+    AUDIO_STOP: (_DEVICE, {"timestamp?": _is_time_or_none}),
+    STOP: (_RECEIVER, _STREAM),
+    MUTE: (_RECEIVER, {}),
+    DELETED: (_RECEIVER, {"count": lambda value: _is_int(value, 0, MAX_COUNT)}),
+    ERROR: (_RECEIVER, {}),
+}
+
 #: What each end may send.
-FROM_DEVICE = (
-    PING,
-    PONG,
-    DETECTION,
-    CONSENT,
-    CONSENT_WITHDRAWN,
-    AUDIO_START,
-    AUDIO_CHUNK,
-    AUDIO_STOP,
-)
-FROM_RECEIVER = (PING, PONG, CONSENT_ACCEPTED, STOP, MUTE, DELETED, ERROR)
+FROM_DEVICE = tuple([type for type in _MESSAGES if _MESSAGES[type][0] & _DEVICE])
+FROM_RECEIVER = tuple([type for type in _MESSAGES if _MESSAGES[type][0] & _RECEIVER])
 #: What asks a device to listen, to send or to unmute: it refuses these and records that it did.
 REFUSED = (
     "unmute",
@@ -72,104 +165,17 @@ REFUSED = (
     "run-satellite",
     "run-pipeline",
     "start-streaming",
-    CONSENT,
-    CONSENT_WITHDRAWN,
-    DETECTION,
-    AUDIO_START,
-    AUDIO_CHUNK,
-    AUDIO_STOP,
-)
+) + tuple([type for type in FROM_DEVICE if type not in FROM_RECEIVER])
 
 
-class ProtocolError(Exception):
-    """A message that breaks docs/protocol.md: says what and which limit, not the peer's words."""
-
-
-class Event:
-    """One message: `type` a str, `data` a dict, `payload` bytes (empty when there is none)."""
-
-    __slots__ = ("type", "data", "payload")
-
-    def __init__(self, type, data=None, payload=b""):
-        self.type = type
-        self.data = {} if data is None else data
-        self.payload = payload
-
-
-def _is_text(value):
-    """Printable ASCII, 1 to MAX_NAME_CHARACTERS: so no NUL, no escape sequence, no line break."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
-        return False
-    return all(32 <= ord(c) < 127 for c in value)
-
-
-def _is_text_or_none(value):
-    return value is None or _is_text(value)
-
-
-def _is_stream(value):
-    """A random number of 64 bits, as 16 lower-case hexadecimal digits."""
-    return (
-        isinstance(value, str) and len(value) == 16 and all(c in "0123456789abcdef" for c in value)
-    )
-
-
-def _is_bool(value):
-    return value is True or value is False
-
-
-def _is_int(value, least, most):
-    return type(value) is int and least <= value <= most
-
-
-def _is_time_or_none(value):
-    return value is None or _is_int(value, 0, 2**63 - 1)
-
-
-_FORMAT = {
-    "rate": lambda value: _is_int(value, RATE_HZ, RATE_HZ),
-    "width": lambda value: _is_int(value, WIDTH_BYTES, WIDTH_BYTES),
-    "channels": lambda value: _is_int(value, CHANNELS, CHANNELS),
-    "timestamp?": _is_time_or_none,
-}
-_STREAM = {"stream": _is_stream}
-_WISHES = {"keep_recordings": _is_bool, "share_for_training": _is_bool}
-
-#: Type -> field -> test of its value.  A name with `?` may be absent; other fields are ignored.
-_FIELDS = {
-    PING: {"text?": _is_text_or_none},
-    PONG: {"text?": _is_text_or_none},
-    DETECTION: {
-        "name?": _is_text_or_none,
-        "timestamp?": _is_time_or_none,
-        "probability?": lambda value: _is_int(value, 0, 255),
-    },
-    CONSENT: {
-        "stream": _is_stream,
-        "keep_recordings": _is_bool,
-        "share_for_training": _is_bool,
-        "preroll_ms": lambda value: _is_int(value, 0, MAX_PREROLL_MS),
-        "version?": lambda value: _is_int(value, CONSENT_VERSION, CONSENT_VERSION),
-    },
-    CONSENT_ACCEPTED: _STREAM,
-    CONSENT_WITHDRAWN: _WISHES,
-    AUDIO_START: _FORMAT,
-    AUDIO_CHUNK: _FORMAT,
-    AUDIO_STOP: {"timestamp?": _is_time_or_none},
-    STOP: _STREAM,
-    MUTE: {},
-    DELETED: {"count": lambda value: _is_int(value, 0, MAX_COUNT)},
-}
-
-
-def check(event):
+def check(event: Event) -> None:
     """Raise ProtocolError unless the event is one whose fields and payload are as documented.
 
     Types that are not in the protocol pass: whoever reads them ignores or refuses them.
     """
-    fields = _FIELDS.get(event.type)
-    if fields is None:
+    if event.type not in _MESSAGES:
         return
+    fields = _MESSAGES[event.type][1]
     data = event.data
     for name in fields:
         key = name[:-1] if name[-1] == "?" else name
@@ -185,7 +191,7 @@ def check(event):
         raise ProtocolError("%s with a payload" % event.type)
 
 
-def encode(type, data=None, payload=b""):
+def encode(type: str, data: "dict[str, Any] | None" = None, payload: bytes = b"") -> bytes:
     """The message as bytes.  Allocates; audio goes through AudioChunk.  Raises ProtocolError."""
     if not _is_type(type):
         raise ProtocolError("type is not a name")
@@ -211,7 +217,7 @@ class AudioChunk:
     header is padded with spaces, so that the header always has the same size.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         data = '{"rate":%d,"width":%d,"channels":%d}' % (RATE_HZ, WIDTH_BYTES, CHANNELS)
         head = '{"type":"%s","version":"%s","data_length":%d,"payload_length":' % (
             AUDIO_CHUNK,
@@ -229,7 +235,7 @@ class AudioChunk:
         # One view for each multiple of 10 ms, so that sending whole chunks allocates nothing.
         self._views = [view[: self.header_bytes + n] for n in range(0, MAX_CHUNK_BYTES + 1, 320)]
 
-    def message(self, count):
+    def message(self, count: int) -> memoryview:
         """The message with `count` bytes of payload, 2 to MAX_CHUNK_BYTES and even.
 
         Valid until the payload is filled again.  Allocates nothing for multiples of 320.
@@ -246,7 +252,7 @@ class AudioChunk:
         return self._view[: self.header_bytes + count]
 
 
-def _is_type(value):
+def _is_type(value: object) -> bool:
     """1 to MAX_NAME_CHARACTERS of a-z, A-Z, 0-9, `-` and `_`."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_CHARACTERS:
         return False
@@ -256,7 +262,7 @@ def _is_type(value):
     return True
 
 
-def _bound(raw, what):
+def _bound(raw: bytes, what: str) -> None:
     """Refuse JSON bytes that nest deep, hold many values, or hold control characters."""
     depth = separators = 0
     in_string = escaped = False
@@ -287,7 +293,7 @@ def _bound(raw, what):
         raise ProtocolError("%s with more than %d separators" % (what, MAX_SEPARATORS))
 
 
-def _object(raw, what):
+def _object(raw: bytes, what: str) -> "dict[str, Any]":
     """The dict in JSON bytes `raw`; `what` names the part in the error."""
     _bound(raw, what)
     try:
@@ -299,14 +305,14 @@ def _object(raw, what):
     return value
 
 
-def _length(header, name, most):
+def _length(header: "dict[str, Any]", name: str, limit: int) -> int:
     value = header.get(name)
     if value is None:
         return 0
     if type(value) is not int or value < 0:
         raise ProtocolError("%s is not a length" % name)
-    if value > most:
-        raise ProtocolError("%s above %d" % (name, most))
+    if value > limit:
+        raise ProtocolError("%s above %d" % (name, limit))
     return value
 
 
@@ -318,31 +324,31 @@ class Decoder:
     what follows a broken message has no known beginning, so the connection must be closed.
     """
 
-    def __init__(self, max_payload_bytes=0):
+    def __init__(self, max_payload_bytes: int = 0) -> None:
         self._max_payload_bytes = max_payload_bytes
-        self._failure = None
+        self._failure: str | None = None
         self._fed = b""
         self._at = 0
         self._part = bytearray()
-        self._header = None
+        self._header: "dict[str, Any] | None" = None
         self._data_length = 0
         self._body_length = 0
 
     @property
-    def is_within_message(self):
+    def is_within_message(self) -> bool:
         """Whether the bytes so far end inside a message."""
         return self._header is not None or len(self._part) > 0
 
-    def feed(self, data):
+    def feed(self, data: bytes | bytearray | memoryview) -> "Decoder":
         """Take `data` (bytes-like, copied) and return this decoder, to iterate over."""
         self._fed = self._fed[self._at :] + bytes(data)
         self._at = 0
         return self
 
-    def __iter__(self):
+    def __iter__(self) -> "Decoder":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Event:
         if self._failure is not None:
             raise ProtocolError(self._failure)
         try:
@@ -357,7 +363,7 @@ class Decoder:
             raise StopIteration
         return event
 
-    def _next(self):
+    def _next(self) -> Event | None:
         """The next complete event, or None when more bytes are needed."""
         if self._header is None:
             end = self._fed.find(b"\n", self._at)
@@ -369,16 +375,16 @@ class Decoder:
             if end < 0:
                 return None
             self._at += 1
-            self._open(bytes(self._part))
+            self._header = self._open(bytes(self._part))
             self._part = bytearray()
         take = min(self._body_length - len(self._part), len(self._fed) - self._at)
         self._part.extend(self._fed[self._at : self._at + take])
         self._at += take
         if len(self._part) < self._body_length:
             return None
-        return self._close()
+        return self._close(self._header)
 
-    def _open(self, line):
+    def _open(self, line: bytes) -> "dict[str, Any]":
         """Read a header line; afterwards the lengths of what follows are known."""
         header = _object(line, "header")
         if not _is_type(header.get("type")):
@@ -391,14 +397,14 @@ class Decoder:
         self._data_length = _length(header, "data_length", MAX_DATA_BYTES)
         payload_length = _length(header, "payload_length", self._max_payload_bytes)
         self._body_length = self._data_length + payload_length
-        self._header = header
+        return header
 
-    def _close(self):
+    def _close(self, header: "dict[str, Any]") -> Event:
         """The event of a header whose data and payload are complete."""
-        data = self._header.get("data", {})
+        data = header.get("data", {})
         if self._data_length:
             data.update(_object(bytes(self._part[: self._data_length]), "data"))
-        event = Event(self._header["type"], data, bytes(self._part[self._data_length :]))
+        event = Event(header["type"], data, bytes(self._part[self._data_length :]))
         self._header = None
         self._part = bytearray()
         check(event)

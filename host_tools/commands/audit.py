@@ -217,9 +217,8 @@ def show(log: Log) -> None:
 
 def details(record: dict) -> str:
     """What a record has of its own, in the order in which the log has it."""
-    order = [
-        name for fields in audit_record.KINDS.get(record.get("kind"), ()) for name, _ in fields
-    ]
+    fields = audit_record.KINDS.get(record.get("kind", ""), ((), ()))
+    order = [name for part in fields for name, _ in part]
     own = [name for name in record if name not in _COMMON]
     own.sort(key=lambda name: order.index(name) if name in order else len(order))
     return ", ".join(f"{name} {_plain(record[name])}" for name in own)

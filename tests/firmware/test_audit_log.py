@@ -371,3 +371,20 @@ def test_random_lives():
 def test_decode_needs_no_python_that_the_chip_lacks():
     files = filled({}, 1)
     assert decode(files[FILE])["kind"] == "mic"
+
+
+def test_the_words_for_the_end_of_a_stream_are_in_the_order_of_the_gates_numbers():
+    from satellite import gate
+    from satellite.audit_record import END_REASONS
+
+    for number, word in enumerate(END_REASONS):
+        assert getattr(gate, word.upper().replace("-", "_")) == number, word
+
+
+def test_the_log_has_a_word_for_every_request_that_the_protocol_refuses():
+    from satellite import protocol
+    from satellite.audit_record import ASKED
+
+    for type in protocol.FROM_DEVICE:
+        is_refused = type not in protocol.FROM_RECEIVER
+        assert (type in protocol.REFUSED) == (type in ASKED) == is_refused, type

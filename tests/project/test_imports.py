@@ -53,10 +53,15 @@ DOORS = {"webrepl", "webrepl_setup", "ftp", "telnetlib", "usocket", "socket", "_
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level names that a file imports, at any depth, `from .` as its own room."""
+    """Top-level names that a file imports, at any depth, `from .` as its own room.
+
+    What stands under `if TYPE_CHECKING:` is for a type checker and never runs.
+    """
     room = path.relative_to(FIRMWARE).parts[0] if path.is_relative_to(FIRMWARE) else ""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    tree.body = [node for node in tree.body if not _is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -64,6 +69,10 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.Name) and node.id == "__import__":
             found.add("__import__")
     return found
+
+
+def _is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def limit(relative: str):
