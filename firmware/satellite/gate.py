@@ -279,6 +279,7 @@ class Gate:
                     self.abort(LATE)
                 return
             if not self._acknowledged and self._heard > self._consent_chunks:
+                self.dropped_chunks += 1  # this one, too
                 self.abort(NO_CONSENT)
             elif self._outbox.count == self._outbox.capacity:
                 self.dropped_chunks += 1

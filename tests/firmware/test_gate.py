@@ -1,15 +1,11 @@
-"""The gate against the promises: every sequence of events, and long random walks.
+"""The gate: what each event does, its limits, and what it leaves behind.
 
-The promises are stated as invariants on what can be seen from outside - states, and what `take`
-gives - and not by a second state machine.
+test_gate_promises.py holds the promises on every transition.
 """
-
-import random
 
 from satellite.gate import (
     CAP,
     END_OF_SPEECH,
-    ERROR,
     IDLE,
     LATE,
     MUTED,
@@ -22,167 +18,6 @@ from satellite.gate import (
 
 CHUNK = bytearray(b"\xa5" * 320)
 OUT = bytearray(320)
-
-# name -> (event, may it open?, does it come from the network?, does it mute?)
-EVENTS = (
-    ("ready muted", lambda g: g.ready(True)),
-    ("ready unmuted", lambda g: g.ready(False)),
-    ("ready unknown", lambda g: g.ready(None)),
-    ("mute", lambda g: g.mute()),
-    ("unmute", lambda g: g.unmute()),
-    ("switch to mute", lambda g: g.switch(True)),
-    ("switch off mute", lambda g: g.switch(False)),
-    ("switch unknown", lambda g: g.switch(None)),
-    ("refused request", lambda g: g.refuse()),
-    ("wake", lambda g: g.wake(7)),
-    ("acknowledge", lambda g: g.acknowledge(7)),
-    ("acknowledge another", lambda g: g.acknowledge(8)),
-    ("close input", lambda g: g.close_input(END_OF_SPEECH)),
-    ("drained", lambda g: g.drained()),
-    ("abort", lambda g: g.abort(NETWORK)),
-    ("fault", lambda g: g.fault()),
-    ("hear", lambda g: g.hear(CHUNK)),
-)
-MUTES = ("mute", "switch to mute", "switch unknown")
-OPENS_TO_IDLE = (
-    "ready unmuted",
-    "unmute",
-    "switch off mute",
-    "close input",
-    "drained",
-    "abort",
-    "hear",
-)
-BY_THE_NETWORK = ("refused request", "acknowledge", "acknowledge another", "abort", "drained")
-
-
-class Watched:
-    """A gate, and what the invariants need to remember."""
-
-    def __init__(self, preroll_ms=0):
-        self.gate = Gate(buffer_ms=60, preroll_ms=preroll_ms, max_stream_ms=100, consent_ms=30)
-        self.preroll_ms = preroll_ms
-        self.switch_is_muted = False
-        self.soft_is_muted = True
-        self.consent = False
-
-    def do(self, name, event):
-        gate = self.gate
-        before, was_muted = gate.state, gate.muted
-        sent = gate.sent_bytes
-        event(gate)
-        after = gate.state
-        if name in ("switch to mute", "switch unknown"):
-            self.switch_is_muted = True
-        elif name == "switch off mute":
-            self.switch_is_muted = False
-        if after != STREAMING or before != STREAMING:
-            self.consent = False
-        if name == "acknowledge" and after == STREAMING:
-            self.consent = True
-        # 2: mute is real, in any state, at once, and nothing of a stream survives it
-        if name in MUTES:
-            assert gate.muted and after not in (IDLE, STREAMING), (name, before, after)
-        if gate.muted:
-            assert after not in (IDLE, STREAMING), (name, before, after)
-        if self.switch_is_muted:
-            assert gate.muted, (name, before)
-        # 4: only a person (or the start-up with a state known to be unmuted) opens
-        if before == MUTED and after != MUTED:
-            assert name in ("unmute", "switch off mute") or after == ERROR, (name, after)
-        if was_muted and not gate.muted:
-            allowed = ("unmute", "switch off mute", "ready unmuted")
-            assert name in allowed, (name, before)
-        if name in BY_THE_NETWORK and before != STREAMING:
-            assert after == before, (name, before, after)
-        # 1: a stream starts by a wake word heard while idle, and by nothing else
-        if after == STREAMING and before != STREAMING:
-            assert name == "wake" and before == IDLE, (name, before)
-        if after == IDLE and before != IDLE:
-            assert name in OPENS_TO_IDLE, (name, before)
-        # 9: a fault closes, and only `ready` leads out again
-        if name == "fault":
-            assert after == ERROR
-        if before == ERROR and after != ERROR:
-            assert name in ("ready muted", "ready unmuted", "ready unknown"), name
-        # nothing but the preroll is kept outside a stream, and that only while idle
-        if after != STREAMING:
-            assert not any(gate._outbox.buffer), (name, before, after)
-        if after != IDLE or not self.preroll_ms:
-            assert not any(gate._preroll.buffer), (name, before, after)
-        # the one exit
-        assert gate.sent_bytes == sent or name == "wake"
-        taken = gate.take(OUT)
-        if taken:
-            assert after == STREAMING and self.consent and not gate.muted, (name, before)
-        assert gate.may_listen == (after in (IDLE, STREAMING))
-
-
-def walk(path, preroll_ms):
-    watched = Watched(preroll_ms)
-    for i in path:
-        watched.do(*EVENTS[i])
-    return watched.gate.state
-
-
-def sequences(length, preroll_ms, start=()):
-    """Every sequence of `length` events after `start`; how many there were."""
-    count = 0
-    path = [0] * length
-    n = len(EVENTS)
-    while True:
-        walk(list(start) + path, preroll_ms)
-        count += 1
-        at = length - 1
-        while at >= 0 and path[at] == n - 1:
-            path[at] = 0
-            at -= 1
-        if at < 0:
-            return count
-        path[at] += 1
-
-
-NAMES = [name for name, _ in EVENTS]
-
-
-def path_to(*names):
-    return [NAMES.index(name) for name in names]
-
-
-def test_every_sequence_from_every_state():
-    """Each state is reached, then every sequence of three events follows."""
-    starts = {
-        NOT_READY: (),
-        MUTED: ("ready muted",),
-        IDLE: ("ready unmuted", "hear"),
-        STREAMING: ("ready unmuted", "hear", "wake", "hear", "acknowledge"),
-        ERROR: ("ready unmuted", "fault"),
-    }
-    total = 0
-    for state, names in starts.items():
-        assert walk(path_to(*names), 20) == state
-        for preroll_ms in (0, 20):
-            total += sequences(3, preroll_ms, path_to(*names))
-    closing = path_to(
-        "ready unmuted", "wake", "acknowledge", "hear", "hear", "hear", "close input"
-    )
-    total += sequences(3, 0, closing)
-    assert total == 11 * len(EVENTS) ** 3
-    print(total, "sequences")
-
-
-def test_long_random_walks():
-    seen = set()
-    for seed in range(20):
-        random.seed(seed)
-        watched = Watched(20 if seed % 2 else 0)
-        for _ in range(3000):
-            name, event = EVENTS[random.getrandbits(16) % len(EVENTS)]
-            if random.getrandbits(1):
-                name, event = EVENTS[-1]
-            watched.do(name, event)
-            seen.add(watched.gate.state)
-    assert len(seen) == 5, seen
 
 
 def open_gate(**settings):
