@@ -47,7 +47,7 @@ def connector(config, storage, name_server=None):
         if config.insecure:
             return await asyncio.open_connection(await resolver.address(host), port)
         if not made:
-            files = (config.ssl_authority, config.ssl_certificate, config.ssl_key)
+            files = (config.ssl_ca, config.ssl_certificate, config.ssl_key)
             made.append(context(storage, *files))
         name = config.receiver_name or host
         address = await resolver.address(host)

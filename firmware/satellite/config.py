@@ -128,7 +128,7 @@ FIELDS = (
     ("insecure", False, _Bool()),
     ("ssl_certificate", "device.cert.der", _FILE_NAME),
     ("ssl_key", "device.key.der", _FILE_NAME),
-    ("ssl_authority", "authority.cert.der", _FILE_NAME),
+    ("ssl_ca", "ca.cert.der", _FILE_NAME),
     ("models", ("okay_nabu",), _Names(4, _MODEL_NAME)),
     ("refractory_ms", 1000, _Int(0, 10000)),
     ("preroll_ms", 0, _Int(0, 500, 10)),

@@ -16,10 +16,10 @@ import click
 from rich.console import Console
 from rich.progress import wrap_file
 
+from host_tools import atomic_file
 from host_tools.board.definition import Board
 from host_tools.board.flash_image import MAX_IMAGE_BYTES
 from host_tools.errors import HostToolError
-from host_tools.models.catalog import write_whole
 from host_tools.shared_firmware import ROOT
 
 CACHE = ROOT / "build" / "images"
@@ -54,7 +54,8 @@ def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
             f"what {source.image} gives is not what board.json pins", f"do not use it; {by_hand}"
         )
     try:
-        write_whole(cached, data)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(cached, data)
     except OSError as error:
         raise HostToolError(f"{cached}: {error.strerror}", by_hand) from error
     return cached, data

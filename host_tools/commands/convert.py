@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
+from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.models.build import ConvertedModel, convert_model
-from host_tools.models.catalog import known_models, read_manifest, read_tflite, write_whole
+from host_tools.models.catalog import known_models, read_manifest, read_tflite
 from host_tools.models.verify import Verification, verify
 
 DEFAULT_INFERENCES = 3000
@@ -62,7 +63,8 @@ def command(
         )
     target = output or Path("build") / "models" / f"{path.stem}.ewm"
     try:
-        write_whole(target, converted.data)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(target, converted.data)
     except OSError as error:
         raise HostToolError(f"{target}: {error.strerror}", "choose another place: -o") from error
     _report(converted, proof, target, as_json)

@@ -97,7 +97,7 @@ def _in_order(present: provision.Present) -> list[str]:
     named = set()
     if present.config is not None:
         named = {present.config.ssl_key, present.config.ssl_certificate}
-        named.add(present.config.ssl_authority)
+        named.add(present.config.ssl_ca)
     names = [n for n in present.names if personal_files.is_personal(n) or n in named]
 
     def rank(name: str) -> int:

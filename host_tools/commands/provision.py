@@ -27,17 +27,17 @@ from host_tools.commands.options import data_option, json_option, port_option, y
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import (
-    AUTHORITY_FILE,
+    CA_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,
     Device,
     DeviceList,
 )
 
-_FIELDS = ("ssl_key", "ssl_certificate", "ssl_authority")
+_FIELDS = ("ssl_key", "ssl_certificate", "ssl_ca")
 #: Two sets of names: a new certificate is written beside the one in use.
-_FIRST = (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE)
-_SECOND = ("device.2.key.der", "device.2.cert.der", "authority.2.cert.der")
+_FIRST = (KEY_FILE, CERTIFICATE_FILE, CA_FILE)
+_SECOND = ("device.2.key.der", "device.2.cert.der", "ca.2.cert.der")
 _RENEW_DAYS = 60
 _PENDING = ".new"
 _MAX_NAME = 40 - len(_PENDING)
@@ -173,7 +173,7 @@ def look(link) -> Present:
         text,
         names,
         link.get(used.ssl_certificate, personal_files.MAX_FILE_BYTES),
-        link.get(used.ssl_authority, personal_files.MAX_FILE_BYTES),
+        link.get(used.ssl_ca, personal_files.MAX_FILE_BYTES),
         used.ssl_key in names,
     )
 

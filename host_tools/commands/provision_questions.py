@@ -21,7 +21,7 @@ from host_tools.errors import HostToolError
 PASSWORD = "wifi_password"
 NONE = "-"
 #: Chosen by provision itself.
-_OURS = ("ssl_certificate", "ssl_key", "ssl_authority")
+_OURS = ("ssl_certificate", "ssl_key", "ssl_ca")
 _BOARDS = "boards"
 _HINTS = {"receiver_host": "no spaces; an IP address is surest"}
 

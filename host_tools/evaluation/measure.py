@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import tempfile
 import threading
@@ -25,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from host_tools import micropython
+from host_tools import atomic_file, micropython
 from host_tools.audio.files import SAMPLE_RATE_HZ, open_audio
 from host_tools.errors import HostToolError
 from host_tools.evaluation.cache import Cache
@@ -132,9 +131,7 @@ def _by_firmware(job: Job, audio) -> bytes:
 def _model_file(model: bytes) -> Path:
     """The model as a file of this machine, which need not be the one that started the work."""
     path = Path(tempfile.gettempdir()) / f"earnest-{hashlib.sha256(model).hexdigest()[:16]}.ewm"
-    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    part.write_bytes(model)
-    os.replace(part, path)
+    atomic_file.write(path, model)
     return path
 
 

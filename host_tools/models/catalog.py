@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from firmware.wakeword import model_format
+from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.shared_firmware import FIRMWARE, ROOT
 
@@ -92,7 +92,8 @@ def _converted(tflite: Path) -> Path:
     built = CACHE / f"{tflite.stem}-{key.hexdigest()[:16]}.ewm"
     if not built.is_file():
         build = importlib.import_module("host_tools.models.build")
-        write_whole(built, build.convert_model(source, manifest).data)
+        built.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(built, build.convert_model(source, manifest).data)
     return built
 
 
@@ -122,17 +123,6 @@ def _converter_digest() -> bytes:
     for path in [*sorted(converter.rglob("*.py")), FIRMWARE / "wakeword" / "model_format.py"]:
         digest.update(path.read_bytes())
     return digest.digest()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Several processes may build the same model at once: the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)  # where one of them failed
 
 
 def _read(path: Path, most_bytes: int) -> bytes:

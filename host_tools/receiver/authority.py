@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from host_tools.errors import HostToolError
-from host_tools.receiver import owner_only_files as private_files
+from host_tools.receiver import owner_only_files
 
 DEFAULT_NAME = "earnest-receiver"
 AUTHORITY_DAYS = 20 * 365
@@ -87,8 +87,8 @@ class Authority:
             certificate = self._sign(
                 key, name, RECEIVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, name
             )
-            private_files.write(key_path, _private_bytes(key, _PEM))
-            private_files.write(path, certificate.public_bytes(_PEM))
+            owner_only_files.write(key_path, _private_bytes(key, _PEM))
+            owner_only_files.write(path, certificate.public_bytes(_PEM))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
@@ -126,7 +126,7 @@ class Authority:
 
 def open_or_make(folder: Path) -> Authority:
     """The authority kept in `folder`; made there when there is none.  Raises HostToolError."""
-    private_files.make_folder(folder)
+    owner_only_files.make_folder(folder)
     key_path, path = folder / "authority.key.pem", folder / "authority.cert.pem"
     if not key_path.exists() and not path.exists():
         key = ec.generate_private_key(ec.SECP256R1())
@@ -137,11 +137,11 @@ def open_or_make(folder: Path) -> Authority:
             .add_extension(_usages(key_cert_sign=True, crl_sign=True), critical=True)
             .sign(key, hashes.SHA256())
         )
-        private_files.write(key_path, _private_bytes(key, _PEM))
-        private_files.write(path, certificate.public_bytes(_PEM))
+        owner_only_files.write(key_path, _private_bytes(key, _PEM))
+        owner_only_files.write(path, certificate.public_bytes(_PEM))
     certificate = _load_certificate(path)
     try:
-        loaded = serialization.load_pem_private_key(private_files.read(key_path), None)
+        loaded = serialization.load_pem_private_key(owner_only_files.read(key_path), None)
     except (ValueError, TypeError) as error:
         raise HostToolError(
             f"{key_path} is damaged", f"restore it, or move {folder} away and renew every device"
@@ -223,7 +223,7 @@ def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding) -> bytes:
 
 def _load_certificate(path: Path):
     try:
-        return x509.load_pem_x509_certificate(private_files.read(path))
+        return x509.load_pem_x509_certificate(owner_only_files.read(path))
     except ValueError as error:
         raise HostToolError(
             f"{path} is damaged", "restore it, or move its folder away and renew every device"

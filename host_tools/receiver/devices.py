@@ -15,14 +15,13 @@ from pathlib import Path
 from cryptography import x509
 
 from host_tools.errors import HostToolError
-from host_tools.receiver import authority
-from host_tools.receiver import owner_only_files as private_files
+from host_tools.receiver import authority, owner_only_files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 #: What a device gets, in DER as MicroPython reads it.
 KEY_FILE = "device.key.der"
 CERTIFICATE_FILE = "device.cert.der"
-AUTHORITY_FILE = "authority.cert.der"
+CA_FILE = "ca.cert.der"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class DeviceList:
         if not self._path.exists():
             return []
         try:
-            rows = json.loads(private_files.read(self._path))
+            rows = json.loads(owner_only_files.read(self._path))
             return [Device(**{k: str(v) for k, v in row.items()}) for row in rows]
         except (ValueError, TypeError, AttributeError) as error:
             raise HostToolError(
@@ -74,17 +73,17 @@ class DeviceList:
                 f"there is a device {name!r} already",
                 "choose another name, or earnest receive --remove-device " + name,
             )
-        private_files.make_folder(folder)
-        for file_name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+        owner_only_files.make_folder(folder)
+        for file_name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
             if (folder / file_name).exists():
                 raise HostToolError(
                     f"{folder} holds the certificate of a device already",
                     "name another folder with -o",
                 )
         key_der, certificate_der = signer.sign_device()
-        private_files.write(folder / KEY_FILE, key_der)
-        private_files.write(folder / CERTIFICATE_FILE, certificate_der)
-        private_files.write(folder / AUTHORITY_FILE, signer.certificate_der)
+        owner_only_files.write(folder / KEY_FILE, key_der)
+        owner_only_files.write(folder / CERTIFICATE_FILE, certificate_der)
+        owner_only_files.write(folder / CA_FILE, signer.certificate_der)
         certificate = x509.load_der_x509_certificate(certificate_der)
         device = Device(
             name, authority.fingerprint(certificate_der), authority.expiry(certificate)
@@ -110,4 +109,4 @@ class DeviceList:
 
     def _write(self, devices: list[Device]) -> None:
         rows = json.dumps([asdict(device) for device in devices], indent=1)
-        private_files.write(self._path, rows.encode())
+        owner_only_files.write(self._path, rows.encode())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
+from host_tools import atomic_file
 from host_tools.errors import HostToolError
 
-_OWNER_ONLY_FILE = 0o600
 _OWNER_ONLY_FOLDER = 0o700
 
 
@@ -26,22 +24,7 @@ def make_folder(folder: Path) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write the whole file or nothing, mode 0600 from its first byte on; raises HostToolError."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY_FILE)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise HostToolError(
-            f"cannot write {path}: {error.strerror}", "look at its folder's rights and free space"
-        ) from error
+    atomic_file.write(path, content, mode=atomic_file.OWNER_ONLY_MODE)
 
 
 def read(path: Path) -> bytes:

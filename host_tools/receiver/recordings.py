@@ -18,7 +18,7 @@ from pathlib import Path
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
-from host_tools.receiver import owner_only_files as private_files
+from host_tools.receiver import owner_only_files
 
 VERSION = 1
 DEFAULT_KEEP_DAYS = 30.0
@@ -77,10 +77,10 @@ class Recordings:
             consent=consent,
             wake_word=wake_word,
         )
-        private_files.make_folder(self._folder)
+        owner_only_files.make_folder(self._folder)
         # The JSON first: a WAV is never on disk without the consent that allows it.
         self._write_facts(recording)
-        private_files.write(self._wav(recording.id), _wav_bytes(audio))
+        owner_only_files.write(self._wav(recording.id), _wav_bytes(audio))
         return recording
 
     def all(self) -> list[Recording]:
@@ -103,7 +103,7 @@ class Recordings:
         """The samples, checked against their SHA-256; raises HostToolError."""
         path = self._wav(recording.id)
         try:
-            with wave.open(io.BytesIO(private_files.read(path))) as file:
+            with wave.open(io.BytesIO(owner_only_files.read(path))) as file:
                 audio = file.readframes(file.getnframes())
         except (wave.Error, EOFError):
             audio = b""
@@ -113,7 +113,7 @@ class Recordings:
 
     def export(self, recording: Recording, path: Path) -> None:
         """Write a copy of the WAV, for the owner alone; raises HostToolError."""
-        private_files.write(path, _wav_bytes(self.audio(recording)))
+        owner_only_files.write(path, _wav_bytes(self.audio(recording)))
 
     def delete(self, recording: Recording) -> None:
         """Remove both files, the audio first; raises HostToolError when that fails."""
@@ -165,12 +165,12 @@ class Recordings:
 
     def _write_facts(self, recording: Recording) -> None:
         text = json.dumps(asdict(recording), indent=1) + "\n"
-        private_files.write(self._facts(recording.id), text.encode())
+        owner_only_files.write(self._facts(recording.id), text.encode())
 
     def _read(self, path: Path) -> Recording | None:
         """The facts in `path`, or None when they are damaged or of another version."""
         try:
-            recording = Recording(**json.loads(private_files.read(path)))
+            recording = Recording(**json.loads(owner_only_files.read(path)))
             _time(recording.created), _time(recording.expires)
         except (ValueError, TypeError, RecursionError):
             return None

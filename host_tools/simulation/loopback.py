@@ -15,7 +15,7 @@ from pathlib import Path
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority
-from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 from host_tools.shared_firmware import ROOT
 
 NAME = "earnest-receiver"
@@ -50,7 +50,7 @@ class LoopbackReceiver:
         made = self._data / "device"
         if not made.exists():
             DeviceList(self._data / "devices.json").add("simulated", self._signer, made)
-            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+            for name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
                 (device_folder / name).write_bytes((made / name).read_bytes())
         return {
             "receiver_host": HOST,
@@ -58,7 +58,7 @@ class LoopbackReceiver:
             "receiver_name": NAME,
             "ssl_certificate": CERTIFICATE_FILE,
             "ssl_key": KEY_FILE,
-            "ssl_authority": AUTHORITY_FILE,
+            "ssl_ca": CA_FILE,
         }
 
     def request(self, kind: str) -> None:

@@ -105,8 +105,8 @@ assert os.listdir("new") == []
     dying_flash.sweep(run_micropython, prepare, boot, check)
 
 
-OLD_SET = ("device.key.der", "device.cert.der", "authority.cert.der", "config.json")
-NEW_SET = ("device.2.key.der", "device.2.cert.der", "authority.2.cert.der", "config.json")
+OLD_SET = ("device.key.der", "device.cert.der", "ca.cert.der", "config.json")
+NEW_SET = ("device.2.key.der", "device.2.cert.der", "ca.2.cert.der", "config.json")
 
 
 def test_what_makes_a_configuration_count(run_micropython):
@@ -199,7 +199,7 @@ class Owner:
         certificate = x509.load_der_x509_certificate(files[config.ssl_certificate])
         assert certificate.public_key() == key.public_key()
         signer = authority.open_or_make(self.data / "authority").certificate_der
-        assert files[config.ssl_authority] == signer
+        assert files[config.ssl_ca] == signer
         assert DeviceList(self.data / "devices.json").find(files[config.ssl_certificate])
         return config.wifi_ssid
 

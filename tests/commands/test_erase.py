@@ -14,7 +14,7 @@ from tests.commands.test_provision import KEEP, NO, SECRET, answers, provision
 from tests.fakes.board.pty_board import PtyBoard
 
 PERSONAL = (
-    *("config.json", "config.json.new", "device.key.der", "device.cert.der", "authority.cert.der"),
+    *("config.json", "config.json.new", "device.key.der", "device.cert.der", "ca.cert.der"),
     *("device.2.key.der", "mute.state", "consent.state", "consent.state.new", "audit.head"),
     *("audit.head.new", "audit.jsonl", "audit.3.jsonl"),
     *("last_error.txt", "selftest.tmp"),
@@ -128,7 +128,7 @@ def test_ctrl_c_at_any_moment_leaves_a_whole_set(board, tmp_path):
     source.chmod(0o600)
     ends = set()
     board.byte_delay_s = 0.0001
-    for wait_for in (b"", b"writing device.key", b"writing authority", b"writing config"):
+    for wait_for in (b"", b"writing device.key", b"writing ca", b"writing config"):
         for name in personal_files_of(board):
             (board.folder / name).unlink()
         arguments = ("--from", source, "--name", "kitchen", "--yes")
@@ -191,7 +191,7 @@ def test_on_the_chips_file_system_too(tmp_path):
         assert status == 0, shown
         board.unplug()
         assert board.run("import os; print(sorted(os.listdir()))").split() == [
-            *(b"['authority.2.cert.der',", b"'config.json',"),
+            *(b"['ca.2.cert.der',", b"'config.json',"),
             *(b"'device.2.cert.der',", b"'device.2.key.der']"),
         ]
         board.plug_in()

@@ -16,7 +16,7 @@ from host_tools.receiver.devices import DeviceList
 
 SECRET = "pa$$ \"w\\ord' 12"
 OTHER = "another-secret-9"
-NAMES = ("config.json", "device.key.der", "device.cert.der", "authority.cert.der")
+NAMES = ("config.json", "device.key.der", "device.cert.der", "ca.cert.der")
 NO, KEEP = "n", ""
 
 
@@ -69,7 +69,7 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     assert device.name == "kitchen"
     assert DeviceList(data / "devices.json").find(stored(board, "device.cert.der")) == device
     signer = authorities.open_or_make(data / "authority")
-    assert stored(board, "authority.cert.der") == signer.certificate_der
+    assert stored(board, "ca.cert.der") == signer.certificate_der
     assert "Wi-Fi password           (hidden)" in shown and "not kept" in shown
     assert "  pre-roll                 0 ms\n" in shown and "next: earnest receive\n" in shown
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from host_tools.board.serial_link import SerialLink
 from host_tools.commands import selftest
-from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE
+from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from tests.commands.test_status import wait_until_running
 from tests.fakes.board import live_board
 from tests.fakes.receivers import new_device, receiving
@@ -197,7 +197,7 @@ def test_a_receiver_that_answers(tmp_path, insecure):
     with receiving(data, *(["--insecure"] if insecure else [])) as receiver:
         with live_board.board(tmp_path / "device", plant=SOUND, runs=False) as board:
             made = new_device(data, "kitchen")
-            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+            for name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
                 (board.folder / name).write_bytes((made / name).read_bytes())
             config = json.loads((board.folder / "config.json").read_text())
             config |= {"receiver_port": receiver.port, "insecure": insecure}
@@ -245,7 +245,7 @@ def test_why_a_receiver_does_not_answer(tmp_path):
     with receiving(data) as receiver:
         with live_board.board(tmp_path / "device", plant=SOUND, runs=False) as board:
             made = new_device(tmp_path / "another", "kitchen")
-            for name in (KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE):
+            for name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
                 (board.folder / name).write_bytes((made / name).read_bytes())
             config = json.loads((board.folder / "config.json").read_text())
             for changes, words in (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firmware.satellite import protocol
 from host_tools.receiver import authority
-from host_tools.receiver.devices import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 
 PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}
@@ -93,7 +93,7 @@ def tls_context(folder: Path | None, has_certificate: bool = True) -> ssl.SSLCon
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    context.load_verify_locations(cadata=(folder / AUTHORITY_FILE).read_bytes())
+    context.load_verify_locations(cadata=(folder / CA_FILE).read_bytes())
     if has_certificate:
         files = []
         for name, kind in ((CERTIFICATE_FILE, "CERTIFICATE"), (KEY_FILE, "EC PRIVATE KEY")):

@@ -80,7 +80,7 @@ def test_texts_at_and_past_their_limits():
         ("receiver_name", ["a", "a" * 63, "receiver.lan"], ["", "a" * 64, "a_b", "*", None]),
         ("ssl_certificate", ["a", "a" * 64], ["", "a" * 65, "a/b", "../a\\", 7]),
         ("ssl_key", ["k.der"], ["", "/k.der"]),
-        ("ssl_authority", ["ca.der"], ["", "c a"]),
+        ("ssl_ca", ["ca.der"], ["", "c a"]),
     )
     for name, good, bad in cases:
         for value in good:

@@ -169,7 +169,7 @@ def test_whatever_arrives_is_an_address_or_none():
 def test_every_connection_looks_its_receiver_up_beside_the_audio():
     class Config:
         receiver_host, receiver_port, receiver_name = "receiver.invalid", 10700, ""
-        ssl_authority = ssl_certificate = ssl_key = ""
+        ssl_ca = ssl_certificate = ssl_key = ""
 
     class Told:
         def __init__(self, name_server):

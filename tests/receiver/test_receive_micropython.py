@@ -20,7 +20,7 @@ def read(file_name):
 async def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=read("authority.cert.der"))
+    context.load_verify_locations(cadata=read("ca.cert.der"))
     context.load_cert_chain(read("device.cert.der"), read("device.key.der"))
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname=name)

@@ -142,7 +142,7 @@ def run(run_micropython, tmp_path):
         key, certificate = owner.sign_device()
         folder = tmp_path / "device"
         folder.mkdir()
-        (folder / "authority.cert.der").write_bytes(owner.certificate_der)
+        (folder / "ca.cert.der").write_bytes(owner.certificate_der)
         (folder / "device.cert.der").write_bytes(certificate)
         (folder / "device.key.der").write_bytes(key)
         if kind == "plain":

@@ -68,7 +68,7 @@ def answer_pings(connection, receiver):
 def test_idle_bytes_per_minute(run_micropython, tmp_path):
     owner = authority.open_or_make(tmp_path / "owner")
     key, certificate = owner.sign_device()
-    (tmp_path / "authority.cert.der").write_bytes(owner.certificate_der)
+    (tmp_path / "ca.cert.der").write_bytes(owner.certificate_der)
     (tmp_path / "device.cert.der").write_bytes(certificate)
     (tmp_path / "device.key.der").write_bytes(key)
     context, _ = owner.server_context(NAME)

@@ -18,7 +18,7 @@ limits.HANDSHAKE_MS = 300
 def test_a_handshake_that_never_ends_is_given_up_and_tried_again(run_micropython, tmp_path):
     owner = authority.open_or_make(tmp_path / "owner")
     key, certificate = owner.sign_device()
-    (tmp_path / "authority.cert.der").write_bytes(owner.certificate_der)
+    (tmp_path / "ca.cert.der").write_bytes(owner.certificate_der)
     (tmp_path / "device.cert.der").write_bytes(certificate)
     (tmp_path / "device.key.der").write_bytes(key)
 
