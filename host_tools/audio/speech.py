@@ -77,6 +77,12 @@ def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
     return np.clip(np.rint(resampled), -32768, 32767).astype("<i2").tobytes()
 
 
+def bench_speech(seconds: float) -> np.ndarray:
+    """The same speech on every run, repeated or cut to the length: what `earnest bench` counts."""
+    spoken = synthesise("Okay Nabu, what is the weather like in the mountains today?")
+    return np.resize(spoken, round(seconds * SAMPLE_RATE_HZ))
+
+
 def silence(seconds: float) -> np.ndarray:
     """Digital silence: int16 zeros at 16 kHz."""
     return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.int16)

@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from host_tools import micropython
-from host_tools.audio import speech
+from host_tools.audio.speech import bench_speech
 from host_tools.commands import bench_port
 from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
@@ -23,12 +22,6 @@ from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import Measurement, measure
 
 MIN_SECONDS, MAX_SECONDS = 0.2, 60.0
-
-
-def bench_speech(seconds: float) -> np.ndarray:
-    """The same speech on every run: int16, 16 kHz, repeated or cut to the length."""
-    spoken = speech.synthesise("Okay Nabu, what is the weather like in the mountains today?")
-    return np.resize(spoken, round(seconds * speech.SAMPLE_RATE_HZ))
 
 
 def _measure_all(models: tuple[str, ...], seconds: float, with_glue: bool) -> list[Measurement]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host_tools import micropython
+from host_tools.audio.speech import bench_speech
 from host_tools.board.console import run
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
@@ -16,11 +17,12 @@ from host_tools.errors import HostToolError
 from host_tools.models.catalog import find_model
 from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import CLOCK_HZ, Measurement
+from host_tools.xtensa.measure import measure as count_instructions
 
 TIMEOUT_S = 60.0
 
 
-def measure(port: str | None) -> dict:
+def time_on_board(port: str | None) -> dict:
     """What `diag.bench` measured on the board on this port; the firmware is restarted after it."""
     with SerialLink(find_port(port)) as link:
         link.soft_reset()  # into a memory without the stopped application
@@ -30,7 +32,7 @@ def measure(port: str | None) -> dict:
 def show(port: str, model: str | None, seconds: float, as_json: bool) -> None:
     """Time the board on this port and print its stages beside the instructions of its first model;
     `model`: the file of a model that this computer does not know by that name."""
-    times = measure(port)
+    times = time_on_board(port)
     counted, why_not = _count(model or times["models"][0], seconds)
     if as_json:
         instructions = {} if counted is None else _instructions(counted)
@@ -43,16 +45,13 @@ def show(port: str, model: str | None, seconds: float, as_json: bool) -> None:
 
 def _count(model: str, seconds: float) -> tuple[Measurement | None, str]:
     """The instructions, where this computer can count them, or why it cannot."""
-    from host_tools.commands.bench import bench_speech
-    from host_tools.xtensa.measure import measure as count
-
     try:
         find_qemu()
         micropython.require_native_emitter()
         found = find_model(model)
     except HostToolError as error:
         return None, error.message
-    return count(found, bench_speech(seconds)), ""
+    return count_instructions(found, bench_speech(seconds)), ""
 
 
 def rows(times: dict, counted: Measurement | None) -> list[tuple[str, str, str, str, str]]:
