@@ -20,7 +20,8 @@ from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.recordings import DEFAULT_KEEP_DAYS, Recordings
-from host_tools.receiver.server import Options, Receiver
+from host_tools.receiver.server import Receiver
+from host_tools.receiver.services import Options
 from host_tools.receiver.session import MAX_STREAM_MS
 from host_tools.receiver.view import JsonView, LineView, LiveView, View, plain
 
@@ -203,7 +204,7 @@ async def _serve(
     try:
         await serving
     except asyncio.CancelledError:
-        view.tell("stopped", streams=receiver.streams, kept=receiver.kept)
+        view.tell("stopped", streams=receiver.counters.streams, kept=receiver.counters.kept)
     finally:
         if reading is not None:
             reading.cancel()

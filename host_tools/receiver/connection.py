@@ -8,18 +8,14 @@ that allows keeping.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-from wyoming.error import Error
-from wyoming.event import Event
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
+from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
-
-if TYPE_CHECKING:
-    from host_tools.receiver.server import Receiver
 
 #: For a device to read our answers.
 SEND_S = 5.0
@@ -31,7 +27,7 @@ class Connection:
 
     def __init__(
         self,
-        receiver: Receiver,
+        services: Services,
         number: int,
         name: str,
         consent_tag: str,
@@ -39,15 +35,15 @@ class Connection:
         writer: asyncio.StreamWriter,
     ) -> None:
         self.number = number
-        self._receiver = receiver
-        self._view = receiver.view
+        self._services = services
+        self._view = services.view
         self._name = name
         self._consent_tag = consent_tag
         self._reader = reader
         self._writer = writer
         self._transcription: Transcription | None = None
         now_s = asyncio.get_running_loop().time()
-        self._session = sessions.Session(now_s, receiver.options.max_stream_ms)
+        self._session = sessions.Session(now_s, services.options.max_stream_ms)
 
     def tell(self, event: str, **fields: object) -> None:
         self._view.tell(event, connection=self.number, device=self._name, **fields)
@@ -75,10 +71,9 @@ class Connection:
                 self._end(action)
             self.tell("disconnected", reason=reason)
 
-    async def send(self, event: Event) -> None:
+    async def send(self, kind: str, data: dict | None = None) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
-        data = {name: value for name, value in event.data.items() if value is not None}
-        self._writer.write(protocol.encode(event.type, data, event.payload or b""))
+        self._writer.write(protocol.encode(kind, data))
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
     async def stop(self, reason: str) -> None:
@@ -95,13 +90,12 @@ class Connection:
             if not data:
                 return "cut off" if decoder.is_within_message else "hung up"
             for event in decoder.feed(data):
-                message = Event(event.type, event.data, event.payload or None)
-                for action in self._session.handle(message, clock()):
+                for action in self._session.handle(event, clock()):
                     await self._do(action)
 
     async def _complain(self, text: str) -> None:
         try:
-            await self.send(Error(text=text, code="protocol").event())
+            await self.send(protocol.ERROR, {"text": text, "code": "protocol"})
             # Let it reach a peer that reads; not waiting for one that does not.
             self._writer.close()
             await asyncio.wait_for(self._writer.wait_closed(), 1.0)
@@ -109,55 +103,59 @@ class Connection:
             pass
 
     async def _do(self, action: sessions.Action) -> None:
-        if isinstance(action, sessions.Send):
-            await self.send(action.event)
-        elif isinstance(action, sessions.Heard):
-            self._view.level(action.audio)
-            if self._transcription is not None:
-                self._transcription.hear(action.audio)
-        elif isinstance(action, sessions.Consented):
-            stream = action.stream
-            self.tell(
-                "consent",
-                stream=stream.id,
-                keep_recordings=stream.keep_recordings,
-                share_for_training=stream.share_for_training,
-                preroll_ms=stream.preroll_ms,
-            )
-        elif isinstance(action, sessions.Detected):
-            self.tell("detection", name=action.name)
-        elif isinstance(action, sessions.Began):
-            self._receiver.streams += 1
-            self.tell("stream-start", stream=action.stream.id)
-            if self._receiver.options.stt is not None:
-                self._transcription = Transcription(self._receiver.options.stt)
-        elif isinstance(action, sessions.Ended):
-            self._end(action)
-        elif isinstance(action, sessions.Withdrawn):
-            await self._withdraw(action)
+        await self._ACTIONS[type(action)](self, action)
 
-    def _end(self, action: sessions.Action) -> None:
+    async def _answer(self, action: sessions.Send) -> None:
+        await self.send(action.type, action.data)
+
+    async def _hear(self, action: sessions.Heard) -> None:
+        self._view.level(action.audio)
+        if self._transcription is not None:
+            self._transcription.hear(action.audio)
+
+    async def _consented(self, action: sessions.Consented) -> None:
+        stream = action.stream
+        self.tell(
+            "consent",
+            stream=stream.id,
+            keep_recordings=stream.keep_recordings,
+            share_for_training=stream.share_for_training,
+            preroll_ms=stream.preroll_ms,
+        )
+
+    async def _detected(self, action: sessions.Detected) -> None:
+        self.tell("detection", name=action.name)
+
+    async def _begin(self, action: sessions.Began) -> None:
+        self._services.counters.streams += 1
+        self.tell("stream-start", stream=action.stream.id)
+        if self._services.options.stt is not None:
+            self._transcription = Transcription(self._services.options.stt)
+
+    async def _ended(self, action: sessions.Ended) -> None:
+        self._end(action)
+
+    def _end(self, action: sessions.Ended) -> None:
         """Keep or drop the stream, and tell; raises HostToolError when it cannot be kept."""
-        assert isinstance(action, sessions.Ended)
         stream = action.stream
         recording = None
         transcription, self._transcription = self._transcription, None
         if transcription is not None:
             if action.is_complete:
                 transcription.end()
-                self._receiver.start(self._transcribe(stream.id, transcription))
+                self._services.start(self._transcribe(stream.id, transcription))
             else:
                 transcription.cancel()
         try:
             if action.is_complete and stream.keep_recordings and stream.audio:
-                recording = self._receiver.recordings.add(
+                recording = self._services.recordings.add(
                     bytes(stream.audio),
                     consent=self._consent_tag,
                     share_for_training=stream.share_for_training,
                     preroll_ms=stream.preroll_ms,
                     wake_word=stream.wake_word,
                 ).id
-                self._receiver.kept += 1
+                self._services.counters.kept += 1
         finally:
             stream.audio = None
             samples = stream.bytes // protocol.WIDTH_BYTES
@@ -189,8 +187,19 @@ class Connection:
         )
         count = 0
         if not action.keep_recordings:
-            count = self._receiver.recordings.delete_under(self._consent_tag)
+            count = self._services.recordings.delete_under(self._consent_tag)
         elif not action.share_for_training:
-            self._receiver.recordings.unshare(self._consent_tag)
+            self._services.recordings.unshare(self._consent_tag)
         self.tell("deleted", count=count, reason="consent withdrawn")
-        await self.send(Event(protocol.DELETED, {"count": count}))
+        await self.send(protocol.DELETED, {"count": count})
+
+    #: What the session may ask for, and what carries it out.
+    _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {
+        sessions.Send: _answer,
+        sessions.Heard: _hear,
+        sessions.Consented: _consented,
+        sessions.Detected: _detected,
+        sessions.Began: _begin,
+        sessions.Ended: _ended,
+        sessions.Withdrawn: _withdraw,
+    }

@@ -1,7 +1,7 @@
 """The receiver's server: listens, lets in the devices that it knows over TLS, and no one else.
 
 Limits what comes in before anybody is known: handshakes at a time, their length, connections.
-What a device that was let in may do is in `receiver_connection`.
+What a device that was let in may do is in `connection`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
-
-from wyoming.event import Event
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
@@ -22,6 +19,7 @@ from host_tools.receiver.authority import Authority
 from host_tools.receiver.connection import READ_BYTES, Connection
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.services import Counters, Options, Services
 from host_tools.receiver.view import View
 
 HANDSHAKE_S = 10.0
@@ -45,18 +43,6 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Options:
-    host: str
-    port: int
-    #: None: plain text, anybody.
-    tls: ssl.SSLContext | None
-    max_stream_ms: int
-    max_connections: int
-    #: Host and port of the speech-to-text server.
-    stt: tuple[str, int] | None
-
-
 class Refused(Exception):
     """Why a peer may not come in."""
 
@@ -72,32 +58,32 @@ class Receiver:
         recordings: Recordings,
         view: View,
     ) -> None:
-        self.options = options
+        self._options = options
         self._authority = authority
         self._devices = devices
-        self.recordings = recordings
-        self.view = view
+        self._recordings = recordings
+        self._view = view
+        self.counters = Counters()
+        self._services = Services(options, recordings, view, self.start, self.counters)
         self._tasks: set[asyncio.Task] = set()
         self._connections: dict[int, Connection] = {}
         self._main: asyncio.Task | None = None
         self._failure: BaseException | None = None
         self._handshakes = 0
         self._numbers = 0
-        self.streams = 0
-        self.kept = 0
 
     async def run(self, name: str) -> None:
         """Listen, tell where, and serve; `name` is the one in our certificate."""
-        listener = _listen(self.options.host, self.options.port)
+        listener = _listen(self._options.host, self._options.port)
         self._main = asyncio.current_task()
         try:
             host, port = listener.getsockname()[:2]
-            self.view.tell(
+            self._view.tell(
                 "listening",
                 host=host,
                 port=port,
                 name=name,
-                is_secure=self.options.tls is not None,
+                is_secure=self._options.tls is not None,
                 authority=self._authority.fingerprint,
             )
             self.start(self._expire())
@@ -106,7 +92,7 @@ class Receiver:
                 try:
                     peer, address = await loop.sock_accept(listener)
                 except OSError as error:  # out of file descriptors, for instance
-                    self.view.tell("warning", message=f"cannot accept: {error}")
+                    self._view.tell("warning", message=f"cannot accept: {error}")
                     await asyncio.sleep(1.0)
                     continue
                 self.start(self._meet(peer, f"{address[0]}:{address[1]}"))
@@ -127,11 +113,11 @@ class Receiver:
                 if words == "stop":
                     await connection.stop("receiver")
                 elif words == "mute":
-                    await connection.send(Event(protocol.MUTE))
+                    await connection.send(protocol.MUTE)
                 elif words.startswith("send "):
-                    await connection.send(Event(words[5:].strip()))
+                    await connection.send(words[5:].strip())
             except (protocol.ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
-                self.view.tell("warning", message=f"{words!r} was not sent: {error}")
+                self._view.tell("warning", message=f"{words!r} was not sent: {error}")
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside everything else, until the receiver ends."""
@@ -151,10 +137,10 @@ class Receiver:
         while True:
             await asyncio.sleep(EXPIRY_S)
             try:
-                if count := self.recordings.expire():
-                    self.view.tell("deleted", count=count, reason="expired")
+                if count := self._recordings.expire():
+                    self._view.tell("deleted", count=count, reason="expired")
             except HostToolError as error:
-                self.view.tell("warning", message=error.message)
+                self._view.tell("warning", message=error.message)
 
     async def _meet(self, peer: socket.socket, address: str) -> None:
         """From an accepted socket to the end of its connection."""
@@ -166,13 +152,13 @@ class Receiver:
                 writer.transport.abort()
                 raise
         except Refused as refusal:
-            self.view.tell("refused", address=address, reason=str(refusal))
+            self._view.tell("refused", address=address, reason=str(refusal))
             return
         except HostToolError as error:  # the list of devices cannot be read
-            self.view.tell("refused", address=address, reason=error.message)
+            self._view.tell("refused", address=address, reason=error.message)
             return
         self._numbers += 1
-        connection = Connection(self, self._numbers, name, consent_tag, reader, writer)
+        connection = Connection(self._services, self._numbers, name, consent_tag, reader, writer)
         self._connections[connection.number] = connection
         try:
             await connection.serve(address)
@@ -182,9 +168,9 @@ class Receiver:
 
     def _identify(self, writer: asyncio.StreamWriter) -> tuple[str, str]:
         """The device's name on our list and its consent tag; raises Refused."""
-        if len(self._connections) >= self.options.max_connections:
+        if len(self._connections) >= self._options.max_connections:
             raise Refused("too many connections")
-        if self.options.tls is None:
+        if self._options.tls is None:
             return _NO_DEVICE, _NO_DEVICE
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         device = self._devices.find(certificate) if certificate else None
@@ -196,14 +182,14 @@ class Receiver:
         self, peer: socket.socket
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The TLS handshake; raises Refused with the peer hung up on."""
-        is_full = len(self._connections) >= self.options.max_connections
+        is_full = len(self._connections) >= self._options.max_connections
         if is_full or self._handshakes >= MAX_HANDSHAKES:
             peer.close()
             raise Refused("too many connections")
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=READ_BYTES)
         streams = asyncio.StreamReaderProtocol(reader)
-        tls = self.options.tls
+        tls = self._options.tls
         self._handshakes += 1
         try:
             transport, _ = await loop.connect_accepted_socket(

@@ -1,21 +1,20 @@
 """One device's connection as a state machine: which message may come when, and what follows.
 
-Pure: no socket, no file, no clock; time is passed in.  The server (receiver.py) feeds it events
-and carries out the actions that it returns.  Audio of a stream is held only if its consent allows
-keeping, and only until the stream ends.
+Pure: no socket, no file, no clock; time is passed in.  The connection feeds it events and carries
+out the actions that it returns.  A new message is one line in `_HANDLERS` and a method; a new
+action is a dataclass here and one line in the connection's table.  Audio of a stream is held only
+if its consent allows keeping, and only until the stream ends.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from wyoming.audio import AudioChunk
-from wyoming.event import Event
-from wyoming.ping import Ping, Pong
-from wyoming.wake import Detection
+from typing import ClassVar
 
 from firmware.satellite import protocol
+from firmware.satellite.protocol import Event
 
 #: Seconds without a message before a connection counts as dead: three pings of the device.
 IDLE_S = 90.0
@@ -50,9 +49,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Send:
-    """Send this to the device."""
+    """Send a message of this type to the device."""
 
-    event: Event
+    type: str
+    data: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,38 +117,15 @@ class Session:
         return self._stream
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
-        """What follows from `event`, checked by the decoder.  Raises ProtocolError."""
-        actions = self._handle(event, now_s)
+        """Return what follows from `event`, checked by the decoder.  Raises ProtocolError."""
+        handler = self._HANDLERS.get(event.type)
+        if handler is None:
+            self._ignore(event.type)
+            actions: list[Action] = []
+        else:
+            actions = handler(self, event, now_s)
         self._set_deadline(event.type, now_s)
         return actions
-
-    def _handle(self, event: Event, now_s: float) -> list[Action]:
-        kind = event.type
-        if kind == protocol.AUDIO_CHUNK:
-            return self._hear(AudioChunk.from_event(event).audio, now_s)
-        if kind == protocol.PING:
-            return [Send(Pong(text=Ping.from_event(event).text).event())]
-        if kind == protocol.PONG:
-            return []
-        if kind == protocol.DETECTION:
-            if self._stream is not None:
-                raise protocol.ProtocolError("detection within a stream")
-            self._wake_word = Detection.from_event(event).name
-            return [Detected(self._wake_word)]
-        if kind == protocol.CONSENT:
-            return self._consent(event.data, now_s)
-        if kind == protocol.CONSENT_WITHDRAWN:
-            return self._withdraw(event.data)
-        if kind == protocol.AUDIO_START:
-            return self._start(now_s)
-        if kind == protocol.AUDIO_STOP:
-            return self._stop()
-        if kind in protocol.FROM_RECEIVER:
-            raise protocol.ProtocolError(f"{kind} comes from receivers only")
-        self._ignored += 1
-        if self._ignored > MAX_IGNORED:
-            raise protocol.ProtocolError(f"more than {MAX_IGNORED} messages of unknown type")
-        return []
 
     def stop(self, reason: str, now_s: float) -> list[Action]:
         """End the running stream from this side; audio still on its way is dropped."""
@@ -157,9 +134,9 @@ class Session:
         stream, self._stream = self._stream, None
         self._is_draining = True
         self.deadline_s = now_s + GAP_S
-        return [Send(Event(protocol.STOP, {"stream": stream.id})), Ended(stream, reason, True)]
+        return [Send(protocol.STOP, {"stream": stream.id}), Ended(stream, reason, True)]
 
-    def close(self, reason: str) -> list[Action]:
+    def close(self, reason: str) -> list[Ended]:
         """The connection is gone: whatever was held is dropped."""
         self._consented = None
         if self._stream is None:
@@ -168,7 +145,29 @@ class Session:
         stream.audio = None
         return [Ended(stream, reason, False)]
 
-    def _consent(self, data: dict, now_s: float) -> list[Action]:
+    def _ignore(self, kind: str) -> None:
+        """Count a message that no handler is for; raises ProtocolError for one too many."""
+        if kind in protocol.FROM_RECEIVER:
+            raise protocol.ProtocolError(f"{kind} comes from receivers only")
+        self._ignored += 1
+        if self._ignored > MAX_IGNORED:
+            raise protocol.ProtocolError(f"more than {MAX_IGNORED} messages of unknown type")
+
+    def _ping(self, event: Event, now_s: float) -> list[Action]:
+        text = event.data.get("text")
+        return [Send(protocol.PONG, {} if text is None else {"text": text})]
+
+    def _pong(self, event: Event, now_s: float) -> list[Action]:
+        return []
+
+    def _detection(self, event: Event, now_s: float) -> list[Action]:
+        if self._stream is not None:
+            raise protocol.ProtocolError("detection within a stream")
+        self._wake_word = event.data.get("name")
+        return [Detected(self._wake_word)]
+
+    def _consent(self, event: Event, now_s: float) -> list[Action]:
+        data = event.data
         if self._stream is not None or self._is_draining:
             raise protocol.ProtocolError("consent within a stream")
         stream = Stream(
@@ -179,9 +178,10 @@ class Session:
         )
         self._consented = stream
         self._consent_until_s = now_s + START_S
-        return [Consented(stream), Send(Event(protocol.CONSENT_ACCEPTED, {"stream": stream.id}))]
+        return [Consented(stream), Send(protocol.CONSENT_ACCEPTED, {"stream": stream.id})]
 
-    def _withdraw(self, data: dict) -> list[Action]:
+    def _withdraw(self, event: Event, now_s: float) -> list[Action]:
+        data = event.data
         for stream in (self._stream, self._consented):
             if stream is not None:
                 stream.keep_recordings &= data["keep_recordings"]
@@ -190,7 +190,7 @@ class Session:
                     stream.audio = None
         return [Withdrawn(data["keep_recordings"], data["share_for_training"])]
 
-    def _start(self, now_s: float) -> list[Action]:
+    def _start(self, event: Event, now_s: float) -> list[Action]:
         if self._stream is not None or self._is_draining:
             raise protocol.ProtocolError("audio-start within a stream")
         if self._consented is None or now_s > self._consent_until_s:
@@ -203,7 +203,8 @@ class Session:
         self._stream_until_s = now_s + longest_s + SLACK_S
         return [Began(stream)]
 
-    def _hear(self, audio: bytes, now_s: float) -> list[Action]:
+    def _hear(self, event: Event, now_s: float) -> list[Action]:
+        audio = event.payload
         stream = self._stream
         if stream is None:
             if self._is_draining:
@@ -219,7 +220,7 @@ class Session:
         actions: list[Action] = [Heard(heard)] if heard else []
         return actions + (self.stop("too long", now_s) if len(audio) > room else [])
 
-    def _stop(self) -> list[Action]:
+    def _stop(self, event: Event, now_s: float) -> list[Action]:
         if self._stream is None:
             if not self._is_draining:
                 raise protocol.ProtocolError("audio-stop outside a stream")
@@ -235,3 +236,15 @@ class Session:
                 self.deadline_s = min(now_s + GAP_S, self._stream_until_s)
         elif not self._is_draining:
             self.deadline_s = now_s + IDLE_S
+
+    #: What a device may send, and what handles it.
+    _HANDLERS: ClassVar[dict[str, Callable[[Session, Event, float], list[Action]]]] = {
+        protocol.PING: _ping,
+        protocol.PONG: _pong,
+        protocol.DETECTION: _detection,
+        protocol.CONSENT: _consent,
+        protocol.CONSENT_WITHDRAWN: _withdraw,
+        protocol.AUDIO_START: _start,
+        protocol.AUDIO_CHUNK: _hear,
+        protocol.AUDIO_STOP: _stop,
+    }

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wyoming.event import Event
 
 from firmware.satellite import protocol
+from firmware.satellite.protocol import Event
 from host_tools.receiver import session as sessions
 
 FORM = {"rate": 16000, "width": 2, "channels": 1}

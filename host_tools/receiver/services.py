@@ -1,0 +1,43 @@
+"""What a connection is handed: the parts of the receiver that it works with, and no more."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.view import View
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the receiver serves."""
+
+    host: str
+    port: int
+    #: None: plain text, anybody.
+    tls: ssl.SSLContext | None
+    max_stream_ms: int
+    max_connections: int
+    #: Host and port of the speech-to-text server.
+    stt: tuple[str, int] | None
+
+
+@dataclass
+class Counters:
+    """What happened since the start."""
+
+    streams: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Services:
+    options: Options
+    recordings: Recordings
+    view: View
+    #: Runs a coroutine beside everything else, until the receiver ends.
+    start: Callable[[Coroutine[Any, Any, None]], None]
+    counters: Counters
