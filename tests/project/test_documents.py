@@ -9,6 +9,7 @@ import pytest
 
 from host_tools import cli
 from host_tools.shared_firmware import ROOT
+from tests.project import test_host_imports
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("boards/*/board.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
@@ -98,3 +99,31 @@ def test_every_target_of_make_that_is_named_is_there():
             for words in re.findall(r"(?:^|[`\n] *)make ((?:[a-z]+ ?)+)", code):
                 named |= set(words.split())
     assert {"demo", "test", "flash", "install", "provision"} <= named <= targets, named - targets
+
+
+def missing_paths(words):
+    """Paths in `words`, of the repository or of a room, that are not there; not `*` and `NAME`."""
+    paths = [p for p in re.findall(r"`([\w.]+/[\w./*]*)`", words) if not re.search("[*]|[A-Z]", p)]
+    bases = (ROOT, ROOT / "host_tools", ROOT / "firmware")
+    return [path for path in paths if not any((base / path).exists() for base in bases)]
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_room_and_file_that_the_guides_name_is_there(name):
+    assert missing_paths(text(name)) == []
+
+
+def test_a_missing_room_would_be_seen():
+    words = "`host_tools/attic/` `drivers/psychic.py` `audio/nothing.py` `boards/*/board.py`"
+    assert missing_paths(words) == ["host_tools/attic/", "drivers/psychic.py", "audio/nothing.py"]
+    assert len(re.findall(r"`[\w.]+/", text("docs/architecture.md"))) > 40
+
+
+def test_the_architecture_shows_every_room_on_its_floor():
+    words = text("docs/architecture.md")
+    table = words.partition("<!-- floors:begin -->")[2].partition("<!-- floors:end -->")[0]
+    shown = {room.rstrip("/"): int(n) for n, room in re.findall(r"\| (\d+) \| `(\w+/?)`", table)}
+    assert shown == test_host_imports.FLOOR
+    for folder in ("firmware", "host_tools"):
+        rooms = {path.parent.name for path in (ROOT / folder).glob("*/__init__.py")}
+        assert rooms and all(f"`{folder}/{room}/`" in words or room in shown for room in rooms)
