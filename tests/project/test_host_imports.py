@@ -21,6 +21,7 @@ FLOORS = (
     {"evaluation", "xtensa"},
     {"models"},
     {"audio", "receiver", "micropython"},
+    {"atomic_file"},
     {"shared_firmware", "errors", "version"},
 )
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
@@ -52,7 +53,6 @@ KNOWN = (
     "host_tools/commands/erase.py: host_tools.commands.provision",
     "host_tools/commands/log.py: host_tools.commands.status",
     "host_tools/commands/status.py: host_tools.commands.audit",
-    "host_tools.receiver.connection <-> host_tools.receiver.server",
     "diag <-> main",
 )
 
