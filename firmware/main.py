@@ -8,6 +8,7 @@ microphone off; then the board starts anew.
 import asyncio
 
 import diag
+from drivers.backoff import BackOff
 from satellite.app import App
 from satellite.audit_log import AuditLog
 from satellite.consent import Consent
@@ -62,6 +63,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
         },
         parts.diagnostics,
         drivers.random_number,
+        BackOff(),
     )
     parts.config = config
     app = App(parts)

@@ -3,8 +3,7 @@
 Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  Nothing is
 sent of a stream before its consent was acknowledged, and no audio but what `gate.take` gives.  A
 slow network holds up nothing else: writing waits here, the gate's outbox fills, and the gate
-ends the stream.  All times are the device's clock, passed by `notify`.
-Must not import machine, network or drivers; `connect` is injected.
+ends the stream.  All times are the device's clock.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ SILENCE_MS = 75000
 #: makes the TLS handshake.
 STUCK_MS = 2000
 HANDSHAKE_MS = 15000
-FIRST_PAUSE_MS = 1000
-LONGEST_PAUSE_MS = 60000
 READ_BYTES = 512
 #: Numbers of OSError below this are TLS's own (mbed TLS), above it the system's.
-LEAST_TLS_ERROR = -1000
+MAX_TLS_ERROR = -1000
+#: Answers that may wait to be sent.
+MAX_OUTGOING = 4
 
 _FORMAT = {
     "rate": protocol.RATE_HZ,
@@ -42,17 +41,19 @@ class Streamer:
     consent                        dict: keep_recordings, share_for_training, preroll_ms
     diagnostics                    count(name)
     random_number()                int, for the jitter of the pauses between attempts
+    back_off                       wait_ms(random_byte) and reset(), see drivers/backoff.py
     `owner` is set by whoever wants to know: remote_mute(), remote_refused(type), first_byte(),
     connection(up), deleted(count), sent(bytes).
     """
 
-    def __init__(self, connect, gate, clock, consent, diagnostics, random_number):
+    def __init__(self, connect, gate, clock, consent, diagnostics, random_number, back_off):
         self._connect = connect
         self._gate = gate
         self._clock = clock
         self._consent = consent
         self._diagnostics = diagnostics
         self._random_number = random_number
+        self._back_off = back_off
         self._event = asyncio.Event()
         self._tick = asyncio.Event()
         self._audio = protocol.AudioChunk()
@@ -71,6 +72,16 @@ class Streamer:
         self.owner = None
         self.is_connected = False
         self.withdrawal = None  # a consent that has to be withdrawn at the receiver, until it did
+        self._handlers = {
+            protocol.PING: self._take_ping,
+            protocol.PONG: self._take_pong,
+            protocol.CONSENT_ACCEPTED: self._take_consent_accepted,
+            protocol.STOP: self._take_stop,
+            protocol.MUTE: self._take_mute,
+            protocol.DELETED: self._take_deleted,
+        }
+        for type in protocol.REFUSED:
+            self._handlers[type] = self._take_refused
 
     def notify(self):
         """Something may have changed: a chunk was heard, a state, the time.  Allocates nothing."""
@@ -78,8 +89,7 @@ class Streamer:
         self._tick.set()
 
     async def run(self):
-        """Connect, serve, pause, and again; the pauses double up to a minute, with jitter."""
-        pause_ms = FIRST_PAUSE_MS
+        """Connect, serve, pause, and again, with pauses that grow and jitter."""
         while True:
             try:
                 reader, self._writer = await self._connect()
@@ -90,13 +100,12 @@ class Streamer:
                 self._failed("peer")
             except OSError as error:
                 number = error.args[0] if error.args else None
-                is_tls = isinstance(number, int) and number < LEAST_TLS_ERROR
+                is_tls = isinstance(number, int) and number < MAX_TLS_ERROR
                 self._failed("peer" if is_tls else None)
             if self.is_connected:
-                pause_ms = FIRST_PAUSE_MS
+                self._back_off.reset()
             await self._hang_up()
-            wake_ms = self._clock.now_ms() + pause_ms // 2 + self._random_number() % pause_ms
-            pause_ms = min(2 * pause_ms, LONGEST_PAUSE_MS)
+            wake_ms = self._clock.now_ms() + self._back_off.wait_ms(self._random_number() & 255)
             while self._clock.now_ms() < wake_ms:
                 await self._wait()
 
@@ -186,50 +195,60 @@ class Streamer:
                     return
                 for event in decoder.feed(data):
                     self._heard_ms = self._clock.now_ms()
-                    self._obey(event)
+                    self._take(event)
         finally:
             self._has_ended = True
             self._tick.set()
 
-    def _obey(self, event):
-        kind = event.type
-        gate = self._gate
-        if kind == protocol.PING:
-            self._say(protocol.PONG, event.data if "text" in event.data else None)
-        elif kind == protocol.PONG:
-            if not self.is_connected:
-                self.is_connected = True
-                if self.owner is not None:
-                    self.owner.connection(True)
-        elif kind == protocol.CONSENT_ACCEPTED:
-            gate.acknowledge(int(event.data["stream"], 16))
-        elif kind == protocol.STOP:
-            if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
-                gate.abort(RECEIVER)
-        elif kind == protocol.MUTE:
-            if not gate.soft_muted:
-                gate.mute()
-                if self.owner is not None:
-                    self.owner.remote_mute()
-        elif kind == protocol.DELETED:
-            if self.withdrawal is None or self.withdrawal is not self._withdrawn:
-                self._refuse("other")  # nobody asked
-                return
-            self.withdrawal = None
-            if self.owner is not None:
-                self.owner.deleted(event.data["count"])
-        elif kind in protocol.REFUSED:
-            self._refuse(kind)
+    def _take(self, event):
+        """Do what a message asks; types without a handler are ignored."""
+        handler = self._handlers.get(event.type)
+        if handler is not None:
+            handler(event)
         self._event.set()
+
+    def _take_ping(self, event):
+        self._answer(protocol.PONG, event.data if "text" in event.data else None)
+
+    def _take_pong(self, event):
+        if not self.is_connected:
+            self.is_connected = True
+            if self.owner is not None:
+                self.owner.connection(True)
+
+    def _take_consent_accepted(self, event):
+        self._gate.acknowledge(int(event.data["stream"], 16))
+
+    def _take_stop(self, event):
+        gate = self._gate
+        if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
+            gate.abort(RECEIVER)
+
+    def _take_mute(self, event):
+        if not self._gate.soft_muted:
+            self._gate.mute()
+            if self.owner is not None:
+                self.owner.remote_mute()
+
+    def _take_deleted(self, event):
+        if self.withdrawal is None or self.withdrawal is not self._withdrawn:
+            self._refuse("other")  # nobody asked
+            return
+        self.withdrawal = None
+        if self.owner is not None:
+            self.owner.deleted(event.data["count"])
+
+    def _take_refused(self, event):
+        self._refuse(event.type)
 
     def _refuse(self, what):
         self._gate.refuse()
         if self.owner is not None:
             self.owner.remote_refused(what)
 
-    def _say(self, kind, data=None):
-        if len(self._outgoing) < 4:
-            self._outgoing.append(protocol.encode(kind, data))
+    def _answer(self, type, data=None):
+        if len(self._outgoing) < MAX_OUTGOING:
+            self._outgoing.append(protocol.encode(type, data))
 
     async def _turn(self):
         """Send what is due: answers, a stream's opening, audio, its end, a sign of life."""

@@ -18,7 +18,14 @@ import click
 from firmware.diagnostics import frame
 from host_tools.board.raw_repl import DeviceError
 from host_tools.board.serial_link import SerialLink
-from host_tools.board.serial_port import BAUD, LinkError, as_link_error, find_port, open_port
+from host_tools.board.serial_port import (
+    BAUD,
+    LineLostError,
+    LinkError,
+    as_link_error,
+    find_port,
+    open_port,
+)
 from host_tools.errors import HostToolError
 
 ATTEMPTS = 3
@@ -109,9 +116,10 @@ def ask(port: str | None, name: str, timeout_s: float = ANSWER_S) -> Any:
     with Live(port) as live:
         try:
             return live.ask(name, timeout_s)
-        except LinkError as error:
-            if isinstance(error, HostToolError) and "lost" in error.message:
-                raise
+        except LineLostError:
+            raise
+        except LinkError:
+            pass
     with SerialLink(live.port) as link:
         return run(link, name, timeout_s=timeout_s + 10)
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from host_tools.board.console import Live, run
 from host_tools.board.serial_link import SerialLink
-from host_tools.board.serial_port import LinkError
+from host_tools.board.serial_port import LineLostError, LinkError
 from host_tools.commands.options import json_option, port_option
 
 TIMEOUT_S = 8.0
@@ -52,9 +52,10 @@ def _measure(port: str | None, is_quiet: bool) -> dict:
             if not is_quiet and not live.ask("levels").get("muted"):
                 click.echo(_LISTENING, err=True)
             return live.ask("mic", TIMEOUT_S, attempts=2)
-        except LinkError as error:
-            if "lost" in error.message:
-                raise
+        except LineLostError:
+            raise
+        except LinkError:
+            pass
     with SerialLink(live.port) as link:
         if not is_quiet:
             click.echo(_LISTENING, err=True)

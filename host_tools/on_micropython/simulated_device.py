@@ -8,7 +8,7 @@ happened, in order, a line each.  T_MS is the time of the input:
     p T_MS SLICE MODEL VALUE an inference, 0..255, before averaging
     d T_MS SLICE MODEL MEAN  a detection, with the mean of the detector's window
     j T_MS {...}             an event of the device as JSON, see docs/trace.md
-    r {...}                  what the perfect receiver got of a stream
+    r {...}                  what the receiver in memory got of a stream
     h USED FREE              the heap, in bytes (only when asked for)
     c TEXT                   the configuration is refused: nothing runs
     e CHUNKS                 the input, or the power, is over

@@ -1,9 +1,7 @@
-"""The simulated network: a perfect receiver in memory, or real TLS to a real one on loopback.
+"""The simulated network: a receiver in memory, or real TLS to a real one on loopback.
 
 Runs inside MicroPython.  `Wire` is what the streamer sees of either; it obeys the script's loss,
-silence and delay of the network, and tells every message that the device sends.  `Perfect` speaks
-the protocol of docs/protocol.md: it acknowledges every consent, answers pings, counts what it is
-sent, and sends the script's requests.
+silence and delay of the network, and tells every message that the device sends.
 """
 
 import asyncio
@@ -84,8 +82,8 @@ class Wire:
         self.close()
 
 
-class Perfect:
-    """The receiver in memory."""
+class InMemoryReceiver:
+    """The other end of a `Wire`: does at once what docs/protocol.md asks of a receiver."""
 
     def __init__(self, network):
         self._network = network
@@ -94,25 +92,42 @@ class Perfect:
         self._audio = None
         self._bytes = 0
         self.wire = None
+        self._handlers = {
+            protocol.PING: self._take_ping,
+            protocol.CONSENT: self._take_consent,
+            protocol.CONSENT_WITHDRAWN: self._take_withdrawal,
+            protocol.AUDIO_START: self._start_audio,
+            protocol.AUDIO_CHUNK: self._take_audio,
+            protocol.AUDIO_STOP: self._stop_audio,
+        }
 
     def write(self, data):
         for event in self._decoder.feed(bytes(data)):
-            if event.type == protocol.PING:
-                self._answer(protocol.PONG)
-            elif event.type == protocol.CONSENT:
-                self._stream = event.data["stream"]
-                if self._network.world.receiver_consents:
-                    self._answer(protocol.CONSENT_ACCEPTED, {"stream": self._stream})
-            elif event.type == protocol.CONSENT_WITHDRAWN:
-                self._answer(protocol.DELETED, {"count": 0})
-            elif event.type == protocol.AUDIO_START:
-                self._audio = hashlib.sha256()
-                self._bytes = 0
-            elif event.type == protocol.AUDIO_CHUNK:
-                self._audio.update(event.payload)
-                self._bytes += len(event.payload)
-            elif event.type == protocol.AUDIO_STOP:
-                self._end("stop")
+            handler = self._handlers.get(event.type)
+            if handler is not None:
+                handler(event)
+
+    def _take_ping(self, event):
+        self._answer(protocol.PONG)
+
+    def _take_consent(self, event):
+        self._stream = event.data["stream"]
+        if self._network.world.receiver_consents:
+            self._answer(protocol.CONSENT_ACCEPTED, {"stream": self._stream})
+
+    def _take_withdrawal(self, event):
+        self._answer(protocol.DELETED, {"count": 0})
+
+    def _start_audio(self, event):
+        self._audio = hashlib.sha256()
+        self._bytes = 0
+
+    def _take_audio(self, event):
+        self._audio.update(event.payload)
+        self._bytes += len(event.payload)
+
+    def _stop_audio(self, event):
+        self._end("stop")
 
     async def drain(self):
         await asyncio.sleep_ms(0)
@@ -144,7 +159,7 @@ class Perfect:
 class Network:
     """`connect` for the streamer; `serve` gives the script's requests and cuts to a connection.
 
-    `real` is the firmware's own `connect` (drivers/tls.py), None for a perfect receiver.
+    `real` is the firmware's own `connect` (drivers/tls.py), None for an InMemoryReceiver.
     """
 
     def __init__(self, world, real, tell_message, tell_received):
@@ -162,7 +177,7 @@ class Network:
             raise OSError(113)
         self.is_busy = True
         if self.real is None:
-            self._far = Perfect(self)
+            self._far = InMemoryReceiver(self)
             self._wire = self._far.wire = Wire(self, self._far)
         else:
             reader, self._far = await self.real()
@@ -184,8 +199,8 @@ class Network:
             wire.arrive(error)
 
     def end(self):
-        """The device is without power: a perfect receiver sees its stream cut off."""
-        if isinstance(self._far, Perfect):
+        """The device is without power: the receiver in memory sees its stream cut off."""
+        if isinstance(self._far, InMemoryReceiver):
             self._far.close()
 
     def serve(self):
@@ -196,5 +211,5 @@ class Network:
             self._wire.cut()
             self._wire = None
             return
-        while self.world.requests and isinstance(self._far, Perfect):
+        while self.world.requests and isinstance(self._far, InMemoryReceiver):
             self._far.ask(self.world.requests.pop(0))

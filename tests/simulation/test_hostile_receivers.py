@@ -21,6 +21,7 @@ STREAM = "00000000000004d2"
 DEVICE = """
 import asyncio, json, sys, time
 from drivers import tls
+from drivers.backoff import BackOff
 from drivers.storage import Files
 from satellite.config import Config
 from satellite.counters import Diagnostics
@@ -50,7 +51,7 @@ async def main():
     diagnostics, owner = Diagnostics(), Owner()
     consent = {"keep_recordings": False, "share_for_training": False, "preroll_ms": 0}
     streamer = Streamer(tls.connector(config, Files(folder)), gate, Clock(), consent, diagnostics,
-                        lambda: 1)
+                        lambda: 1, BackOff())
     streamer.owner = owner
     task = asyncio.create_task(streamer.run())
     began, woken, chunk = time.ticks_ms(), False, b"\\x11\\x22" * 160
