@@ -16,10 +16,10 @@ from host_tools.version import installed_version
 GROUPS = {
     "Try it on this computer": {
         "demo": "Simulate a conversation and draw what left the device.",
-        "models": "List the wake-word models at hand.",
+        "models": "List the available wake-word models.",
         "convert": "Check, convert and prove a .tflite model.",
         "simulate": "Run the real firmware on audio files.",
-        "evaluate": "Miss rate and false accepts per hour of a model.",
+        "evaluate": "Measure false rejects and false accepts of a model on recordings.",
         "bench": "Count the chip's instructions and RAM.",
     },
     "Set up a board": {

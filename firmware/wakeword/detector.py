@@ -1,13 +1,13 @@
-"""From probabilities to a decision, in integers.
+"""Turn probabilities into a decision, in integers.
 
 Place in the pipeline: after `model`, before whatever acts on a detection.  The rule is that of
 ESPHome's micro_wake_word (streaming_model.cpp): the mean over a sliding window against a
-cutoff, then a pause.  Imports nothing.
+cutoff, then a pause.
 """
 
 
 class Detector:
-    """Decides on each probability whether the wake word was heard.
+    """Decide on every probability whether the wake word was heard.
 
     `cutoff` is in 0..255, `int(probability_cutoff * 255)` of a manifest, and may be changed at
     any time; `window` is the number of probabilities averaged; `step_ms` the time between two
@@ -25,7 +25,7 @@ class Detector:
         self.reset()
 
     def reset(self):
-        """Back to the initial state: an empty window, no pause.  The cutoff stays."""
+        """Restore the initial state: an empty window, no pause.  The cutoff stays."""
         self._empty()
         self._pause_ms = 0
         self.mean = 0
@@ -38,8 +38,8 @@ class Detector:
         self._at = 0
 
     def update(self, probability):
-        """Take the next probability, 0..255; True on a detection, whose mean is then in `mean`.
-        Allocates nothing.
+        """Take the next probability, 0..255; return True on a detection, whose mean is then in
+        `mean`.  Allocates nothing.
         """
         recent = self._recent
         at = self._at

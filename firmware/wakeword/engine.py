@@ -26,11 +26,11 @@ _DECIDERS = {WAKE_WORD: _wake_word}
 
 
 class Engine:
-    """Listens with several models at once.
+    """Listen with several models at once.
 
     `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After
     `process`: `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it
-    (40 uint8, int8 + 128); each model's `inferred` and `probability` tell of its own.
+    (40 uint8, int8 + 128); each model has its own `inferred` and `probability`.
     """
 
     def __init__(self, models, refractory_ms=1000):
@@ -44,7 +44,7 @@ class Engine:
         self.slice_ready = False
 
     def reset(self):
-        """Put the exact initial state back; cutoffs stay."""
+        """Restore the exact initial state; cutoffs stay."""
         self.frontend.reset()
         for model, detector in self._pairs:
             model.reset()

@@ -1,8 +1,8 @@
-"""One wake-word model: feature slices in, a probability out each `stride` slices.
+"""Run one wake-word model: feature slices in, a probability out every `stride` slices.
 
 Place in the pipeline: between `frontend` and `detector`.  The model file stays as it is in one
 buffer; everything that changes lies in one arena.  Which kernel runs on what is data, read from
-the file once.  Imports its own room only.
+the file once.
 """
 
 from . import kernels
@@ -38,8 +38,8 @@ class Model:
     `data` is a whole model file in a bytes-like object, kept and never written.  Allocates the
     arena once; raises `ModelFormatError` for a file that `model_format.check` refuses.
 
-    `probability` (0..255, of 1/256) is the last inference's output, `inferred` tells whether
-    the last `push` ran one; `header` has what the file says of itself.
+    `probability` (0..255, of 1/256) is the last inference's output, `inferred` says whether
+    the last `push` ran one; `header` has the file's own facts.
     """
 
     def __init__(self, data):
@@ -55,7 +55,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Put the exact initial state back.  Allocates a little; not for the audio path."""
+        """Restore the exact initial state.  Allocates a little; not for the audio path."""
         arena = self._arena
         for i in range(len(arena)):
             arena[i] = 0
@@ -69,8 +69,8 @@ class Model:
         self.inferred = False
 
     def push(self, values):
-        """Take one feature slice, 40 uint8 (int8 + 128); True when an inference ran.  Allocates
-        nothing.
+        """Take one feature slice, 40 uint8 (int8 + 128); return whether an inference ran.
+        Allocates nothing.
         """
         arena = self._arena
         data = self._data
@@ -89,8 +89,9 @@ class Model:
 
 
 def read(path):
-    """The model in a file: one allocation for the file, one for the arena.  OSError,
-    ModelFormatError.
+    """Return the model in a file: one allocation for the file, one for the arena.
+
+    Raises OSError, ModelFormatError.
     """
     with open(path, "rb") as file:
         size = file.seek(0, 2)

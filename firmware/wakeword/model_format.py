@@ -1,9 +1,9 @@
-"""The built model file: its header, its ops, and the check that makes it safe to run.
+"""Read a built model file: its header, its ops, and the check that makes it safe to run.
 
 docs/model-format.md specifies every byte.  Used on the device by `model`, on the host by the
 converter.  The kernels follow offsets in the file without looking, so `check` holds every one
 of them against the sizes first: a file that passes cannot make a kernel read or write outside
-the model buffer and the arena. Imports binascii (CRC-32) and struct, nothing else.
+the model buffer and the arena.
 """
 
 import binascii
@@ -127,14 +127,14 @@ class Header:
             raise ModelFormatError("wake word with control characters")
 
     def words(self, data, at, count):
-        """`count` uint32 at byte offset `at`."""
+        """Return `count` uint32 at byte offset `at`."""
         if at % 4 or at < HEADER_BYTES or at + 4 * count > self.file_bytes:
             raise ModelFormatError("words at %d lie outside the file" % at)
         return struct.unpack_from("<%dI" % count, data, at)
 
 
 def crc32(data):
-    """CRC-32 of everything after the CRC's own field."""
+    """Return the CRC-32 of everything after the CRC's own field."""
     return binascii.crc32(memoryview(data)[_CRC_FROM:]) & 0xFFFFFFFF
 
 
@@ -268,8 +268,8 @@ def _check_lookup(words, header, _rings):
 
 
 def _written(kind, words):
-    """The (first byte, bytes) parts of the arena that an op writes, a ring's own position left
-    out.
+    """Return the (first byte, bytes) parts of the arena that an op writes, without a ring's own
+    position.
     """
     if kind == DOT:
         return (words[6], 4 * words[5]), (words[8], 16 * words[4])

@@ -1,4 +1,4 @@
-"""What a microphone and its driver do to sound, on int16 blocks on their way to the firmware.
+"""Apply what a microphone and its driver do to sound, on int16 blocks for the firmware.
 
 In physical order: noise in the room, the microphone's gain, its offset, its clipping, 16 bits, and
 last the DMA buffers that were lost.  With the same settings and input the output is the same byte
@@ -45,7 +45,7 @@ class Microphone:
     dc: int = 0  # offset after gain, in sample units, -32768..32767
     clip: int | None = None  # nothing beyond +-clip leaves the microphone, 1..32767
     drops: tuple[Drop, ...] = ()
-    seed: int = 0  # of the noise
+    seed: int = 0  # random seed of the noise
 
     def __post_init__(self) -> None:
         _check_range("--gain-db", self.gain_db, -MAX_GAIN_DB, MAX_GAIN_DB)
@@ -65,23 +65,23 @@ class Microphone:
         return bool(self.gain_db or self.dc or self.clip or self.noise_snr_db is not None)
 
     def describe(self) -> str:
-        """The effects in words, empty when there are none."""
-        words = []
+        """Return the effects as text, empty when there are none."""
+        parts = []
         if self.noise_snr_db is not None:
-            words.append(
+            parts.append(
                 f"{self.noise_colour} noise at {self.noise_snr_db:g} dB SNR (seed {self.seed})"
             )
         if self.gain_db:
-            words.append(f"gain {self.gain_db:+g} dB")
+            parts.append(f"gain {self.gain_db:+g} dB")
         if self.dc:
-            words.append(f"offset {self.dc:+d}")
+            parts.append(f"offset {self.dc:+d}")
         if self.clip:
-            words.append(f"clipped at {self.clip}")
-        words += [f"{drop.ms} ms lost at {drop.at_ms} ms" for drop in self.drops]
-        return ", ".join(words)
+            parts.append(f"clipped at {self.clip}")
+        parts += [f"{drop.ms} ms lost at {drop.at_ms} ms" for drop in self.drops]
+        return ", ".join(parts)
 
     def apply(self, blocks: Iterable[np.ndarray], signal_rms: float) -> Iterator[np.ndarray]:
-        """Blocks of int16 through all effects; `signal_rms` is `rms()` of the whole input."""
+        """Run blocks of int16 through all effects; `signal_rms` is `rms()` of the whole input."""
         yield from self._drop(self._shape(blocks, signal_rms))
 
     def _shape(self, blocks: Iterable[np.ndarray], signal_rms: float) -> Iterator[np.ndarray]:
@@ -132,7 +132,7 @@ class Noise:
             self.next(_PINK_WARM_UP_SAMPLES)
 
     def next(self, count: int) -> np.ndarray:
-        """The next `count` values, float64."""
+        """Return the next `count` values, float64."""
         values = self._random.standard_normal(count)
         if self._state is None:
             return values
@@ -141,7 +141,7 @@ class Noise:
 
 
 def rms(blocks: Iterable[np.ndarray]) -> float:
-    """Root mean square of all samples; exact sums, so it does not depend on the blocks."""
+    """Return the root mean square of all samples; exact sums, whatever the blocks."""
     total = count = 0
     for block in blocks:
         wide = block.astype(np.int64)
@@ -151,7 +151,7 @@ def rms(blocks: Iterable[np.ndarray]) -> float:
 
 
 def parse_drop(text: str) -> Drop:
-    """`MS@MS`: how much is lost, and from when on, both in whole milliseconds of the input."""
+    """Parse `MS@MS`: how much is lost, and from when on, in whole milliseconds of the input."""
     length, _, at = text.partition("@")
     if not (length.isdecimal() and at.isdecimal() and 0 < int(length) and len(text) < 32):
         raise HostToolError(

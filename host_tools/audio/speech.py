@@ -1,4 +1,4 @@
-"""Speech for the demo and the tests, made on the spot with the espeak-ng library from PyPI.
+"""Make speech for the demo and the tests with the espeak-ng library from PyPI.
 
 No recording has to be kept, and no system package is needed.  The same text, voice and speed give
 the same samples on every call and in every process (see `speech_worker`).
@@ -29,7 +29,7 @@ _TIMEOUT_S = 60
 def synthesise(
     text: str, voice: str = "en-us", words_per_minute: int = 140, pitch: int = 50
 ) -> np.ndarray:
-    """Say `text`; returns int16 samples at 16 kHz, 1-D, without silence around them.
+    """Say `text`; return int16 samples at 16 kHz, 1-D, without silence around them.
 
     `voice` is an espeak-ng voice name, with a variant if wanted (`en-us`, `en-us+f3`, `de`);
     `words_per_minute` 80..450; `pitch` 0..99.  Raises HostToolError for anything else.
@@ -54,7 +54,7 @@ def synthesise(
 
 @lru_cache(maxsize=256)
 def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
-    """The samples as 16 kHz little-endian int16 bytes."""
+    """Return the samples as 16 kHz little-endian int16 bytes."""
     command = [sys.executable, str(Path(speech_worker.__file__))]
     command += [voice, str(words_per_minute), str(pitch)]
     done = subprocess.run(command, input=text, capture_output=True, timeout=_TIMEOUT_S)
@@ -64,9 +64,9 @@ def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
             "try en-us, en-gb-x-rp, de, fr, or a variant such as en-us+f3",
         )
     if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise HostToolError(
-            f"espeak-ng did not speak: {words[-1] if words else done.returncode}",
+            f"espeak-ng did not speak: {lines[-1] if lines else done.returncode}",
             "reinstall it: pip install --force-reinstall espeakng-loader",
         )
     rate, _, data = done.stdout.partition(b"\n")
@@ -84,29 +84,10 @@ def bench_speech(seconds: float) -> np.ndarray:
 
 
 def silence(seconds: float) -> np.ndarray:
-    """Digital silence: int16 zeros at 16 kHz."""
+    """Return digital silence: int16 zeros at 16 kHz."""
     return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.int16)
 
 
 def pad(samples: np.ndarray, before_s: float = 1.0, after_s: float = 1.0) -> np.ndarray:
-    """The samples with silence around them (a short clip wants half a second after the word)."""
+    """Put silence around samples (a short clip wants half a second after the word)."""
     return np.concatenate([silence(before_s), samples, silence(after_s)])
-
-
-def conversation(
-    sentences: list[str], gap_s: float = 0.8, voice: str = "en-us", words_per_minute: int = 140
-) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
-    """Several sentences with silence before, between and after them.
-
-    Returns the samples (int16, 16 kHz) and for each sentence (start, end, text), in seconds.
-    """
-    parts = [silence(gap_s)]
-    spans = []
-    position = parts[0].size
-    for sentence in sentences:
-        spoken = synthesise(sentence, voice, words_per_minute)
-        parts += [spoken, silence(gap_s)]
-        end = position + spoken.size
-        spans.append((position / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, sentence))
-        position = end + parts[-1].size
-    return np.concatenate(parts), spans

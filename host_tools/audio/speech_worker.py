@@ -1,4 +1,4 @@
-"""One utterance through the espeak-ng library, in a process of its own; started by `speech`.
+"""Speak one utterance through the espeak-ng library, in a process of its own; started by `speech`.
 
 espeak-ng keeps its state in globals, and the second utterance of a process differs from the first
 by a few samples.  A fresh process for each one makes the same text the same samples, always.
@@ -25,7 +25,7 @@ NOT_SPOKEN = 4
 
 
 def load_library() -> tuple[ctypes.CDLL, int]:
-    """The library, ready to give samples back, and its sample rate in Hz."""
+    """Return the library, ready to give samples back, and its sample rate in Hz."""
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data_path = espeakng_loader.get_data_path().encode()
     rate_hz = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path, 0)
@@ -33,7 +33,7 @@ def load_library() -> tuple[ctypes.CDLL, int]:
 
 
 def speak(voice: str, words_per_minute: int, pitch: int, text: bytes) -> int:
-    """Write rate and samples to stdout; returns the exit status."""
+    """Write rate and samples to stdout; return the exit status."""
     library, rate_hz = load_library()
     if rate_hz <= 0:
         return NOT_SPOKEN

@@ -1,4 +1,4 @@
-"""`earnest convert`: a .tflite wake-word model to the file the firmware loads, proved exact."""
+"""`earnest convert`: turn a .tflite wake-word model into a model file, proved exact."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT_INFERENCES = 3000
     type=click.IntRange(0, 10_000_000),
     default=DEFAULT_INFERENCES,
     show_default=True,
-    help="How many outputs to compare with TFLite; 0 leaves the proof out.",
+    help="Outputs to compare with TFLite; 0 skips the proof.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def command(
@@ -111,12 +111,12 @@ def _report(
         f"  RAM        {converted.ram_bytes:,} bytes on the device: the file and "
         f"{converted.arena_bytes:,} for values and history\n"
         f"  work       {converted.macs:,} MACs per inference, "
-        f"one each {converted.stride * 10} ms\n"
+        f"one every {converted.stride * 10} ms\n"
         f"  cutoff     {manifest.probability_cutoff} over {manifest.sliding_window_size} "
         "probabilities\n"
         f"  int32      proved for every output channel"
     )
     if proof is None:
-        out.print("  proof      left out")
+        out.print("  proof      skipped")
     else:
         out.print(f"  proof      {proof.inferences} inferences, {proof.different} different")

@@ -1,4 +1,4 @@
-"""`earnest evaluate`: how often a model misses its word, and how often it hears it in vain."""
+"""`earnest evaluate`: measure false rejects and false accepts of a model on recordings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.evaluation.cache import Cache
-from host_tools.evaluation.measure import ENGINES, Job, Measured, engine_id, executor, measure_all
+from host_tools.evaluation.measure import ENGINE, Job, Measured, engine_id, executor, measure_all
 from host_tools.evaluation.report import (
     Curve,
     Point,
@@ -55,18 +54,19 @@ Ctrl-C.
 
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
-@click.option("--positive", "positives", multiple=True, type=Path, metavar="DIR", help="Words.")
-@click.option("--negative", "negatives", multiple=True, type=Path, metavar="DIR", help="No words.")
+@click.option("--positive", "positives", multiple=True, type=Path, metavar="DIR",
+              help="Recordings of the wake word, one per file.")  # fmt: skip
+@click.option("--negative", "negatives", multiple=True, type=Path, metavar="DIR",
+              help="Recordings without it.")  # fmt: skip
 @click.option(
     "--model", "model_name", default=DEFAULT_MODEL, show_default=True, metavar="MODEL",
-    help="Known name, .tflite (its manifest beside it), or .ewm with --engine firmware.",
+    help="Known name, or a .tflite with its manifest beside it.",
 )  # fmt: skip
 @click.option("--target-fa-per-hour", "target", default=0.5, show_default=True,
-              type=click.FloatRange(0, min_open=True), help="Wanted rate.")  # fmt: skip
+              type=click.FloatRange(0, min_open=True), 
+              help="Target false accepts per hour (FA/h).")  # fmt: skip
 @click.option("--pad-ms", default=500, show_default=True, type=click.IntRange(0, 10_000),
-              help="Silence after each positive.")  # fmt: skip
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True,
-              help="The firmware gives the same numbers and takes longer.")  # fmt: skip
+              help="Silence put after each positive file.")  # fmt: skip
 @click.option("--workers", default=os.cpu_count() or 1, type=click.IntRange(1, 1024),
               help="Processes. [default: one a core]")  # fmt: skip
 @click.option("--dask", metavar="ADDRESS", help="Spread the files over a Dask cluster.")
@@ -80,31 +80,30 @@ def command(
     model_name: str,
     target: float,
     pad_ms: int,
-    engine: str,
     workers: int,
     dask: str | None,
     cache_path: Path,
     plot_path: Path | None,
     json_wanted: bool,
 ) -> int:
-    """Measure a model on folders of audio: miss rate, false accepts per hour, and what each cutoff
-    would do to both. Recommends a cutoff for a wanted rate of false accepts."""
+    """Measure a model on folders of audio: false reject rate (FRR), false accepts per hour
+    (FA/h), and both at every cutoff. Recommends a cutoff for a target of false accepts."""
     if not positives and not negatives:
         raise HostToolError("no audio given", "name folders: --positive DIR --negative DIR")
     if plot_path is not None:
         plot.check_path(plot_path)
-    model, content = model_content(model_name, engine)
-    name = engine_id(engine)
+    model, content = model_content(model_name)
+    name = engine_id()
     groups = [
-        [Job(str(path), engine, content, pad, name) for path in audio_files(folders)]
+        [Job(str(path), content, pad, name) for path in audio_files(folders)]
         for folders, pad in ((positives, pad_ms), (negatives, 0))
     ]
     console = Console(stderr=True)
     measured = run([*groups[0], *groups[1]], workers, dask, cache_path, console)
     good, bad = sort_out(groups, measured)
     for path, problem in bad:
-        words = problem if path in problem else f"{path}: {problem}"
-        console.print(f"skipped: {words}", style="yellow", soft_wrap=True, markup=False)
+        text = problem if path in problem else f"{path}: {problem}"
+        console.print(f"skipped: {text}", style="yellow", soft_wrap=True, markup=False)
     curve = curve_of(good[0], good[1], model)
     best = recommend(curve, target)
     if plot_path is not None:
@@ -112,28 +111,25 @@ def command(
     if json_wanted:
         skipped = [{"audio": path, "problem": problem} for path, problem in bad]
         report = as_json(curve, model, best, target)
-        click.echo(json.dumps({**report, "engine": engine, "pad_ms": pad_ms, "skipped": skipped}))
+        click.echo(json.dumps({**report, "engine": ENGINE, "pad_ms": pad_ms, "skipped": skipped}))
     else:
         say(curve, model, best, target, pad_ms, Console())
     return BAD_INPUT if bad else 0
 
 
-def model_content(name: str, engine: str) -> tuple[ModelFile, bytes]:
-    """The model's header and the file that the engine runs."""
+def model_content(name: str) -> tuple[ModelFile, bytes]:
+    """Return the model's header and its .tflite, which TFLite Micro runs."""
     model = find_model(name)
-    if engine == "firmware":
-        micropython.require_native_emitter()
-        return model, model.path.read_bytes()
     source = known_models().get(name, Path(name))
     if source.suffix != ".tflite":
         raise HostToolError(
-            f"TFLite Micro cannot run {source}", "give the .tflite, or choose --engine firmware"
+            f"{source}: TFLite Micro cannot run it", "give the .tflite that it was made from"
         )
     return model, source.read_bytes()
 
 
 def audio_files(folders: tuple[Path, ...]) -> list[Path]:
-    """All audio, by its ending, in and below the folders, sorted; a file stands for itself."""
+    """Return all audio (by its ending) in and below the folders, sorted; a file stays itself."""
     found: set[Path] = set()
     for folder in folders:
         if folder.is_file():
@@ -181,7 +177,7 @@ def run(
 def sort_out(
     groups: list[list[Job]], measured: dict[Job, Measured]
 ) -> tuple[list[list[Measured]], list[tuple[str, str]]]:
-    """([good positives, good negatives], [(path, problem)])."""
+    """Return ([good positives, good negatives], [(path, problem)])."""
     good = [[measured[job] for job in jobs if not measured[job].problem] for jobs in groups]
     bad = [
         (job.path, measured[job].problem)
@@ -200,7 +196,7 @@ def say(
     pad_ms: int,
     console: Console,
 ) -> None:
-    """The table and the sentences under it."""
+    """Print the table and the sentences under it."""
     console.print(
         f"{curve.positives} positives ({pad_ms} ms of silence put after each), "
         f"{duration(curve.hours)} of negatives",

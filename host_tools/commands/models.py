@@ -1,4 +1,4 @@
-"""`earnest models`: the wake-word models at hand and what is known of each."""
+"""`earnest models`: list the available wake-word models and their facts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROVENANCE = ROOT / "models" / "provenance.json"
 
 
 def describe() -> list[dict]:
-    """One entry for each known model, with its licence where its SHA-256 is known."""
+    """Return one entry for each known model, with its licence where its SHA-256 is known."""
     try:
         provenance = {entry["sha256"]: entry for entry in json.loads(PROVENANCE.read_text())}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -55,7 +55,7 @@ def describe() -> list[dict]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, with origin and SHA-256.")
 def command(as_json: bool) -> None:
-    """List the wake-word models at hand.
+    """List the available wake-word models.
 
     They come with the Python package pymicro-wakeword; any other microWakeWord v2 model can be
     given as a file. Use a model by its name:

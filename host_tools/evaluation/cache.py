@@ -1,4 +1,4 @@
-"""What `earnest evaluate` has measured, kept as JSON lines that are only ever appended.
+"""Keep what `earnest evaluate` has measured as JSON lines that are only ever appended.
 
 A run that was interrupted leaves at worst a damaged last line, which is skipped and measured
 again.  Probabilities are stored as they are, so any cutoff and window can be tried afterwards.

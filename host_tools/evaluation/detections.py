@@ -1,4 +1,4 @@
-"""The detector's rule over a whole file at once, for any cutoff, as `earnest evaluate` counts.
+"""Apply the detector's rule to a whole file at once, for any cutoff.
 
 The definition is firmware/wakeword/detector.py, step by step; here the same decisions come from
 running sums, so that a curve over all cutoffs takes one pass over the probabilities.  A test holds
@@ -31,7 +31,7 @@ class ProbabilitySums:
     def detections(
         self, cutoff: int, stride: int, refractory_ms: int = REFRACTORY_MS
     ) -> list[int]:
-        """Indexes of the inferences on which the detector says yes; `cutoff` 0..255."""
+        """Return the indexes of the inferences with a detection; `cutoff` is in 0..255."""
         limit = cutoff * self.window
         if self._highest <= limit:
             return []
@@ -55,7 +55,7 @@ class ProbabilitySums:
                 at = int(below[last])
 
     def _next(self, above: np.ndarray, limit: int, emptied: int, at: int) -> int | None:
-        """The first inference from `at` on whose window, emptied at `emptied`, is above."""
+        """Return the first inference from `at` on whose window, emptied at `emptied`, is above."""
         full = emptied + self.window - 1  # from here on the emptied part has left the window
         partly = self._cumulative[at + 1 : full + 1] - self._cumulative[emptied]
         early = np.flatnonzero(partly > limit)

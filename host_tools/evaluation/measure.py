@@ -1,8 +1,8 @@
-"""The slow half of `earnest evaluate`: the probabilities of every file, on all cores or a cluster.
+"""Measure the probabilities of every file, on all cores or a cluster: the slow half of evaluate.
 
-Place: `evaluate` (the command) -> here -> `evaluation_report` (curve, table, picture).  What was
-measured is kept in a file of JSON lines, one a file of audio, so an interrupted run goes on where
-it was.  `measure` runs in worker processes and is all that crosses a process border.
+The command calls this first, then `report`.  What was measured is kept in a file of JSON lines,
+one for each file of audio, so an interrupted run continues where it stopped.  `measure` runs in
+worker processes and is all that crosses a process border.
 """
 
 from __future__ import annotations
@@ -10,30 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
-from host_tools import atomic_file, micropython
-from host_tools.audio.files import SAMPLE_RATE_HZ, open_audio
+from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, open_audio
 from host_tools.errors import HostToolError
 from host_tools.evaluation.cache import Cache
-from host_tools.shared_firmware import FIRMWARE
 
-ENGINES = ("tflite-micro", "firmware")
+ENGINE = "tflite-micro"
 MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
-HEAP_BYTES = 8 << 20
-ENGINE_ALONE = micropython.GUESTS / "engine_alone.py"
 _of_this_thread = threading.local()
 
 
@@ -42,15 +35,14 @@ class Job:
     """One file of audio and all that its probabilities depend on."""
 
     path: str
-    engine: str
-    model: bytes  # .tflite for tflite-micro, .ewm for firmware
+    model: bytes  # the .tflite
     pad_ms: int  # silence put after the audio
     engine_id: str
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out: `probabilities` are uint8, one an inference; `problem` is empty or words."""
+    """One file's result: `probabilities` are uint8, one an inference; `problem` is text."""
 
     seconds: float = 0.0
     probabilities: bytes = b""
@@ -58,7 +50,7 @@ class Measured:
 
 
 def key_of(job: Job) -> str:
-    """What a kept measurement is found by: audio, model, settings; "" for an unreadable file."""
+    """Return the key of a kept measurement: audio, model, settings; "" for an unreadable file."""
     digest = hashlib.sha256()
     try:
         with open(job.path, "rb") as file:
@@ -67,7 +59,7 @@ def key_of(job: Job) -> str:
     except OSError:
         return ""
     model = hashlib.sha256(job.model).hexdigest()
-    settings = [MEASUREMENT_VERSION, job.engine, job.engine_id, job.pad_ms, model]
+    settings = [MEASUREMENT_VERSION, ENGINE, job.engine_id, job.pad_ms, model]
     return hashlib.sha256(json.dumps([digest.hexdigest(), settings]).encode()).hexdigest()
 
 
@@ -75,21 +67,17 @@ def measure(job: Job) -> Measured:
     """Run the model over one file from its initial state; bad audio is a `problem`."""
     try:
         audio = open_audio(job.path)
-        if job.engine == "firmware":
-            probabilities = _by_firmware(job, audio)
-        else:
-            probabilities = _by_tflite_micro(job, audio)
-        return Measured(audio.duration_s, probabilities)
+        return Measured(audio.duration_s, _probabilities(job, audio))
     except HostToolError as error:
         return Measured(problem=error.message)
 
 
-def _pcm(job: Job, audio) -> Iterator[np.ndarray]:
+def _pcm(job: Job, audio: AudioFile) -> Iterator[np.ndarray]:
     yield from audio.blocks()
     yield np.zeros(job.pad_ms * SAMPLE_RATE_HZ // 1000, np.int16)
 
 
-def _by_tflite_micro(job: Job, audio) -> bytes:
+def _probabilities(job: Job, audio: AudioFile) -> bytes:
     from host_tools.models.reference import FeatureExtractor, quantise
 
     model = _tflite_micro(job.model)
@@ -106,7 +94,7 @@ def _by_tflite_micro(job: Job, audio) -> bytes:
 
 
 def _tflite_micro(model: bytes):
-    """The model, made once a thread: a Dask worker may have several, and a model has a state."""
+    """Return the model, made once a thread: a Dask worker has several, and models have state."""
     from host_tools.models.reference import TFLiteMicroModel
 
     if getattr(_of_this_thread, "source", None) != model:
@@ -115,39 +103,14 @@ def _tflite_micro(model: bytes):
     return _of_this_thread.model
 
 
-def _by_firmware(job: Job, audio) -> bytes:
-    path = _model_file(job.model)
-    lines = micropython.stream(
-        ENGINE_ALONE,
-        "-",
-        path,
-        stdin=(block.astype("<i2").tobytes() for block in _pcm(job, audio)),
-        heap_bytes=HEAP_BYTES,
-    )
-    return bytes(int(line.split()[3]) for line in lines if line.startswith(b"p "))
-
-
-@lru_cache(maxsize=2)
-def _model_file(model: bytes) -> Path:
-    """The model as a file of this machine, which need not be the one that started the work."""
-    path = Path(tempfile.gettempdir()) / f"earnest-{hashlib.sha256(model).hexdigest()[:16]}.ewm"
-    atomic_file.write(path, model)
-    return path
-
-
-def engine_id(engine: str) -> str:
-    """Names the code that makes the probabilities, so that other code measures anew."""
-    if engine == "firmware":
-        digest = hashlib.sha256()
-        for path in sorted((FIRMWARE / "wakeword").rglob("*.py")):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+def engine_id() -> str:
+    """Name the code that makes the probabilities, so that other code measures anew."""
     return " ".join(f"{name} {version(name)}" for name in ("tflite-micro", "pymicro-features"))
 
 
 @contextmanager
 def executor(workers: int, dask: str | None) -> Iterator[Executor]:
-    """Where the jobs run: this machine's cores, or the Dask cluster at an address."""
+    """Run jobs on this machine's cores, or on the Dask cluster at an address."""
     if dask is None:
         pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
         try:
@@ -172,14 +135,14 @@ def executor(workers: int, dask: str | None) -> Iterator[Executor]:
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C is for the process that keeps the results; the workers end with it."""
+    """Leave Ctrl-C to the process that keeps the results; the workers end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def measure_all(
     jobs: list[Job], cache: Cache, pool: Executor, on_done: Callable[[Job], None]
 ) -> dict[Job, Measured]:
-    """Job to result for all jobs; what the cache has is taken from it, the rest is added."""
+    """Return job to result for all jobs; take what the cache has, and add the rest to it."""
     results: dict[Job, Measured] = {}
     try:
         missing: dict[str, list[Job]] = {}

@@ -1,6 +1,6 @@
-"""The quick half of `earnest evaluate`: from probabilities to curve, recommendation, picture.
+"""The quick half of `earnest evaluate`: from probabilities to curve, recommendation, plot.
 
-Place: after `evaluation`, which measured; `detections` decides.  A positive file counts as heard
+`measure` ran before it; `detections` decides.  A positive file counts as heard
 when the detector says yes at least once in it; each yes in a negative file is a false accept.
 """
 
@@ -43,7 +43,7 @@ class Curve:
     def at(self, cutoff: int) -> Point:
         return self.points[cutoff - CUTOFFS[0]]
 
-    def miss_rate(self, point: Point) -> float | None:
+    def false_reject_rate(self, point: Point) -> float | None:
         return point.missed / self.positives if self.positives else None
 
     def per_hour(self, point: Point) -> float | None:
@@ -123,7 +123,7 @@ def as_json(curve: Curve, model: ModelFile, best: Point | None, target: float) -
             "cutoff": point.cutoff,
             "probability_cutoff": manifest_value(point.cutoff),
             "missed": point.missed,
-            "miss_rate": curve.miss_rate(point),
+            "false_reject_rate": curve.false_reject_rate(point),
             "false_accepts": point.false_accepts,
             "false_accepts_per_hour": curve.per_hour(point),
             "false_accepts_per_hour_at_most": curve.per_hour_at_most(point),
@@ -150,12 +150,16 @@ def table(curve: Curve, model: ModelFile, best: Point | None):
     if best is not None:
         marks[best.cutoff] = ", ".join(filter(None, [marks.get(best.cutoff), "recommended"]))
     rows = Table(title=f"{model.wake_word}: what each cutoff does", title_justify="left")
-    for name in ("cutoff", "missed", "rate", "false accepts", "an hour", "95 % sure"):
+    for name in ("cutoff", "missed", "FRR", "false accepts", "FA/h", "95 % sure"):
         rows.add_column(name, justify="right")
     rows.add_column("", no_wrap=True)
     for cutoff in sorted({*TABLE_CUTOFFS, *marks} & set(CUTOFFS)):
         point = curve.at(cutoff)
-        rates = curve.miss_rate(point), curve.per_hour(point), curve.per_hour_at_most(point)
+        rates = (
+            curve.false_reject_rate(point),
+            curve.per_hour(point),
+            curve.per_hour_at_most(point),
+        )
         rows.add_row(
             f"{manifest_value(cutoff):g}",
             str(point.missed) if curve.positives else "-",
@@ -169,7 +173,7 @@ def table(curve: Curve, model: ModelFile, best: Point | None):
 
 
 def draw(curve: Curve, model: ModelFile, best: Point | None, target: float, path: Path) -> None:
-    """Draw miss rate and false accepts per hour over the cutoff into a .png, .svg or .pdf."""
+    """Draw FRR and false accepts per hour over the cutoff into a .png, .svg or .pdf."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -193,7 +197,7 @@ def draw(curve: Curve, model: ModelFile, best: Point | None, target: float, path
         lower.set_yscale("symlog", linthresh=max(target, 0.01))
         lower.set_ylim(bottom=0)
         lower.legend(loc="lower left", frameon=False)
-    lower.set_ylabel(f"false accepts an hour\n({duration(curve.hours)} of negatives)")
+    lower.set_ylabel(f"FA/h\n({duration(curve.hours)} of negatives)")
     lower.set_xlabel("probability cutoff")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):

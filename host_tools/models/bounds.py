@@ -1,4 +1,4 @@
-"""The proof that a layer's arithmetic stays inside int32, for every output channel, from its
+"""Prove that a layer's arithmetic stays inside int32, for every output channel, from its
 actual weights.
 
 Third stage of the converter.  The firmware's kernels compute in 32-bit integers that must never
@@ -69,7 +69,7 @@ def prove(layer: Layer, block: int) -> Channels:
 
 
 def _scales(layer: Layer) -> np.ndarray:
-    """The real multiplier of each channel, in the reference's own types."""
+    """Return the real multiplier of each channel, in the reference's own types."""
     assert layer.filter is not None and layer.input is not None and layer.output is not None
     in_scale, out_scale = layer.input.scale, layer.output.scale
     filter_scales = layer.filter.scales
@@ -88,7 +88,7 @@ def _scales(layer: Layer) -> np.ndarray:
 def _bound(
     layer: Layer, c: int, w: np.ndarray, start: int, left: int, padded: int
 ) -> tuple[int, int]:
-    """The folded bias of channel c and the largest intermediate."""
+    """Return the folded bias of channel c and the largest intermediate."""
     assert layer.input is not None
     zero = layer.input.zero_point
     positive, negative = int(w[w > 0].sum()), int(w[w < 0].sum())

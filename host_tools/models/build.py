@@ -1,4 +1,4 @@
-"""A .tflite model and its manifest to the bytes of a model file.
+"""Turn a .tflite model and its manifest into the bytes of a model file.
 
 Fifth stage of the converter: the manifest's fields, the header, the constants, the checksum;
 then the file is held against the same `check` that the firmware runs.
@@ -28,7 +28,7 @@ class Manifest:
 
     @property
     def cutoff(self) -> int:
-        """The cutoff in 0..255, as ESPHome computes it."""
+        """Return the cutoff in 0..255, as ESPHome computes it."""
         return int(self.probability_cutoff * 255)
 
     @classmethod
@@ -75,7 +75,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ConvertedModel:
-    """A model file and what there is to say of it."""
+    """A model file and the facts that the report prints."""
 
     data: bytes
     manifest: Manifest
@@ -88,7 +88,7 @@ class ConvertedModel:
 
     @property
     def ram_bytes(self) -> int:
-        """What the model takes on the device: its file and its arena."""
+        """Return the bytes that the model takes on the device: its file and its arena."""
         return len(self.data) + self.arena_bytes
 
 

@@ -1,4 +1,4 @@
-"""Which model is meant: a known name, a .tflite with its manifest, or a built .ewm file.
+"""Find a model by its name, or as a .tflite with its manifest, or as a built .ewm file.
 
 A .tflite is converted on the way and kept in build/models, under a name that changes with the
 model, its manifest and the converter, so a stale file is never used.
@@ -38,7 +38,7 @@ class ModelFile:
 
 
 def known_models() -> dict[str, Path]:
-    """Name to .tflite (its manifest beside it) of the models that come with pymicro-wakeword."""
+    """Return name to .tflite (its manifest beside it) of the models in pymicro-wakeword."""
     spec = find_spec("pymicro_wakeword")
     if spec is None or spec.origin is None:
         return {}
@@ -51,7 +51,10 @@ def known_models() -> dict[str, Path]:
 
 
 def find_model(name_or_path: str) -> ModelFile:
-    """The built model that is meant; converts when needed; raises HostToolError."""
+    """Return the built model of that name or file; convert it first where needed.
+
+    Raises HostToolError.
+    """
     known = known_models()
     if name_or_path in known:
         return _read_header(name_or_path, _converted(known[name_or_path]))
@@ -83,7 +86,7 @@ def _read_header(name: str, path: Path) -> ModelFile:
 
 
 def _converted(tflite: Path) -> Path:
-    """Convert `tflite` into the cache, unless it is there; returns the path of the .ewm."""
+    """Convert `tflite` into the cache, unless it is there; return the path of the .ewm."""
     source = read_tflite(tflite)
     manifest = read_manifest(tflite.with_suffix(".json"))
     key = hashlib.sha256(_converter_digest())
@@ -98,12 +101,12 @@ def _converted(tflite: Path) -> Path:
 
 
 def read_tflite(path: Path) -> bytes:
-    """A .tflite file's bytes; HostToolError when it is not there or absurdly large."""
+    """Return a .tflite file's bytes; HostToolError if it is missing or absurdly large."""
     return _read(path, MAX_TFLITE_BYTES)
 
 
 def read_manifest(path: Path) -> dict:
-    """A manifest's parsed JSON; HostToolError when it is not there or not JSON."""
+    """Return a manifest's parsed JSON; HostToolError if it is missing or not JSON."""
     if not path.is_file():
         raise HostToolError(
             f"the manifest {path} is not there",
@@ -117,7 +120,7 @@ def read_manifest(path: Path) -> dict:
 
 @lru_cache(maxsize=1)
 def _converter_digest() -> bytes:
-    """SHA-256 over the converter's own files and the format's definition."""
+    """Return the SHA-256 over the converter's own files and the format's definition."""
     digest = hashlib.sha256()
     converter = Path(__file__).parent
     for path in [*sorted(converter.rglob("*.py")), FIRMWARE / "wakeword" / "model_format.py"]:
@@ -125,12 +128,12 @@ def _converter_digest() -> bytes:
     return digest.digest()
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
+def _read(path: Path, max_bytes: int) -> bytes:
     try:
         size = path.stat().st_size
-        if size > most_bytes:
+        if size > max_bytes:
             raise HostToolError(
-                f"{path}: {size} bytes is too large", f"at most {most_bytes} are read"
+                f"{path}: {size} bytes is too large", f"at most {max_bytes} are read"
             )
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From the graph to layers: which past and present values each multiply reads, and nothing else.
+"""Turn the graph into layers: which past and present values each multiply reads.
 
 Second stage of the converter.  Data movement (RESHAPE, CONCATENATION, STRIDED_SLICE, SPLIT_V,
 state variables: see `states`) is followed symbolically: every element of a tensor carries where
@@ -248,9 +248,7 @@ class _Follower:
         return filter_tensor.data
 
     def _windows(self, operator: Operator, height: int, width: int) -> tuple[np.ndarray, int]:
-        """[rows, height, width, channels] of sources of a convolution, and the dilation undone; W
-        shrinks to 1.
-        """
+        """Return a convolution's sources, [rows, height, width, channels], and its dilation."""
         value = self._value(operator, 0)
         options = operator.options
         if not options:
@@ -282,7 +280,7 @@ class _Follower:
         return np.stack([value[0, r * step : r * step + span] for r in range(rows)]), dilation
 
     def _dilated(self, weights: np.ndarray, dilation: int) -> np.ndarray:
-        """[..., height, width, channels] weights with zero rows put between for a dilation."""
+        """Return [..., height, width, channels] weights with zero rows between for a dilation."""
         if dilation == 1:
             return weights
         height = weights.shape[1]

@@ -1,8 +1,8 @@
-"""Reads a .tflite file into plain objects, and refuses what is not a streaming int8 model of the
-known 13 ops.
+"""Read a .tflite file into plain objects, and refuse what is not a streaming int8 model of the
+known ops.
 
 First stage of the converter: graph -> dataflow -> plan -> file.  The flatbuffer is read by the
-`tflite` package; this module holds the limits and the words of refusal.
+`tflite` package; this module holds the limits and the refusals.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Graph:
 
 
 def refuse(operator: Operator, why: str, hint: str = "") -> HostToolError:
-    """An error that names the operator."""
+    """Return an error that names the operator."""
     return HostToolError(
         f"{operator}: {why}", hint or "see docs/model-format.md, what is supported"
     )
@@ -268,7 +268,7 @@ _OPTIONS = {
 
 
 def variable_name(operator: Operator) -> str:
-    """What tells a VAR_HANDLE's variable from the others: its container and shared name."""
+    """Return the container and shared name that identify a VAR_HANDLE's variable."""
     parts = (operator.options.get("Container"), operator.options.get("SharedName"))
     return "/".join((part or b"").decode("utf-8", "replace") for part in parts)
 

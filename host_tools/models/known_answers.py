@@ -2,8 +2,8 @@
 
 The front end's come from pymicro-features, another implementation, its tables' from their
 formulas; a model's from its file, run in the host's MicroPython.
-`python -m host_tools.known_answers` writes firmware/diagnostics/vectors.py for the models at hand,
-so that the test also works by hand at the REPL.
+`python -m host_tools.models.known_answers` writes firmware/diagnostics/vectors.py for the
+available models, so that the test also works by hand at the REPL.
 """
 
 from __future__ import annotations

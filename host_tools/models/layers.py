@@ -1,4 +1,4 @@
-"""What the converter's stages hand on: computing layers, and where each value they read is from.
+"""Types that the converter's stages hand on: layers, and the source of each value they read.
 
 A source is one int64: the layer's number, the lag in inferences, the index among its outputs.
 """
@@ -21,17 +21,17 @@ STATE = 1 << 21  # layer numbers from here on stand for state variables not yet 
 
 
 def layer_of(sources: np.ndarray) -> np.ndarray:
-    """The layer number of each source."""
+    """Return the layer number of each source."""
     return sources >> LAYER_SHIFT
 
 
 def lag_of(sources: np.ndarray) -> np.ndarray:
-    """How many inferences ago each source was computed."""
+    """Return how many inferences ago each source was computed."""
     return (sources >> LAG_SHIFT) & _MASK
 
 
 def index_of(sources: np.ndarray) -> np.ndarray:
-    """Which of its layer's outputs each source is."""
+    """Return the index of each source among its layer's outputs."""
     return sources & _MASK
 
 

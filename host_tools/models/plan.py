@@ -1,5 +1,5 @@
-"""From layers to the firmware's ops: where every value lies in the arena, which history is a ring,
-what runs when.
+"""Turn layers into the firmware's ops: where every value lies, which history is a ring, what runs
+when.
 
 Fourth stage of the converter.  A layer reads either a scratch output directly, when what it
 needs lies there in order, or a *ring*: rows of past and present values, kept twice so that the
@@ -157,7 +157,7 @@ class _Planner:
                 ring.depth = max(ring.depth, ring.rows_per_inference - read.first)
 
     def _direct(self, reads: list[Rows]) -> bool:
-        """Whether the values lie in one layer's scratch output, in order."""
+        """Return whether the values lie in one layer's scratch output, in order."""
         for read in reads:
             producers = np.unique(read.row >> 20)
             if len(producers) != 1 or producers[0] == 0 or read.first < 0:
@@ -209,7 +209,7 @@ class _Planner:
         return -(-layer.weights.shape[1] // DOT_BLOCK) * DOT_BLOCK
 
     def _initial(self, ring: Ring) -> int:
-        """The byte a ring starts with."""
+        """Return the byte that a ring starts with."""
         values = set()
         for entry in ring.row:
             producer, channel = int(entry >> 20), int(entry & 0xFFFFF)

@@ -19,8 +19,9 @@ def _round_half_away(value: float) -> int:
 
 
 def quantise_multiplier(scale: float) -> tuple[int, int]:
-    """A real scale >= 0 as (multiplier, shift): scale = multiplier * 2**(shift - 31), multiplier 0
-    or in [2**30, 2**31).
+    """Return a real scale >= 0 as (multiplier, shift).
+
+    scale = multiplier * 2**(shift - 31), with a multiplier of 0 or in [2**30, 2**31).
     """
     if scale == 0.0:
         return 0, 0
@@ -55,7 +56,7 @@ def rescale(value: int, multiplier: int, shift: int) -> int:
 
 
 def activation_range(kind: int, scale: np.float32, zero_point: int) -> tuple[int, int] | None:
-    """The int8 values a fused activation allows, or None for one that is not supported."""
+    """Return the int8 range of a fused activation, or None for one that is not supported."""
 
     def quantised(real: float) -> int:
         return zero_point + _round_half_away(float(np.float32(real) / np.float32(scale)))

@@ -2,14 +2,12 @@
 
 TFLite Micro's reference kernels define a model's output and TFLM's C microfrontend defines a
 feature; the converter's proof, `earnest evaluate` and the tests compare with them through this
-module.  The packages are imported on first use, so that commands which need no oracle start
-quickly.  Must not import the firmware.
+module.  The packages are imported on first use, so that commands which need no reference start
+quickly.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import struct
 
 import numpy as np
@@ -23,21 +21,20 @@ MAX_ARENA_BYTES = 1 << 26
 _FEATURE_UNIT = 0.0390625  # pymicro-features returns uint16 values times this
 
 
-class _StreamingModel:
-    """A streaming wake-word model; subclasses set the two methods that differ between runtimes.
+class TFLiteMicroModel:
+    """The definition of exact: TFLite Micro's reference kernels; state is kept between calls.
 
     `input_shape` is (1, stride, 40); `stride` is the number of feature slices per inference.
+    It trusts its input: the C++ below may crash on a damaged file, so check foreign files first.
     """
 
     input_shape: tuple[int, ...]
 
-    def infer(self, data: np.ndarray) -> int:
-        """Run one inference on int8 data of `input_shape`; return the probability, 0..255."""
-        raise NotImplementedError
-
-    def reset(self) -> None:
-        """Put the model back into the exact state that it had when it was made."""
-        raise NotImplementedError
+    def __init__(self, tflite_bytes: bytes) -> None:
+        self._tflite_bytes = bytes(tflite_bytes)
+        self._arena_bytes = FIRST_ARENA_BYTES
+        self.reset()
+        self.input_shape = tuple(int(n) for n in self._interpreter.get_input_details(0)["shape"])
 
     @property
     def stride(self) -> int:
@@ -50,19 +47,6 @@ class _StreamingModel:
         grouped = grouped.reshape((count,) + tuple(self.input_shape))
         infer = self.infer
         return np.fromiter((infer(data) for data in grouped), np.uint8, count)
-
-
-class TFLiteMicroModel(_StreamingModel):
-    """The definition of exact: TFLite Micro's reference kernels; state is kept between calls.
-
-    It trusts its input: the C++ below may crash on a damaged file, so check foreign files first.
-    """
-
-    def __init__(self, tflite_bytes: bytes) -> None:
-        self._tflite_bytes = bytes(tflite_bytes)
-        self._arena_bytes = FIRST_ARENA_BYTES
-        self.reset()
-        self.input_shape = tuple(int(n) for n in self._interpreter.get_input_details(0)["shape"])
 
     def reset(self) -> None:
         """Make the interpreter anew: its own Reset() does not run the initialiser again."""
@@ -86,46 +70,15 @@ class TFLiteMicroModel(_StreamingModel):
                     ) from error
 
     def infer(self, data: np.ndarray) -> int:
+        """Run one inference on int8 data of `input_shape`; return the probability, 0..255."""
         interpreter = self._interpreter
         interpreter.set_input(data, 0)
         interpreter.invoke()
         return int(interpreter.get_output(0).reshape(-1)[0])
 
 
-class TFLiteRuntimeModel(_StreamingModel):
-    """A second oracle, TFLite with its reference kernels; see `has_tflite_runtime`."""
-
-    def __init__(self, tflite_bytes: bytes) -> None:
-        self._tflite_bytes = bytes(tflite_bytes)
-        self.reset()
-        self.input_shape = tuple(int(n) for n in self._interpreter.get_input_details()[0]["shape"])
-
-    def reset(self) -> None:
-        from tflite_runtime.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=self._tflite_bytes,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-        )
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-
-    def infer(self, data: np.ndarray) -> int:
-        interpreter = self._interpreter
-        interpreter.set_tensor(self._input, data)
-        interpreter.invoke()
-        return int(interpreter.get_tensor(self._output).reshape(-1)[0])
-
-
-@functools.cache
-def has_tflite_runtime() -> bool:
-    """True where tflite-runtime has wheels (Linux, Python before 3.12)."""
-    return importlib.util.find_spec("tflite_runtime") is not None
-
-
 class FeatureExtractor:
-    """The front end's oracle over a stream: state and left-over samples are kept between calls."""
+    """The front end's reference; state and left-over samples are kept between calls."""
 
     def __init__(self) -> None:
         from pymicro_features import MicroFrontend

@@ -1,6 +1,6 @@
-"""State variables: what a streaming model remembers, as sources some inferences old.
+"""Resolve state variables, a streaming model's memory, to sources some inferences old.
 
-Beside `dataflow`, which tells what is read and assigned while it follows the graph.  A variable
+`dataflow` reports what is read and assigned while it follows the graph.  A variable
 holds what was assigned to it one inference ago; what that was may be a variable again, and so on,
 until only values that layers computed are left.
 """
@@ -25,14 +25,14 @@ class States:
         self._shapes: dict[int, tuple[int, ...]] = {}
 
     def name(self, operator: Operator) -> None:
-        """VAR_HANDLE: its output stands for the variable that it names."""
+        """Follow VAR_HANDLE: its output stands for the variable that it names."""
         name = variable_name(operator)
         if name not in self._names:
             self._names.append(name)
         self._handles[operator.outputs[0]] = self._names.index(name)
 
     def read(self, operator: Operator, shape: tuple[int, ...]) -> np.ndarray:
-        """READ_VARIABLE: what was assigned before, else the variable itself as a source."""
+        """Follow READ_VARIABLE: return what was assigned before, else the variable as a source."""
         number = self._number(operator)
         if number in self._assigned:
             return self._assigned[number].copy().reshape(shape)
@@ -43,7 +43,7 @@ class States:
         return value.reshape(shape)
 
     def assign(self, operator: Operator, value: np.ndarray) -> None:
-        """ASSIGN_VARIABLE, once for each variable."""
+        """Follow ASSIGN_VARIABLE, which is allowed once for each variable."""
         number = self._number(operator)
         if number in self._assigned:
             raise refuse(operator, "the variable is assigned twice")
@@ -56,7 +56,7 @@ class States:
             raise refuse(operator, "its variable has no VAR_HANDLE") from None
 
     def unwind(self) -> tuple[dict[int, np.ndarray], dict[int, int]]:
-        """Each variable as sources, and the initial values of those sources."""
+        """Return each variable as sources, and the initial values of those sources."""
         resolved: dict[int, np.ndarray] = {}
         for number, name in enumerate(self._names):
             if number in self._shapes and number not in self._assigned:
@@ -76,8 +76,8 @@ class States:
         return resolved, initial
 
     def _sources(self, number: int) -> np.ndarray:
-        """What a variable holds when an inference starts: what was assigned, one inference older,
-        states followed.
+        """Return what a variable holds when an inference starts: what was assigned, one inference
+        older, with states followed.
         """
         values = self._assigned[number].reshape(-1).copy()
         lag = np.ones(values.shape, np.int64)
@@ -102,7 +102,7 @@ class States:
 
 
 def resolve(sources: np.ndarray, resolved: dict[int, np.ndarray]) -> np.ndarray:
-    """`sources` with those of variables replaced by what `States.unwind` found."""
+    """Return `sources` with those of variables replaced by what `States.unwind` found."""
     out = sources.copy()
     layers = layer_of(sources)
     for number, values in resolved.items():

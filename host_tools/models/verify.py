@@ -1,4 +1,4 @@
-"""The proof after a conversion: the firmware's outputs against TFLite's, one by one.
+"""Prove a conversion: compare the firmware's outputs with TFLite's, one by one.
 
 Sixth stage of the converter.  Inputs: random int8, values at both rails, the features of speech
 and of noise.  The firmware runs in the real MicroPython; the reference is TFLite Micro.
@@ -16,8 +16,8 @@ import numpy as np
 from host_tools import micropython
 from host_tools.audio import speech
 from host_tools.errors import HostToolError
-from host_tools.models import reference as oracle
 from host_tools.models.build import ConvertedModel
+from host_tools.models.reference import TFLiteMicroModel, features, quantise
 
 SCRIPT = micropython.GUESTS / "run_model.py"
 INFERENCES_AT_A_TIME = 500
@@ -41,18 +41,18 @@ class Verification:
 def verify(
     model: ConvertedModel, inferences: int, progress: Callable[[int], None] = lambda done: None
 ) -> Verification:
-    """Compare at least `inferences` outputs; `progress` is told how many are done.
+    """Compare at least `inferences` outputs; call `progress` with the number done so far.
 
     Raises HostToolError when the host's MicroPython cannot run viper code, or TFLite Micro does
     not take the model.
     """
     micropython.require_native_emitter()
-    reference = oracle.TFLiteMicroModel(model.source)
+    tflite = TFLiteMicroModel(model.source)
     slices = test_slices(model.manifest.wake_word, inferences * model.stride)
     want = np.zeros(0, np.uint8)
     for start in range(0, len(slices), INFERENCES_AT_A_TIME * model.stride):
         part = slices[start : start + INFERENCES_AT_A_TIME * model.stride]
-        want = np.concatenate((want, reference.run(part)))
+        want = np.concatenate((want, tflite.run(part)))
         progress(len(want) // 2)
     got = run_firmware(model.data, slices)
     progress(len(want))
@@ -64,20 +64,20 @@ def verify(
 
 
 def run_firmware(data: bytes, slices: np.ndarray) -> np.ndarray:
-    """The probabilities (uint8) that the firmware computes from int8 slices of shape (n, 40)."""
+    """Return the probabilities (uint8) that the firmware computes from int8 slices, (n, 40)."""
     with tempfile.TemporaryDirectory(prefix="earnest-") as folder:
         path = Path(folder) / "model.ewm"
         path.write_bytes(data)
         stdin = (slices.view(np.uint8) ^ 0x80).tobytes()
         done = micropython.run(SCRIPT, path, stdin=stdin, timeout_s=3600)
     if done.returncode:
-        words = (done.stdout[-2000:] + done.stderr).decode("utf-8", "replace").strip()
-        raise HostToolError(f"the firmware stopped in MicroPython: {words[-500:]}")
+        text = (done.stdout[-2000:] + done.stderr).decode("utf-8", "replace").strip()
+        raise HostToolError(f"the firmware stopped in MicroPython: {text[-500:]}")
     return np.frombuffer(done.stdout, np.uint8)
 
 
 def test_slices(wake_word: str, count: int, seed: int = 0) -> np.ndarray:
-    """int8 slices of shape (count, 40): a third random, the rest features of speech and noise."""
+    """Return int8 slices, (count, 40): a third random, the rest features of speech and noise."""
     rng = np.random.default_rng(seed)
     random = rng.integers(-128, 128, (count // 3, 40), dtype=np.int8)
     rails = np.repeat(rng.integers(0, 3, -(-len(random) // 8)), 8)[: len(random)]
@@ -86,8 +86,8 @@ def test_slices(wake_word: str, count: int, seed: int = 0) -> np.ndarray:
     pieces = [random]
     missing = count - len(random)
     spoken = [
-        speech.pad(speech.synthesise(text.format(word=wake_word), words_per_minute=speed))
-        for text in SENTENCES
+        speech.pad(speech.synthesise(sentence.format(word=wake_word), words_per_minute=speed))
+        for sentence in SENTENCES
         for speed in (120, 140, 175)
     ]
     while missing > 0:
@@ -95,7 +95,7 @@ def test_slices(wake_word: str, count: int, seed: int = 0) -> np.ndarray:
         gain = 10 ** rng.uniform(-1.5, 0.5)
         noise = rng.standard_normal(len(clean)) * 10 ** rng.uniform(0, 3)
         pcm = np.clip(np.rint(clean * gain + noise), -32768, 32767).astype(np.int16)
-        part = oracle.quantise(oracle.features(pcm))[:missing]
+        part = quantise(features(pcm))[:missing]
         pieces.append(part)
         missing -= len(part)
     return np.concatenate(pieces)

@@ -178,7 +178,7 @@ def test_convert_and_report(model, tmp_path):
     for words in (
         "Hello",
         f"{len(data):,} bytes",
-        f"{header.macs:,} MACs per inference, one each 20 ms",
+        f"{header.macs:,} MACs per inference, one every 20 ms",
         "0.9 over 5 probabilities",
         "proved for every output channel",
         "40 inferences, 0 different",
@@ -219,7 +219,7 @@ def test_no_inferences_leaves_the_proof_out(model, tmp_path, monkeypatch):
     monkeypatch.setattr(convert_command, "verify", never)
     out = tmp_path / "out.ewm"
     done = convert(model, "-o", out, "--inferences", 0)
-    assert done.exit_code == 0 and "left out" in done.stdout and out.is_file()
+    assert done.exit_code == 0 and "skipped" in done.stdout and out.is_file()
     report = json.loads(convert(model, "-o", out, "--inferences", 0, "--json").stdout)
     assert (report["inferences"], report["different"]) == (0, 0)
 

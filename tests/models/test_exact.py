@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from host_tools.models import reference as oracle
+from host_tools.models import reference
 from host_tools.models.catalog import find_model, known_models, read_tflite
 from host_tools.models.verify import run_firmware
 from tests.generators.audio_cases import cases
@@ -63,19 +63,19 @@ def test_the_engine_on_audio(case, run_micropython):
     paths = [find_model(name).path for name in MODELS]
     out = run_micropython(ENGINE, *paths, stdin=pcm.astype("<i2").tobytes())
     records = np.frombuffer(out, np.uint8).reshape(-1, 120 + 2 * len(MODELS))
-    want = oracle.features(pcm)
+    want = reference.features(pcm)
     assert len(records) == len(want) == len(pcm) // 160 - 2
     got = records[:, :80].copy().view("<u2")
     wrong = np.argwhere(got != want)
     assert not len(wrong), f"slice, channel {wrong[0]} of {len(wrong)} features"
-    slices = oracle.quantise(want)
+    slices = reference.quantise(want)
     wrong = np.argwhere((records[:, 80:120] ^ 0x80).view(np.int8) != slices)
     assert not len(wrong), f"slice, channel {wrong[0]} of {len(wrong)} int8 values"
     for i, name in enumerate(MODELS):
-        reference = oracle.TFLiteMicroModel(read_tflite(known_models()[name]))
-        probabilities = reference.run(slices)
+        tflite = reference.TFLiteMicroModel(read_tflite(known_models()[name]))
+        probabilities = tflite.run(slices)
         inferred = records[:, 120 + 2 * i] != 0
-        expected = np.arange(1, len(records) + 1) % reference.stride == 0
+        expected = np.arange(1, len(records) + 1) % tflite.stride == 0
         assert (inferred == expected).all(), name
         wrong = np.flatnonzero(records[inferred, 121 + 2 * i] != probabilities)
         assert not len(wrong), f"{name}: inference {wrong[0]}, {len(wrong)} differ"
@@ -83,11 +83,11 @@ def test_the_engine_on_audio(case, run_micropython):
 
 def test_the_audio_moves_the_models():
     """Equality would say little if every probability were 0."""
-    slices = oracle.quantise(oracle.features(audio()["speech"]))
+    slices = reference.quantise(reference.features(audio()["speech"]))
     moved = {}
     for name in MODELS:
-        reference = oracle.TFLiteMicroModel(read_tflite(known_models()[name]))
-        values = reference.run(slices)
+        tflite = reference.TFLiteMicroModel(read_tflite(known_models()[name]))
+        values = tflite.run(slices)
         moved[name] = len(np.unique(values)), int(values.max())
     assert min(count for count, _ in moved.values()) > 10, moved
     assert moved["okay_nabu"][1] > 250 and moved["alexa"][1] > 250, moved
@@ -104,7 +104,7 @@ def random_slices(rng: np.random.Generator, count: int) -> np.ndarray:
     rails = kind == 3
     slices[rails] = rng.choice(np.array([-128, 127], np.int8), (int(rails.sum()), 40))
     slices[kind == 4] = (slices[kind == 4] >> 3) - 100
-    words = oracle.quantise(oracle.features(audio()["speech"])).astype(np.int32)
+    words = reference.quantise(reference.features(audio()["speech"])).astype(np.int32)
     at = 0
     while at < count:
         size = min(int(rng.integers(60, 300)), count - at)
@@ -118,10 +118,10 @@ def random_slices(rng: np.random.Generator, count: int) -> np.ndarray:
 @pytest.mark.parametrize("name", MODELS)
 def test_models_on_random_slices(name):
     source = read_tflite(known_models()[name])
-    reference = oracle.TFLiteMicroModel(source)
-    slices = random_slices(np.random.default_rng(7), SLICE_INFERENCES * reference.stride)
+    tflite = reference.TFLiteMicroModel(source)
+    slices = random_slices(np.random.default_rng(7), SLICE_INFERENCES * tflite.stride)
     got = run_firmware(find_model(name).path.read_bytes(), slices)
-    want = reference.run(slices)
+    want = tflite.run(slices)
     assert len(got) == len(want) == SLICE_INFERENCES
     wrong = np.flatnonzero(got != want)
     assert not len(wrong), f"inference {wrong[0]}: {got[wrong[0]]}, not {want[wrong[0]]}"

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from host_tools.audio.speech import synthesise
-from host_tools.models import frontend_tables
-from host_tools.models import reference as oracle
+from host_tools.models import frontend_tables, reference
 from host_tools.models.frontend_tables import FFT, STEP, WINDOW
 
 HANN = np.array(frontend_tables.hann_q12()) / 4096
@@ -118,16 +117,16 @@ def test_features_equal_pymicro_features(process):
     for (name, samples), (features, out) in zip(
         made.items(), process(list(made.values())), strict=True
     ):
-        want = oracle.features(samples)
+        want = reference.features(samples)
         different = np.argwhere(features != want)
         assert not len(different), (name, len(different), different[0])
-        assert (out == oracle.quantise(want).astype(int) + 128).all(), name
+        assert (out == reference.quantise(want).astype(int) + 128).all(), name
         largest = max(largest, want.max())
     assert largest >= 667  # where the model's input has to be clamped
 
 
 def features_by_the_minute(samples):
-    """Yield what pymicro-features says of each minute of a stream (oracle.features keeps all)."""
+    """Yield what pymicro-features says of every minute of a stream (`features` keeps all)."""
     from pymicro_features import MicroFrontend
 
     frontend, data, slices = MicroFrontend(), samples.tobytes(), []
@@ -186,7 +185,7 @@ def test_bounds_that_the_kernels_rely_on():
         assert abs(product).max() < 1 << 28 and gain.min() >= 0 and gain.max() <= 32636
     feature = np.arange(1400)
     got = np.minimum((feature * 25191 + 32768) >> 16, 255)
-    assert (got == oracle.quantise(feature).astype(int) + 128).all()
+    assert (got == reference.quantise(feature).astype(int) + 128).all()
 
 
 def test_seeds_bring_the_root_near_before_it_is_corrected():

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from host_tools import micropython
-from host_tools.models import reference as oracle
+from host_tools.models import reference
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models, read_tflite
 from tests.generators.audio_cases import clip, spoken
 
@@ -85,23 +85,23 @@ def test_an_hour_in_one_stream(tmp_path):
         BLOCK_STEPS,
         stdin=(pcm.astype("<i2").tobytes() for pcm in blocks()),
     )
-    front_end = oracle.FeatureExtractor()
-    reference = oracle.TFLiteMicroModel(read_tflite(known_models()[DEFAULT_MODEL]))
+    front_end = reference.FeatureExtractor()
+    tflite = reference.TFLiteMicroModel(read_tflite(known_models()[DEFAULT_MODEL]))
     rest = np.zeros((0, 40), np.int8)
     slices = inferences = loudest = 0
     for number, (line, pcm) in enumerate(zip(lines, blocks(), strict=True)):
         got, got_probabilities = (
             np.frombuffer(binascii.unhexlify(part), np.uint8) for part in line.split(b" ")
         )
-        want = oracle.quantise(front_end.process(pcm))
+        want = reference.quantise(front_end.process(pcm))
         assert ((got ^ 0x80).view(np.int8) == want.reshape(-1)).all(), f"slices of block {number}"
         waiting = np.concatenate((rest, want))
-        probabilities = reference.run(waiting)
-        rest = waiting[len(probabilities) * reference.stride :]
+        probabilities = tflite.run(waiting)
+        rest = waiting[len(probabilities) * tflite.stride :]
         assert (got_probabilities == probabilities).all(), f"probabilities of block {number}"
         slices += len(want)
         inferences += len(probabilities)
         loudest = max(loudest, int(probabilities.max()))
     assert slices == BLOCKS * BLOCK_STEPS - 2
-    assert inferences == slices // reference.stride
+    assert inferences == slices // tflite.stride
     assert loudest > 250, "the wake word was in it"

@@ -9,9 +9,10 @@ import pytest
 
 from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
-from host_tools.models.reference import TFLiteMicroModel, TFLiteRuntimeModel, has_tflite_runtime
+from host_tools.models.reference import TFLiteMicroModel
 from tests.generators.broken_models import broken_models, damaged
 from tests.generators.random_models import random_model
+from tests.generators.tflite_runtime import TFLiteRuntimeModel, has_tflite_runtime
 
 INFERENCES = 40
 MODELS_IN_A_BATCH = 50
