@@ -19,10 +19,10 @@ _LIST = (
 
 @contextlib.contextmanager
 def fetched(port: str, export: Path | None) -> Iterator[Path]:
-    """A folder with the log's files, checked by SHA-256: `export`, or one that goes away.
+    """Copy the log's files, checked by SHA-256, to `export` or to a temporary folder.
 
-    The device is stopped while they are copied, so that they belong together.  An exported file
-    is never replaced by another: HostToolError.
+    The device is stopped meanwhile, so that the files belong together.  A file of another content
+    is never overwritten: HostToolError.
     """
     with tempfile.TemporaryDirectory(prefix="earnest-") as temporary:
         folder = export or Path(temporary)
@@ -39,6 +39,6 @@ def fetched(port: str, export: Path | None) -> Iterator[Path]:
         for name, data in files.items():
             path = folder / name
             if path.exists() and path.read_bytes() != data:
-                raise HostToolError(f"{path} is there already", "export into an empty folder")
+                raise HostToolError(f"{path} exists already", "export into an empty folder")
             path.write_bytes(data)
         yield folder

@@ -255,7 +255,7 @@ def test_no_record_can_be_longer_than_the_limit():
 def test_the_command_reads_what_the_firmware_wrote(audit, run_micropython, tmp_path):
     seq, digest = run_micropython(WRITE, tmp_path, 9).decode().split()
     status, out, err = audit({})
-    assert status == 0 and err == "" and "whole: " in out, out + err
+    assert status == 0 and err == "" and "OK: " in out, out + err
     assert digest in out and "okay_nabu" in out and "reason mute" in out and "rotate" in out
     status, out, _ = audit({}, "--json")
     document = json.loads(out)
@@ -285,7 +285,7 @@ def test_the_order_of_the_files_does_not_matter(capsys, tmp_path):
     for seed in range(5):
         random.Random(seed).shuffle(paths)
         assert cli.run(["audit", *paths]) == 0
-    assert "whole: 8 records" in capsys.readouterr().out
+    assert "OK: 8 records" in capsys.readouterr().out
 
 
 def test_a_missing_head_is_said(audit):
@@ -300,7 +300,7 @@ def test_an_expected_hash(audit):
     status, out, _ = audit(files, "--expect", "0" * 64)
     assert status == 1 and "expected hash" in out
     status, _, err = audit(files, "--expect", "abc")
-    assert status == 2 and "is no hash" in err
+    assert status == 2 and "is not a hash" in err
 
 
 def test_an_empty_log_is_whole_only_without_a_head(audit):
@@ -313,9 +313,9 @@ def test_an_empty_log_is_whole_only_without_a_head(audit):
     "files, words",
     [
         ({}, "no audit log in this folder"),
-        ({"audit.head": HEAD}, "no log was given"),
-        ({"audit.jsonl": b"hello\n"}, "not one record"),
-        ({"audit.jsonl": bytes(1000)}, "not one record"),
+        ({"audit.head": HEAD}, "no log file was given"),
+        ({"audit.jsonl": b"hello\n"}, "no record"),
+        ({"audit.jsonl": bytes(1000)}, "no record"),
     ],
 )
 def test_bad_input_is_two_lines_and_status_2(audit, files, words):

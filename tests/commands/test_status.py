@@ -345,7 +345,7 @@ def test_audit_over_the_line(tmp_path):
         fetched = (kept / "audit.jsonl").read_bytes()
         assert wait_until_running(board)
         assert (board.folder / "audit.jsonl").read_bytes().startswith(fetched)
-        with pytest.raises(HostToolError, match="there already"):
+        with pytest.raises(HostToolError, match="exists already"):
             call(audit.command, board, "--export", str(kept))
         text = (board.folder / "audit.jsonl").read_text()
         (board.folder / "audit.jsonl").write_text(text.replace("switch", "button", 1))
