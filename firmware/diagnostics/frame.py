@@ -10,13 +10,13 @@ import json
 MARK = "earnest:"
 
 
-def encode(value):
+def encode(value: object) -> str:
     """The line for a value, without its newline."""
     text = json.dumps(value)
     return "%s%s*%08x" % (MARK, text, binascii.crc32(text.encode()) & 0xFFFFFFFF)
 
 
-def decode(line):
+def decode(line: str) -> object:
     """The value in a line (str), or None when the line is no whole, undamaged frame."""
     at = line.rfind(MARK)
     end = line.rfind("*")

@@ -9,6 +9,10 @@ and binascii; no hardware.
 import binascii
 import struct
 
+if False:  # for type checkers alone: it is not compiled
+    from collections.abc import Callable
+    from typing import Any
+
 CHUNKS = 120
 SLICES = 48
 CASES = 256
@@ -18,20 +22,20 @@ CHUNK_SAMPLES = 160
 class Noise:
     """Numbers 0..65535 that are the same everywhere and fit small integers (ZX81's generator)."""
 
-    def __init__(self, seed):
+    def __init__(self, seed: int) -> None:
         self._x = seed
 
-    def next(self):
+    def next(self) -> int:
         self._x = (self._x * 75 + 74) % 65537
         return self._x & 0xFFFF
 
 
-def amplitude_shift(chunk):
+def amplitude_shift(chunk: int) -> int:
     """How far the noise of a chunk is shifted down: from full scale to silence and back."""
     return (chunk // 6 * 5) % 17
 
 
-def fill(buffer, noise, shift):
+def fill(buffer: bytearray, noise: Noise, shift: int) -> None:
     """One chunk of noise, int16 little-endian, 320 bytes."""
     for i in range(0, len(buffer), 2):
         value = (noise.next() - 32768) >> shift
@@ -39,7 +43,7 @@ def fill(buffer, noise, shift):
         buffer[i + 1] = value >> 8 & 255
 
 
-def tables_answer(tables):
+def tables_answer(tables: "Any") -> int:
     """CRC-32 of the front end's tables (wakeword.frontend.tables): many of their low bits are
     rounded away in its output, and a wrong width in FILTER_BANK would write beyond a buffer.
     """
@@ -55,7 +59,7 @@ def tables_answer(tables):
     return crc & 0xFFFFFFFF
 
 
-def frontend_answer(frontend):
+def frontend_answer(frontend: "Any") -> int:
     """CRC-32 of all features (40 uint16) and slices (40 bytes) of CHUNKS chunks of noise."""
     noise = Noise(1)
     chunk = bytearray(2 * CHUNK_SAMPLES)
@@ -70,7 +74,7 @@ def frontend_answer(frontend):
     return crc & 0xFFFFFFFF
 
 
-def requantise_errors(requantise):
+def requantise_errors(requantise: "Callable[[bytearray, bytearray, int], None]") -> int:
     """How often the kernel differs from its formula, of CASES; 8 bits of output hide its low bits
     in a model, so here the zero point is moved to where the result is.
     """
@@ -93,7 +97,7 @@ def requantise_errors(requantise):
     return errors
 
 
-def model_answer(model):
+def model_answer(model: "Any") -> int:
     """CRC-32 of the arena after each op of each slice of noise: every value of every kernel.
 
     The ops are run one by one as `model.Model.push` runs them.  What DOT leaves in its workspace
@@ -121,7 +125,7 @@ def model_answer(model):
     return crc & 0xFFFFFFFF
 
 
-def _clear_workspace(arena, data, at):
+def _clear_workspace(arena: bytearray, data: bytes, at: int) -> None:
     """After a DOT op, whose words 4 and 8 are its blocks and workspace (docs/model-format.md)."""
     from wakeword.model_format import DOT
 

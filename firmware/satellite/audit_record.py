@@ -16,8 +16,7 @@ import json
 
 from .protocol import MAX_PREROLL_MS, REFUSED
 
-TYPE_CHECKING = False  # a type checker takes it for True; MicroPython has no typing
-if TYPE_CHECKING:
+if False:  # for type checkers alone: it is not compiled
     from typing import Any
 
     FieldType = str | tuple[int, int] | tuple[str, ...]

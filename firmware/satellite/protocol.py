@@ -10,8 +10,7 @@ Runs in MicroPython and CPython.
 
 import json
 
-TYPE_CHECKING = False  # a type checker takes it for True; MicroPython has no typing
-if TYPE_CHECKING:
+if False:  # for type checkers alone: it is not compiled
     from collections.abc import Callable
     from typing import Any
 

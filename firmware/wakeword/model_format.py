@@ -9,6 +9,14 @@ the model buffer and the arena.
 import binascii
 import struct
 
+if False:  # for type checkers alone: it is not compiled
+    from collections.abc import Callable
+
+    Bytes = bytes | bytearray | memoryview
+    Words = tuple[int, ...]
+    Rings = dict[int, int]
+    Ops = list[tuple[int, int]]
+
 MAGIC = b"EWM\0"
 VERSION = 1
 #: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256,
@@ -54,7 +62,7 @@ class Header:
     `kind` is an index of KIND_NAMES.  The first `input_op_count` ops run on every slice.
     """
 
-    def __init__(self, data):
+    def __init__(self, data: "Bytes") -> None:
         if len(data) < HEADER_BYTES or bytes(data[:4]) != MAGIC:
             raise ModelFormatError("not an Earnest model file (it does not start with EWM)")
         (
@@ -126,19 +134,19 @@ class Header:
         if any(c < 0x20 or c == 0x7F for c in name):
             raise ModelFormatError("wake word with control characters")
 
-    def words(self, data, at, count):
+    def words(self, data: "Bytes", at: int, count: int) -> "Words":
         """Return `count` uint32 at byte offset `at`."""
         if at % 4 or at < HEADER_BYTES or at + 4 * count > self.file_bytes:
             raise ModelFormatError("words at %d lie outside the file" % at)
         return struct.unpack_from("<%dI" % count, data, at)
 
 
-def crc32(data):
+def crc32(data: "Bytes") -> int:
     """Return the CRC-32 of everything after the CRC's own field."""
     return binascii.crc32(memoryview(data)[_CRC_FROM:]) & 0xFFFFFFFF
 
 
-def check(data):
+def check(data: "Bytes") -> "tuple[Header, Ops]":
     """Return (header, [(kind, offset), ...]) of a model file; ModelFormatError says what is wrong.
     Allocates.
     """
@@ -147,13 +155,13 @@ def check(data):
         raise ModelFormatError("checksum does not match: the file is damaged")
     _inside("input", header.input_at, FEATURES, header.arena_bytes)
     _inside("output", header.output_at, 1, header.arena_bytes)
-    rings = {}
+    rings: "Rings" = {}
     for i in range(header.fill_count):
         start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
         if value > 255:
             raise ModelFormatError("fill %d with %d" % (i, value))
         _inside("fill", start, size, header.arena_bytes)
-    ops = []
+    ops: "Ops" = []
     at = header.ops_at
     for i in range(header.op_count):
         kind = header.words(data, at, 1)[0]
@@ -181,17 +189,17 @@ def check(data):
     return header, ops
 
 
-def _inside(what, start, size, limit):
+def _inside(what: str, start: int, size: int, limit: int) -> None:
     if start + size > limit or size == 0:
         raise ModelFormatError("%s: %d bytes at %d lie outside %d" % (what, size, start, limit))
 
 
-def _aligned(what, start):
+def _aligned(what: str, start: int) -> None:
     if start % 4:
         raise ModelFormatError("%s at %d is not aligned" % (what, start))
 
 
-def _position(words, header, rings):
+def _position(words: "Words", header: Header, rings: "Rings") -> int:
     """Check a reader's ring position (words[2]); return the bytes that it can move the read."""
     at, step = words[2], words[3]
     if step == 0:
@@ -204,7 +212,7 @@ def _position(words, header, rings):
     return (rings[at] - 1) * step
 
 
-def _check_dot(words, header, rings):
+def _check_dot(words: "Words", header: Header, rings: "Rings") -> None:
     _kind, start, _at, _step, blocks, channels, out, weights, work = words
     moved = _position(words, header, rings)
     _aligned("accumulators", out)
@@ -216,7 +224,7 @@ def _check_dot(words, header, rings):
     _inside("workspace", work, 16 * blocks + 8, header.arena_bytes)
 
 
-def _check_depthwise(words, header, rings):
+def _check_depthwise(words: "Words", header: Header, rings: "Rings") -> None:
     _kind, start, _at, _step, pitch, blocks, channels, out, weights = words
     moved = _position(words, header, rings)
     _aligned("accumulators", out)
@@ -228,7 +236,7 @@ def _check_depthwise(words, header, rings):
     _inside("weights", weights, 4 * blocks * channels, header.file_bytes)
 
 
-def _check_requantise(words, header, _rings):
+def _check_requantise(words: "Words", header: Header, _rings: "Rings") -> None:
     _kind, acc, out, pitch, channels, zero, low, high, table = words
     _aligned("accumulators", acc)
     _aligned("channel table", table)
@@ -239,7 +247,7 @@ def _check_requantise(words, header, _rings):
         raise ModelFormatError("requantise to %d, %d..%d" % (zero, low, high))
 
 
-def _check_channels(data, words, header):
+def _check_channels(data: "Bytes", words: "Words", header: Header) -> None:
     table = header.words(data, words[8], 3 * words[4])
     for i in range(0, len(table), 3):
         bias, multiplier, shift = table[i], table[i + 1], table[i + 2]
@@ -247,7 +255,7 @@ def _check_channels(data, words, header):
             raise ModelFormatError("channel %d of a table is out of range" % (i // 3))
 
 
-def _check_push(words, header, rings):
+def _check_push(words: "Words", header: Header, rings: "Rings") -> None:
     _kind, source, channels, base, at, rows, row_bytes, pitch, advance = words
     _aligned("position", at)
     _inside("position", at, 4, header.arena_bytes)
@@ -260,14 +268,14 @@ def _check_push(words, header, rings):
     _inside("ring", base, size, header.arena_bytes)
 
 
-def _check_lookup(words, header, _rings):
+def _check_lookup(words: "Words", header: Header, _rings: "Rings") -> None:
     _kind, source, count, out, table = words
     _inside("input of lookup", source, count, header.arena_bytes)
     _inside("output of lookup", out, count, header.arena_bytes)
     _inside("table", table, 256, header.file_bytes)
 
 
-def _written(kind, words):
+def _written(kind: int, words: "Words") -> "tuple[tuple[int, int], ...]":
     """Return the (first byte, bytes) parts of the arena that an op writes, without a ring's own
     position.
     """
@@ -282,7 +290,7 @@ def _written(kind, words):
     return ((words[3], words[2]),)
 
 
-_CHECKS = {
+_CHECKS: "dict[int, Callable[[Words, Header, Rings], None]]" = {
     DOT: _check_dot,
     DEPTHWISE: _check_depthwise,
     REQUANTISE: _check_requantise,

@@ -55,7 +55,7 @@ DOORS = {"webrepl", "webrepl_setup", "ftp", "telnetlib", "usocket", "socket", "_
 def imported(path: Path) -> set[str]:
     """Top-level names that a file imports, at any depth, `from .` as its own room.
 
-    What stands under `if TYPE_CHECKING:` is for a type checker and never runs.
+    What stands under `if False:` is for a type checker: MicroPython does not compile it.
     """
     room = path.relative_to(FIRMWARE).parts[0] if path.is_relative_to(FIRMWARE) else ""
     found = set()
@@ -72,7 +72,7 @@ def imported(path: Path) -> set[str]:
 
 
 def _is_for_types(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "False"
 
 
 def limit(relative: str):
