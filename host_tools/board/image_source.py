@@ -1,6 +1,6 @@
 """Where `earnest flash` gets a board's MicroPython image: a file, the cache, or a download.
 
-Place: above chip_image, which says what an image is.  Only what has the SHA-256 of board.json is
+Place: above flash_image, which says what an image is.  Only what has the SHA-256 of board.json is
 downloaded, and only that reaches the cache, whole or not at all.
 """
 
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-
-import click
-from rich.console import Console
-from rich.progress import wrap_file
 
 from host_tools import atomic_file
 from host_tools.board.definition import Board
 from host_tools.board.flash_image import MAX_IMAGE_BYTES
 from host_tools.errors import HostToolError
+from host_tools.progress import OpenProgress, no_progress
 from host_tools.shared_firmware import ROOT
 
 CACHE = ROOT / "build" / "images"
@@ -27,8 +24,23 @@ TIMEOUT_S = 60  # without a byte
 PIECE_BYTES = 1 << 16
 
 
-def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
-    """The image's file and bytes: what was given, the cache, or a download that is pinned."""
+def get_image(
+    board: Board,
+    given: Path | None,
+    note: Callable[[str], object],
+    progress: OpenProgress = no_progress,
+) -> tuple[Path, bytes]:
+    """Return the image's file and bytes: what was given, the cache, or a pinned download.
+
+    Args:
+        board: whose image it shall be.
+        given: the file that the person named, or None.
+        note: takes a line that the person should read.
+        progress: shows how far a download is.
+
+    Raises:
+        HostToolError: there is no such file, or it must not or cannot be downloaded.
+    """
     source = board.micropython
     if given is not None:
         try:
@@ -37,7 +49,7 @@ def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
         except OSError as error:
             raise HostToolError(f"{given}: {error.strerror}", "check the image's path") from error
         if source.sha256 and _digest(data) != source.sha256:
-            click.echo(f"note: {given} is not the image that board.json pins", err=True)
+            note(f"note: {given} is not the image that board.json pins")
         return given, data
     cached = image_path(board)
     by_hand = f"get it from {source.page} and give it: --image {cached.name}"
@@ -48,10 +60,10 @@ def get_image(board: Board, given: Path | None) -> tuple[Path, bytes]:
         )
     if found := cached_image(board):
         return found
-    data = download(source.image, by_hand)
+    data = download(source.image, by_hand, progress)
     if _digest(data) != source.sha256:
         raise HostToolError(
-            f"what {source.image} gives is not what board.json pins", f"do not use it; {by_hand}"
+            f"{source.image} is not the image that board.json pins", f"do not use it; {by_hand}"
         )
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
@@ -77,22 +89,19 @@ def image_path(board: Board) -> Path:
     return CACHE / board.micropython.image.rsplit("/", 1)[-1]
 
 
-def download(url: str, by_hand: str) -> bytes:
-    """At most MAX_IMAGE_BYTES + 1 of the URL, with a bar on a terminal; HostToolError with the
-    hint `by_hand` when it cannot be had whole."""
+def download(url: str, by_hand: str, progress: OpenProgress = no_progress) -> bytes:
+    """Return at most MAX_IMAGE_BYTES + 1 bytes of the URL.
+
+    Raises:
+        HostToolError: it cannot be downloaded as a whole; the hint is `by_hand`.
+    """
     data = bytearray()
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            shown = wrap_file(
-                answer,
-                total=answer.length or MAX_IMAGE_BYTES,
-                description=url.rsplit("/", 1)[-1],
-                console=Console(stderr=True),
-                disable=not sys.stderr.isatty(),
-            )
-            with shown as pieces:
-                while piece := pieces.read(min(PIECE_BYTES, MAX_IMAGE_BYTES + 1 - len(data))):
+            with progress(answer.length or MAX_IMAGE_BYTES) as report:
+                while piece := answer.read(min(PIECE_BYTES, MAX_IMAGE_BYTES + 1 - len(data))):
                     data += piece
+                    report(url.rsplit("/", 1)[-1], len(piece))
             if answer.length and len(data) <= MAX_IMAGE_BYTES:
                 raise OSError(f"it ended after {len(data)} bytes, {answer.length} before its end")
     except (OSError, http.client.HTTPException) as error:

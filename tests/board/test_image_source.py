@@ -59,9 +59,13 @@ def cached():
     return [path.name for path in folder.iterdir()] if folder.exists() else []
 
 
+def get_image(board, given, note=pytest.fail):
+    return image_download.get_image(board, given, note)
+
+
 def refused(board, words):
     with pytest.raises(HostToolError, match=words) as caught:
-        image_download.get_image(board, None)
+        get_image(board, None)
     assert BOARD.micropython.page in caught.value.hint
     assert "--image image-v1.28.0.bin" in caught.value.hint
     assert cached() == []
@@ -70,16 +74,16 @@ def refused(board, words):
 def test_downloads_once(server):
     board = pinned(server)
     for _ in range(2):
-        path, data = image_download.get_image(board, None)
+        path, data = get_image(board, None)
         assert data == IMAGE == path.read_bytes()
     assert server.asked == 1 and cached() == ["image-v1.28.0.bin"]
     path.write_bytes(b"damaged")
-    assert image_download.get_image(board, None) == (path, IMAGE)
+    assert get_image(board, None) == (path, IMAGE)
     assert server.asked == 2 and path.read_bytes() == IMAGE
 
 
 def test_what_is_not_pinned_is_refused_and_not_kept(server):
-    refused(pinned(server, b"another"), "is not what board.json pins")
+    refused(pinned(server, b"another"), "is not the image that board.json pins")
     server.status = 404
     refused(pinned(server), "cannot be downloaded: Not Found")
 
@@ -92,7 +96,7 @@ def test_an_interrupted_download_leaves_nothing(server):
 def test_at_most_the_largest_image_is_read(server):
     server.body = b"\xe9" * (MAX_IMAGE_BYTES + (1 << 20))
     server.says_bytes = len(server.body)
-    refused(pinned(server), "is not what board.json pins")
+    refused(pinned(server), "is not the image that board.json pins")
 
 
 def test_offline(server):
@@ -122,7 +126,7 @@ def test_a_server_that_speaks_something_else(server):
 def test_a_cache_that_cannot_be_written(server):
     image_download.CACHE.write_bytes(b"a file where the folder should be")
     with pytest.raises(HostToolError, match="cache") as caught:
-        image_download.get_image(pinned(server), None)
+        get_image(pinned(server), None)
     assert "--image" in caught.value.hint
 
 
@@ -133,15 +137,15 @@ def test_no_download_without_a_pinned_sum(server):
     assert server.asked == 0
 
 
-def test_a_given_file(tmp_path, server, capsys):
+def test_a_given_file(tmp_path, server):
     board = pinned(server)
+    notes = []
     path = tmp_path / "mine.bin"
     path.write_bytes(IMAGE)
-    assert image_download.get_image(board, path) == (path, IMAGE)
-    assert capsys.readouterr().err == ""
+    assert get_image(board, path) == (path, IMAGE)
     path.write_bytes(b"my own build")
-    assert image_download.get_image(board, path)[1] == b"my own build"
-    assert "not the image that board.json pins" in capsys.readouterr().err
+    assert get_image(board, path, notes.append)[1] == b"my own build"
+    assert notes == [f"note: {path} is not the image that board.json pins"]
     with pytest.raises(HostToolError, match="No such file"):
-        image_download.get_image(board, tmp_path / "nothing.bin")
+        get_image(board, tmp_path / "nothing.bin")
     assert server.asked == 0

@@ -16,10 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from host_tools import cli
+from host_tools.board import flasher, serial_port
 from host_tools.board import image_source as image_download
-from host_tools.board import serial_port
 from host_tools.board.definition import load_board
-from host_tools.commands import flash
 from host_tools.errors import INTERRUPTED, HostToolError
 from host_tools.shared_firmware import ROOT
 from tests.fakes.board.chip_images import micropython
@@ -97,7 +96,7 @@ def test_the_whole_way(line, image, board, wires, monkeypatch, capfd):
         *("SYNC", "GET_SECURITY_INFO", "CHANGE_BAUDRATE", "SPI_SET_PARAMS", "ERASE_FLASH"),
         *("FLASH_DEFL_BEGIN", *blocks * [BLOCK], "FLASH_DEFL_END", "SPI_FLASH_MD5"),
     ]
-    assert chip.rates == {115200, flash.BAUD}
+    assert chip.rates == {115200, flasher.BAUD}
     # Where nothing resets the chip, the second call finds the stub of the first.
     assert chip.commands.count("MEM_END") == (2 if wires else 1)
     out = capfd.readouterr().out
@@ -113,7 +112,7 @@ def test_the_whole_way_by_the_chips_own_usb(line, image, board, monkeypatch, cap
     def ports():
         return [SimpleNamespace(device=board.port)] if there.resets[-1:] == [False] else []
 
-    monkeypatch.setattr(flash, "find_ports", ports)
+    monkeypatch.setattr(flasher, "find_ports", ports)
     assert cli.run(arguments(there, image, "--yes")) == 0
     assert holds_only(chip, image)
     assert there.resets == [True, True, False]
@@ -129,6 +128,8 @@ def test_the_whole_way_by_the_chips_own_usb(line, image, board, monkeypatch, cap
         ({"chip_id": 5}, "this chip is ESP32-C3, the board"),
         ({"size_id": 22}, "the chip has 4 MB of flash, ESPRESSIF_S3_EYE has 8 MB"),
         ({"size_id": 0}, "esptool could not tell the flash's size"),
+        ({"psram": 2}, "the chip has 2 MB of PSRAM, ESPRESSIF_S3_EYE has 8 MB (octal)"),
+        ({"psram": 0}, "the chip has no PSRAM, ESPRESSIF_S3_EYE has 8 MB (octal)"),
         ({"is_secure": True}, "this chip is locked"),
     ],
 )
@@ -143,7 +144,7 @@ def test_a_wrong_chip_is_not_erased_and_starts_again(line, image, chip, words, c
 
 def test_a_flash_that_is_counted_in_kilobytes():
     with pytest.raises(HostToolError, match="512 KB of flash"):
-        flash.require_chip(BOARD, 0, "Detected flash size: 512KB\n")
+        flasher.require_chip(BOARD, 0, "Detected flash size: 512KB\n")
 
 
 def test_a_no_erases_nothing_and_starts_it_again(line, image, monkeypatch, capfd):
@@ -170,7 +171,7 @@ def test_a_chip_that_hangs_does_not_hang_us(line, image, monkeypatch, capfd):
     """esptool itself waits for ever for the first word of its stub."""
     chip = Chip(runs_stub=False)
     there = line(chip)
-    monkeypatch.setattr(flash, "QUIET_S", 4.0)
+    monkeypatch.setattr(flasher, "QUIET_S", 4.0)
     assert cli.run(arguments(there, image, "--yes")) == 2
     err = capfd.readouterr().err
     assert "found no chip: serial error: nothing was heard for 4 s\nhint: hold BOOT" in err
@@ -183,7 +184,7 @@ def test_a_flash_that_loses_a_bit(line, image, capfd):
     assert not holds_only(chip, image)
     err = capfd.readouterr().err
     assert "error: esptool could not write: " in err and "MD5 of file does not match" in err
-    assert "hint: the board is erased and not whole" in err
+    assert "hint: flashing did not complete" in err
 
 
 def test_a_bit_that_is_lost_on_the_way_is_sent_again(line, image, board, capfd):
@@ -199,7 +200,7 @@ def test_the_plug_is_pulled_in_the_middle(line, image, esptool_cfg, capfd):
     assert cli.run(arguments(there, image, "--yes")) == 2
     assert chip.stopped.is_set() and not os.path.lexists(there.port)
     err = capfd.readouterr().err
-    assert "error: esptool could not write: " in err and "hint: the board is erased" in err
+    assert "error: esptool could not write: " in err and "hint: flashing did not complete" in err
     assert "Traceback" not in err
 
 
@@ -225,8 +226,8 @@ def test_ctrl_c_in_the_middle_ends_esptool_too(line, image, to_all):
         (os.killpg if to_all else os.kill)(process.pid, signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == INTERRUPTED, said
-    assert "the board is erased and not whole" in said and said.endswith("stopped\n")
-    assert "Traceback" not in said.split("the board is erased")[1]
+    assert "flashing did not complete" in said and said.endswith("stopped\n")
+    assert "Traceback" not in said.split("flashing did not complete")[1]
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 
@@ -255,8 +256,8 @@ def test_a_second_try_after_that_succeeds(line, image, board):
 def test_nothing_starts_and_another_board_is_left_alone(line, image, board, monkeypatch, capfd):
     """A board that was plugged in before is not taken for the one that was written."""
     chip = Chip()
-    monkeypatch.setattr(flash, "WAIT_S", 0.3)
-    monkeypatch.setattr(flash, "find_ports", lambda: [SimpleNamespace(device=board.port)])
+    monkeypatch.setattr(flasher, "WAIT_S", 0.3)
+    monkeypatch.setattr(flasher, "find_ports", lambda: [SimpleNamespace(device=board.port)])
     received = board.received
     assert cli.run(arguments(line(chip), image, "--yes")) == 2
     err = capfd.readouterr().err
@@ -266,9 +267,9 @@ def test_nothing_starts_and_another_board_is_left_alone(line, image, board, monk
 
 
 def test_a_link_to_the_port_is_no_other_board(board, tmp_path, monkeypatch):
-    monkeypatch.setattr(flash, "find_ports", lambda: [SimpleNamespace(device=board.port)])
+    monkeypatch.setattr(flasher, "find_ports", lambda: [SimpleNamespace(device=board.port)])
     (tmp_path / "by-id").symlink_to(board.port)
-    assert flash.other_ports(str(tmp_path / "by-id")) == frozenset()
+    assert flasher.other_ports(str(tmp_path / "by-id")) == frozenset()
 
 
 def test_dry_run_prints_the_exact_calls_and_does_nothing(line, image, capfd):
@@ -294,7 +295,7 @@ def nothing_at_hand(tmp_path, monkeypatch):
 def test_dry_run_needs_no_image_and_no_network(nothing_at_hand, capfd):
     assert cli.run(["flash", "--board", BOARD.id, "--dry-run"]) == 0
     out = capfd.readouterr().out
-    assert f"image: {BOARD.micropython.image}, not here yet, so not checked\n" in out
+    assert f"image: {BOARD.micropython.image}, not downloaded yet, so not checked\n" in out
     name = BOARD.micropython.image.rsplit("/", 1)[-1]
     assert re.search(rf"4. erase and write: esptool .* 0x0 .*/{name}\n", out), out
 
@@ -310,7 +311,7 @@ def test_the_port_is_looked_for_before_the_image(nothing_at_hand, monkeypatch, c
 def test_names_that_esptool_would_take_for_something_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("@image.bin", "-image.bin"):
-        assert flash.write_call(BOARD, "P", Path(name))[-1] == str(tmp_path / name)
+        assert flasher.write_call(BOARD, "P", Path(name))[-1] == str(tmp_path / name)
 
 
 def test_make_passes_board_port_and_arguments_on():

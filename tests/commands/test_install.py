@@ -15,7 +15,9 @@ import pytest
 from host_tools import cli
 from host_tools.board import build as firmware_build
 from host_tools.board import file_set as board_files
+from host_tools.board import installer
 from host_tools.board.build import MpyKind
+from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
 from host_tools.commands import install
 from host_tools.errors import INTERRUPTED, HostToolError
@@ -58,12 +60,12 @@ INSTALLED_2 = [name.replace("only_in_1", "only_in_2") for name in INSTALLED_1]
 
 def test_first_install_and_unchanged_one(board, trees):
     report = put(board, trees[1])
-    assert report["copied"] == 8 and report["models"] == ["tiny"], report
+    assert report.copied == 8 and report.models == ["tiny"], report
     assert names(board) == INSTALLED_1
     assert ran(board) == [OLD]
     before = {n: (board.folder / n).stat().st_mtime_ns for n in INSTALLED_1 if n != "ran"}
     again = put(board, trees[1])
-    assert (again["copied"], again["copied_bytes"], again["unchanged"]) == (0, 0, 8)
+    assert (again.copied, again.copied_bytes, again.unchanged) == (0, 0, 8)
     assert {n: (board.folder / n).stat().st_mtime_ns for n in before} == before
     assert ran(board) == [OLD, OLD]
 
@@ -71,9 +73,9 @@ def test_first_install_and_unchanged_one(board, trees):
 def test_only_what_changed_is_copied(board, trees):
     put(board, trees[1])
     (trees[1] / "firmware/a.py").write_text("version = 1\nmore = 2\n")
-    assert put(board, trees[1])["copied"] == 1
+    assert put(board, trees[1]).copied == 1
     (board.folder / "satellite/b.mpy").write_bytes(b"damaged")
-    assert put(board, trees[1])["copied"] == 1
+    assert put(board, trees[1]).copied == 1
 
 
 def test_renewal_removes_what_is_not_needed(board, trees):
@@ -83,9 +85,9 @@ def test_renewal_removes_what_is_not_needed(board, trees):
     board.write("config.json", "{}")
     board.write("mine.py", "")
     report = put(board, trees[2])
-    assert report["removed"] == ["a.py", "satellite/b.py", "satellite/only_in_1.mpy"]
-    changed = f"it was {trees[1]}: its pins are now those of {trees[2]}"
-    assert changed in report["warnings"] and report["provisioned"] is True
+    assert report.removed == ["a.py", "satellite/b.py", "satellite/only_in_1.mpy"]
+    changed = f"board changed from {trees[1]} to {trees[2]}; pin assignments updated"
+    assert changed in report.warnings and report.provisioned is True
     assert names(board) == sorted([*INSTALLED_2, "config.json", "mine.py"])
     assert ran(board)[-1] == NEW
 
@@ -93,7 +95,7 @@ def test_renewal_removes_what_is_not_needed(board, trees):
 def test_no_reset_leaves_it_stopped_until_the_next_install(board, trees):
     put(board, trees[1], start=False)
     assert ran(board) == []
-    assert put(board, trees[1])["copied"] == 0
+    assert put(board, trees[1]).copied == 0
     assert ran(board) == [OLD]
     put(board, trees[1], start=False)
     assert ran(board) == [OLD]
@@ -110,7 +112,7 @@ def test_interrupted_copy_is_taken_up_again(board, trees):
     board.plug_in()
     report = put(board, trees[2])
     assert {"new/a.mpy", "new/models~tiny.ewm", "new/satellite~__init__.mpy"} < staged
-    assert report["copied"] == 2, report
+    assert report.copied == 2, report
     assert ran(board)[-1] == NEW
 
 
@@ -149,7 +151,7 @@ def test_full_disk_in_the_middle_leaves_the_old_version(tmp_path, trees, monkeyp
         small.unplug()
         small.plug_in()
         (trees[2] / "firmware/long.py").unlink()
-        assert put(small, trees[2])["removed"] == ["satellite/only_in_1.mpy"]
+        assert put(small, trees[2]).removed == ["satellite/only_in_1.mpy"]
 
 
 @pytest.mark.parametrize(
@@ -162,20 +164,20 @@ def test_full_disk_in_the_middle_leaves_the_old_version(tmp_path, trees, monkeyp
     ],
 )
 def test_a_firmware_that_dies_at_its_start_is_told(board, trees, monkeypatch, capsys, main, why):
-    monkeypatch.setattr(install, "LISTEN_S", 1.0)
+    monkeypatch.setattr(installer, "LISTEN_S", 1.0)
     (trees[1] / "firmware/main.py").write_text(main + "\n")
     tree = replace(BOARD, id=str(trees[1]))
     monkeypatch.setattr(install, "load_board", lambda name: tree)
     monkeypatch.setattr(
-        install, "build", lambda a, _: firmware_build.build(a, trees[1] / "firmware")
+        installer, "build", lambda a, _: firmware_build.build(a, trees[1] / "firmware")
     )
     status = cli.run(
         ["install", "--board", "x", "--port", board.port, "--model", f"{trees[1]}/tiny.ewm"]
     )
     out, shown = capsys.readouterr()
     assert status == (1 if why else 0), shown
-    assert ("next: earnest provision; its light is" in out) == (not why), out
-    assert "its pins are now" not in shown
+    assert ("next: earnest provision; the light is" in out) == (not why), out
+    assert "board changed" not in shown
     assert (f"the firmware does not run: {why}" in shown) == bool(why), shown
 
 
@@ -195,20 +197,20 @@ def who(**changes):
         ({"mpy": 0x0306}, "for none"),
         ({"machine": "Generic ESP32 module with ESP32"}, "ESP32 module"),
         ({"free": 221535}, "a heap of 216 KB here: it uses no PSRAM"),
-        ({"free": install.LEAST_HEAP_BYTES - 2}, "uses no PSRAM"),
+        ({"free": installer.MIN_HEAP_BYTES - 2}, "uses no PSRAM"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, words):
     given = who(**changes)
     with pytest.raises(HostToolError, match=re.escape(words)) as caught:
-        install.require_fit(BOARD, given, MpyKind.from_number(given["mpy"]))
+        installer.require_fit(BOARD, given, MpyKind.from_number(given["mpy"]))
     assert caught.value.hint
 
 
 def test_what_fits():
-    for heap_bytes in (8 << 20, install.LEAST_HEAP_BYTES):
+    for heap_bytes in (8 << 20, installer.MIN_HEAP_BYTES):
         fits = who(free=heap_bytes - 1)
-        assert install.require_fit(BOARD, fits, MpyKind.from_number(fits["mpy"])) == []
+        assert installer.require_fit(BOARD, fits, MpyKind.from_number(fits["mpy"])) == []
 
 
 def test_wrong_version_copies_nothing(board, trees, monkeypatch):
@@ -252,7 +254,7 @@ def test_busy_and_two_at_once(board, trees):
 
     def one():
         try:
-            results.append(put(board, trees[1])["copied"])
+            results.append(put(board, trees[1]).copied)
         except HostToolError as error:
             results.append(error.message)
 
@@ -282,7 +284,9 @@ def test_ctrl_c_leaves_the_old_firmware_running(tmp_path, after_bytes):
         while plugged.received < after_bytes and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        assert "not installed to the end: run it again" in process.communicate(timeout=20)[1]
+        assert (
+            "the installation did not complete: run it again" in process.communicate(timeout=20)[1]
+        )
         assert process.returncode == INTERRUPTED
         time.sleep(0.2)
         assert ran(plugged) == ["xx"] and "installed.json" not in names(plugged)
@@ -307,7 +311,7 @@ def test_the_command_with_the_whole_firmware(tmp_path, capfd):
         assert report["models"] == ["okay_nabu"] and report["copied_bytes"] > 100_000
         assert cli.run(call[:-1]) == 0
         assert "nothing copied" in capfd.readouterr().out
-        with install.SerialLink(plugged.port) as link:
+        with SerialLink(plugged.port) as link:
             check = "import wakeword.model as m\nprint(m.read('models/okay_nabu.ewm') is not None)"
             assert link.exec(check).strip() == b"True"
         assert cli.run(["erase", "--port", plugged.port, "--yes"]) == 0

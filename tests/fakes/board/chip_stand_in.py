@@ -85,6 +85,7 @@ class Chip:
 
     chip_id: what GET_SECURITY_INFO tells, None for a chip that does not know that command and has
     `magic` instead.  size_id: log2 of the flash's size, the third byte of its JEDEC id.
+    psram: its size in the fuses: 0 none, 1 8 MB, 2 2 MB.
     is_secure: Secure Download Mode.  runs_stub: else it hangs where a stub would start.  weak_at:
     see Flash.  stop_at: at the n-th command of this name it falls silent and sets `stopped`.
     noise_at: the last bit of the n-th command of this name arrives as another.
@@ -95,6 +96,7 @@ class Chip:
         chip_id: int | None = 9,
         magic: int = 0,
         size_id: int = 23,
+        psram: int = 1,
         is_secure: bool = False,
         runs_stub: bool = True,
         weak_at: int | None = None,
@@ -102,6 +104,7 @@ class Chip:
         noise_at: tuple[str, int] | None = None,
     ) -> None:
         self.runs_stub, self.noise_at = runs_stub, noise_at
+        self.psram = psram
         self.chip_id, self.magic, self.size_id, self.is_secure = chip_id, magic, size_id, is_secure
         self.stop_at, self.stopped = stop_at, threading.Event()
         self.flash = Flash(1 << min(size_id, 24), weak_at)
@@ -119,7 +122,7 @@ class Chip:
             ESPLoader.CHIP_DETECT_MAGIC_REG_ADDR: self.magic,
             S3.MAC_EFUSE_REG: 0xA1000001,
             S3.MAC_EFUSE_REG + 4: 0x7CDF,
-            S3.EFUSE_BLOCK1_ADDR + 4 * 4: 1 << 7 | 1 << 3,  # PSRAM: its maker, 8 MB
+            S3.EFUSE_BLOCK1_ADDR + 4 * 4: 1 << 7 | self.psram << 3,  # PSRAM: its maker, size
         }
         self._received = b""
         self._ram: dict[int, bytes] = {}

@@ -16,9 +16,9 @@ from unittest.mock import patch
 
 from mpremote.transport_serial import SerialTransport
 
+from host_tools.board import installer
 from host_tools.board.definition import load_board
 from host_tools.board.raw_repl import RawREPL
-from host_tools.commands import install
 from host_tools.models.catalog import ModelFile
 from host_tools.shared_firmware import FIRMWARE
 from tests.fakes.board.pty_board import PtyBoard
@@ -59,14 +59,14 @@ def write_tree(folder: Path, version: int) -> Path:
 def use_tiny_models(monkeypatch) -> None:
     """Have install take any file for a model, and not listen for long."""
     monkeypatch.setattr(
-        install, "find_model", lambda name: ModelFile("tiny", Path(name), "tiny", 250, 5, 1)
+        installer, "find_model", lambda name: ModelFile("tiny", Path(name), "tiny", 250, 5, 1)
     )
-    monkeypatch.setattr(install, "LISTEN_S", 0.01)
+    monkeypatch.setattr(installer, "LISTEN_S", 0.01)
 
 
-def put(plugged: PtyBoard, tree: Path, **options) -> dict:
+def put(plugged: PtyBoard, tree: Path, **options) -> installer.Report:
     """Install a tree and wait until main.py runs; see use_tiny_models()."""
-    report = install.install(
+    report = installer.install(
         replace(BOARD, id=str(tree)),  # its folder
         plugged.port,
         models=(str(tree / "tiny.ewm"),),
