@@ -75,7 +75,9 @@ def run(
 
 @lru_cache(maxsize=1)
 def has_native_emitter() -> bool:
-    """Whether this host's MicroPython compiles viper (x86-64 does, macOS on arm64 does not)."""
+    """Whether this host has a MicroPython that compiles viper (on macOS arm64 it does not)."""
+    if find_spec(_LIBRARY) is None:
+        return False
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "viper.py"
         script.write_text("import micropython\n" + _VIPER)

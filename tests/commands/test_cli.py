@@ -91,7 +91,7 @@ def test_exit_statuses_of_a_command(monkeypatch):
     assert running(interrupt) == 130
 
 
-def test_ctrl_c_ends_a_simulation_at_once(tmp_path):
+def test_ctrl_c_ends_a_simulation_at_once(native_emitter, tmp_path):
     audio.write(tmp_path / "long.wav", np.zeros(16000 * 1800, np.int16))
     process = subprocess.Popen(
         [sys.executable, "-m", "host_tools", "simulate", str(tmp_path / "long.wav")]
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_a_simulation_at_once(tmp_path):
     assert process.returncode == 130 and errors.strip() == "stopped", errors
 
 
-def test_a_reader_that_leaves_is_no_traceback(tmp_path):
+def test_a_reader_that_leaves_is_no_traceback(native_emitter, tmp_path):
     audio.write(tmp_path / "a.wav", np.zeros(16000 * 60, np.int16))
     line = f"{sys.executable} -m host_tools simulate {tmp_path}/a.wav --trace - | head -1"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)

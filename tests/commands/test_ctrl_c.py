@@ -9,7 +9,7 @@ import tempfile
 import click
 import pytest
 
-from host_tools import cli, micropython
+from host_tools import cli
 from host_tools.board.serial_link import SerialLink
 from tests.commands.test_status import wait_until_running
 from tests.fakes.board import live_board
@@ -51,9 +51,7 @@ class Fingers:
 
 
 @pytest.fixture
-def fingers():
-    if not micropython.has_native_emitter():
-        pytest.skip("this host's MicroPython has no native emitter")
+def fingers(native_emitter):
     return Fingers()
 
 

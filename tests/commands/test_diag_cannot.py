@@ -9,7 +9,6 @@ import ast
 import pytest
 
 from firmware.diagnostics import frame
-from host_tools import micropython
 from host_tools.models import known_answers
 from host_tools.shared_firmware import FIRMWARE
 
@@ -67,8 +66,6 @@ def test_a_frame_and_every_damaged_byte_of_it():
     assert frame.decode("") is None and frame.decode("earnest:*") is None
 
 
-def test_the_table_of_known_answers_is_up_to_date():
-    if not micropython.has_native_emitter():
-        pytest.skip("this host's MicroPython has no native emitter")
+def test_the_table_of_known_answers_is_up_to_date(native_emitter):
     want = known_answers.text()
     assert known_answers.VECTORS.read_text() == want, "python -m host_tools.known_answers"

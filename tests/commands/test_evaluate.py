@@ -140,7 +140,7 @@ def test_bad_files_are_named_and_the_others_count(folders, tmp_path, capsys):
     assert "text.wav" in said and "empty.flac" in said
 
 
-def test_a_cluster_gives_the_same_numbers(folders, tmp_path, capsys):
+def test_a_cluster_gives_the_same_numbers(native_emitter, folders, tmp_path, capsys):
     distributed = pytest.importorskip("distributed")
     _, alone, _ = evaluate(capsys, folders, tmp_path / "alone", "--json")
     with distributed.LocalCluster(

@@ -44,14 +44,6 @@ WRONG_BITS = {
 }
 
 
-@pytest.fixture
-def native_emitter():
-    from host_tools import micropython
-
-    if not micropython.has_native_emitter():
-        pytest.skip("this host's MicroPython has no native emitter")
-
-
 def run(board, *only, arguments=("--no-person",), answer=None):
     """(exit status, results by test) of `earnest selftest --json`."""
     names = [word for name in only for word in ("--only", name)]

@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner
 
 from firmware.diagnostics import frame
-from host_tools import micropython
 from host_tools.board.console import Live
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
@@ -32,10 +31,7 @@ _OLD = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).par
 RUNNER = CliRunner(**_OLD)
 
 
-@pytest.fixture(autouse=True)
-def native_emitter():
-    if not micropython.has_native_emitter():
-        pytest.skip("this host's MicroPython has no native emitter")
+pytestmark = pytest.mark.usefixtures("native_emitter")
 
 
 def call(command, board, *arguments):

@@ -9,11 +9,10 @@ from functools import lru_cache
 import pytest
 
 from firmware.wakeword import model_format as fmt
-from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
 from host_tools.xtensa.kernels import ASSEMBLER, VIPER, kernel_names
 from host_tools.xtensa.kernels import load_kernels as on_chip
-from host_tools.xtensa.machine import XtensaMachine, find_qemu
+from host_tools.xtensa.machine import XtensaMachine
 from tests.generators.model_ranges import get, ops_of, touched, unsafe
 from tests.generators.model_words import FIELDS, changed, constants_at, signed, write
 from tests.generators.random_models import random_model
@@ -533,12 +532,8 @@ def test_accepted_mutants_run_in_micropython(run_micropython, tmp_path):
 
 
 @pytest.mark.parametrize("variant", (VIPER, ASSEMBLER))
-def test_accepted_mutants_stay_inside_on_xtensa(variant):
+def test_accepted_mutants_stay_inside_on_xtensa(qemu, variant):
     """The chip's machine code between guard bytes."""
-    try:
-        find_qemu()
-    except HostToolError as error:
-        pytest.skip(f"{error.message}: {error.hint}")
     if not kernel_names(variant):
         pytest.skip("no assembler kernels")
     names = Interpreter.KERNELS

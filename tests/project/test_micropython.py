@@ -74,6 +74,6 @@ def test_no_native_emitter_is_a_sentence(monkeypatch):
     assert "x86-64" in caught.value.hint
 
 
-def test_viper_is_found_here_when_it_works():
+def test_viper_is_found_here_when_it_works(native_emitter):
     micropython.has_native_emitter.cache_clear()
     assert micropython.has_native_emitter() is True

@@ -2,16 +2,8 @@
 
 import pytest
 
-from host_tools.errors import HostToolError
 from host_tools.xtensa.kernels import VARIANTS, kernel_names, load_kernels
-from host_tools.xtensa.machine import XtensaMachine, find_qemu
-
-
-def _skip_without_qemu():
-    try:
-        find_qemu()
-    except HostToolError as error:
-        pytest.skip(f"{error.message}: {error.hint}")
+from host_tools.xtensa.machine import XtensaMachine
 
 
 def pytest_generate_tests(metafunc):
@@ -22,17 +14,15 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def machine():
+def machine(qemu):
     """An empty XtensaMachine."""
-    _skip_without_qemu()
     with XtensaMachine() as xtensa:
         yield xtensa
 
 
 @pytest.fixture
-def chip(request):
+def chip(qemu, request):
     """`chip(name, *arguments)` calls a kernel by its full name; `chip.machine` has the memory."""
-    _skip_without_qemu()
     with XtensaMachine() as xtensa:
         kernels = load_kernels(xtensa, request.param)
 

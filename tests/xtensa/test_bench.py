@@ -22,7 +22,7 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="module")
-def report():
+def report(qemu, native_emitter):
     done = run(*QUICK, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout[done.stdout.index("{") :])
@@ -84,10 +84,13 @@ def test_table_and_markdown_and_update(report, tmp_path):
     assert page.read_text() == "no markers"
 
 
-def test_errors(monkeypatch):
+def test_errors(qemu, native_emitter):
     done = run("no_such_model", *QUICK)
     assert done.exit_code == 2 and "no_such_model" in done.output
     assert run("--seconds", "0.01").exit_code == 2
+
+
+def test_missing_qemu_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     done = run()
     assert done.exit_code == 2 and "apt-get install qemu-user" in done.output

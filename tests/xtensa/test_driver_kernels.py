@@ -70,7 +70,7 @@ def test_convert(machine, channel, shift, gain_q4):
             assert p == (*state[:4], dc + BIAS, low + BIAS, high + BIAS, clamped)
 
 
-def test_convert_costs_little():
+def test_convert_costs_little(qemu):
     with XtensaMachine(count=True) as machine:
         convert = load(machine)["pcm"]["convert"]
         rng = random.Random(3)

@@ -36,7 +36,7 @@ def extremes():
 
 
 @pytest.fixture(scope="module")
-def speech_trace() -> Trace:
+def speech_trace(native_emitter) -> Trace:
     return record_engine(spoken(), [find_model(DEFAULT_MODEL).path.read_bytes()])
 
 
@@ -71,19 +71,19 @@ def test_the_recorded_features_are_the_oracles(speech_trace):
     assert np.array_equal(np.array(got), want[: len(got)])
 
 
-def test_extreme_audio_is_the_same_in_every_value(chip):
+def test_extreme_audio_is_the_same_in_every_value(native_emitter, chip):
     trace = record_engine(extremes(), [find_model(DEFAULT_MODEL).path.read_bytes()])
     report = replayed(chip, trace)
     assert (report.different, report.first) == (0, None)
 
 
-def test_all_known_models_together(chip):
+def test_all_known_models_together(native_emitter, chip):
     models = [find_model(name).path.read_bytes() for name in known_models()]
     report = replayed(chip, record_engine(spoken(0.4), models))
     assert (report.different, report.first) == (0, None)
 
 
-def test_single_steps_count_the_same(speech_trace):
+def test_single_steps_count_the_same(qemu, speech_trace):
     """Blocks times their lengths is what stepping through every instruction counts."""
     counts = []
     for single_step in (False, True):

@@ -98,7 +98,7 @@ def test_a_store_outside_a_buffer_is_found(machine, mpy_file, index):
         machine.call(f["nothing"], buffer, index)
 
 
-def test_calls_of_the_runtime_are_named(mpy_file):
+def test_calls_of_the_runtime_are_named(qemu, mpy_file):
     for name, message in (
         ("uses_global", r"uses_global.*the module.s globals \(fun table entry 5\)"),
         ("divides", r"divides.*division // \(fun table entry 46\)"),
@@ -112,7 +112,7 @@ def test_calls_of_the_runtime_are_named(mpy_file):
                 machine.call(machine.load(mpy_file)["as_uint"], 1)
 
 
-def test_wild_pointers_hangs_and_wide_arguments_are_errors(mpy_file):
+def test_wild_pointers_hangs_and_wide_arguments_are_errors(qemu, mpy_file):
     with XtensaMachine() as machine:
         f = machine.load(mpy_file)
         with pytest.raises(HostToolError, match="does not fit 32 bits"):
@@ -124,7 +124,7 @@ def test_wild_pointers_hangs_and_wide_arguments_are_errors(mpy_file):
             machine.call(machine.load(mpy_file)["hangs"])
 
 
-def test_counts_are_exact_and_repeatable(mpy_file):
+def test_counts_are_exact_and_repeatable(qemu, mpy_file):
     seen = []
     for single_step in (False, False, True):
         with XtensaMachine(count=True, single_step=single_step) as machine:

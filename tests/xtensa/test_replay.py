@@ -4,7 +4,6 @@ import struct
 
 import pytest
 
-from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.xtensa.call_trace import Trace
 from host_tools.xtensa.compile import compile_firmware
@@ -60,10 +59,8 @@ SCRIPT = "import sys\nfrom sample import go\nprint(go())\n"
 
 
 @pytest.fixture
-def sample(tmp_path):
+def sample(native_emitter, tmp_path):
     """A folder with a package of kernels and a script that uses them."""
-    if not micropython.has_native_emitter():
-        pytest.skip("this host's MicroPython has no native emitter")
     package = tmp_path / "sample"
     package.mkdir()
     (package / "__init__.py").write_text(PACKAGE)
