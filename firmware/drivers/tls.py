@@ -1,25 +1,40 @@
-"""The connection to the receiver: TLS 1.2 or newer, both ends show a certificate.
+"""The connection to the receiver: TLS 1.2 or newer with an AEAD cipher; both ends show a certificate.
 
-The device trusts one authority, its owner's, and no other; the receiver's name must be the one it
-was given.  Certificates and key are DER files.  Plain connections exist only where the
+The device trusts one CA, its owner's, and no other; the receiver's name must be the one it was
+given.  Certificates and key are DER files.  Plain connections exist only where the
 configuration says `insecure`.
 """
 
 import asyncio
-import ssl
+import tls
 
 from .dns import Resolver
 
 MAX_FILE_BYTES = 4096
 
 
-def context(storage, authority, certificate, key):
-    """An SSLContext from DER files; OSError when one is missing.  Allocates; once at start."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.load_verify_locations(cadata=_read(storage, authority))
+def context(storage, ca, certificate, key):
+    """Return an SSLContext made of DER files; raises OSError if one is missing.  Allocates."""
+    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = tls.CERT_REQUIRED
+    made.set_ciphers(aead_ciphers(made.get_ciphers()))
+    made.load_verify_locations(_read(storage, ca))
     made.load_cert_chain(_read(storage, certificate), _read(storage, key))
     return made
+
+
+def aead_ciphers(names):
+    """Of mbed TLS's cipher names, return those that authenticate what they encrypt (AES-GCM,
+    ChaCha20-Poly1305) under a key of their own for each connection; raises OSError without any.
+    """
+    allowed = []
+    for name in names:
+        if name.startswith("TLS-ECDHE-ECDSA-") or name.startswith("TLS1-3-"):
+            if "-GCM-" in name or "-CHACHA20-POLY1305-" in name:
+                allowed.append(name)
+    if not allowed:
+        raise OSError("this MicroPython has no AEAD cipher")
+    return allowed
 
 
 def _read(storage, name):
@@ -37,7 +52,7 @@ def connector(config, storage, name_server=None):
     Its errors: OSError, also when a certificate is missing, and ValueError for a wrong name or a
     damaged certificate.  The handshake is in the first write, so the caller writes first.
     """
-    made: list[ssl.SSLContext] = []  # once the files could be read
+    made: list[tls.SSLContext] = []  # once the files could be read
     resolver = Resolver(name_server)
 
     async def connect():

@@ -17,7 +17,7 @@ SATELLITE = PURE | {"json", "hashlib", "binascii"}
 IN_CPYTHON = SATELLITE - {"micropython"}
 DRIVERS = {
     *("machine", "network", "neopixel", "esp32", "asyncio", "micropython", "array", "struct"),
-    *("time", "select", "gc", "os", "ssl"),
+    *("time", "select", "gc", "os", "tls"),
 }
 DIAGNOSIS = (
     PURE

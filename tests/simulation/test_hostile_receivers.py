@@ -72,6 +72,14 @@ asyncio.run(main())
 """
 
 
+#: What a receiver may offer; without AEAD in the first two.
+CIPHERS = {
+    "CBC": "ECDHE-ECDSA-AES128-SHA",
+    "CBC with SHA-256 and SHA-384": "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384",
+    "AES-GCM": "ECDHE-ECDSA-AES128-GCM-SHA256",
+}
+
+
 def line(kind, data=None, **header):
     """A message as a receiver would write it."""
     body = json.dumps(data).encode() if data else b""
@@ -152,6 +160,10 @@ def run(run_micropython, tmp_path):
             context, _ = authority.open_or_make(tmp_path / "other").server_context(NAME)
         elif kind == "another name":
             context, _ = owner.server_context("somebody-else")
+        elif kind in CIPHERS:
+            context, _ = owner.server_context(NAME)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2  # the ciphers of 1.3 are all AEAD
+            context.set_ciphers(CIPHERS[kind])
         elif kind == "old TLS":
             context, _ = owner.server_context(NAME)
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
@@ -193,12 +205,32 @@ def test_an_honest_receiver_gets_audio(run):
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["another authority", "another name", "old TLS"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "another authority",
+        "another name",
+        "old TLS",
+        "CBC",
+        "CBC with SHA-256 and SHA-384",
+    ],
+)
 def test_a_receiver_with_wrong_papers_gets_nothing(run, kind):
     said, receiver = run(accept_and_read, kind)
     assert said["alive"] and said["ups"] == 0 and said["sent"] == 0
     assert said["refused"] and set(said["refused"]) == {"peer"}
     assert not receiver.seen and said["reason"] in ("no-consent", "network")
+
+
+def test_of_what_a_receiver_offers_an_aead_cipher_is_taken(run):
+    taken = []
+
+    def behave(connection, receiver):
+        taken.append(connection.cipher()[0])
+        accept_and_read(connection, receiver)
+
+    said, _ = run(behave, "AES-GCM")
+    assert taken == [CIPHERS["AES-GCM"]] and said["sent"] > 0 and said["refused"] == []
 
 
 def read_only(connection, receiver):
