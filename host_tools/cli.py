@@ -38,7 +38,9 @@ GROUPS = {
         "repl": "Talk to a board's MicroPython by hand.",
     },
     "Hear from it": {
-        "receive": "Receive what devices may send; list and delete it.",
+        "receive": "Receive what devices send, and nothing without consent.",
+        "recordings": "List, play, export and delete what was kept.",
+        "devices": "List, add and remove the devices that may connect.",
     },
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
@@ -82,7 +84,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, group in GROUPS.items():
             with formatter.section(heading):
-                formatter.write_dl([(f"{name:9}", text) for name, text in group.items()])
+                formatter.write_dl([(f"{name:10}", text) for name, text in group.items()])
 
 
 @click.group(cls=LazyGroup, epilog=EXAMPLES, context_settings={"max_content_width": 99})

@@ -28,8 +28,8 @@ Examples:
   earnest erase --port /dev/ttyACM0 --yes
 
 The audit log goes too; save it before with `earnest audit --port PORT`.  Recordings that your
-receiver kept are on the receiver: earnest receive --delete-all.  Files that were removed can still
-be read out of a flash chip by someone who takes it apart; earnest flash erases all of it.
+receiver kept are on the receiver: earnest recordings delete --all.  Files that were removed can
+still be read out of a flash chip by someone who takes it apart; earnest flash erases all of it.
 """
 
 
@@ -58,7 +58,7 @@ def command(port: str | None, data: Path, is_sure: bool, as_json: bool) -> int:
     if _CONSENT in going:
         click.echo(
             "Your receiver may have kept recordings under this board's consent, and will not be "
-            "told:\n  earnest receive --delete-all removes them.",
+            "told:\n  earnest recordings delete --all removes them.",
             err=as_json,
         )
     if going and not is_sure and not click.confirm("Erase?", False, err=as_json):

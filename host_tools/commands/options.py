@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import platformdirs
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-#: Where the receiver keeps its CA, list of devices and recordings unless --data says otherwise.
-DEFAULT_DATA = Path("recordings")
+#: Where the receiver keeps its CA, list of devices and recordings unless --data says otherwise:
+#: one folder of the user, so that no other current folder makes a second CA.
+DEFAULT_DATA = platformdirs.user_data_path("earnest", appauthor=False)
 
 port_option = click.option(
     "--port",

@@ -195,7 +195,7 @@ def _choose_name(
     if chosen in taken:
         raise HostToolError(
             f"there is a device {chosen!r} already",
-            f"choose another --name, or earnest receive --remove-device {chosen}",
+            f"choose another --name, or earnest devices remove {chosen}",
         )
     if len(chosen) > _MAX_NAME:
         raise HostToolError(f"the name {chosen!r} is too long", f"at most {_MAX_NAME} letters")

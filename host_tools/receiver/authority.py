@@ -41,8 +41,12 @@ _PEM = serialization.Encoding.PEM
 class Authority:
     """A key, its certificate, and the folder that holds both; see `open_or_make`."""
 
-    def __init__(self, folder: Path, key: ec.EllipticCurvePrivateKey, certificate) -> None:
+    def __init__(
+        self, folder: Path, key: ec.EllipticCurvePrivateKey, certificate, is_new: bool = False
+    ) -> None:
         self.folder = folder
+        #: Made by this call: no device can know it yet.
+        self.is_new = is_new
         self._key = key
         self.certificate = certificate
         secret = key.private_bytes(
@@ -128,7 +132,8 @@ def open_or_make(folder: Path) -> Authority:
     """The authority kept in `folder`; made there when there is none.  Raises HostToolError."""
     owner_only_files.make_folder(folder)
     key_path, path = folder / "authority.key.pem", folder / "authority.cert.pem"
-    if not key_path.exists() and not path.exists():
+    is_new = not key_path.exists() and not path.exists()
+    if is_new:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Earnest authority")])
         certificate = (
@@ -158,7 +163,7 @@ def open_or_make(folder: Path) -> Authority:
             "move the folder away, start again, and give every device a new certificate",
         )
     assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-    return Authority(folder, loaded, certificate)
+    return Authority(folder, loaded, certificate, is_new)
 
 
 def check_name(name: str) -> str:

@@ -76,10 +76,12 @@ class Connection:
         self._writer.write(protocol.encode(kind, data))
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
-    async def stop(self, reason: str) -> None:
-        now_s = asyncio.get_running_loop().time()
-        for action in self._session.stop(reason, now_s):
+    async def stop(self, reason: str) -> bool:
+        """End the running stream; returns whether there was one."""
+        actions = self._session.stop(reason, asyncio.get_running_loop().time())
+        for action in actions:
             await self._do(action)
+        return bool(actions)
 
     async def _read(self) -> str:
         decoder = protocol.Decoder(protocol.MAX_PAYLOAD_BYTES)
@@ -90,6 +92,8 @@ class Connection:
             if not data:
                 return "cut off" if decoder.is_within_message else "hung up"
             for event in decoder.feed(data):
+                if event.type != protocol.AUDIO_CHUNK:
+                    self.tell("received", type=event.type)
                 for action in self._session.handle(event, clock()):
                     await self._do(action)
 

@@ -71,7 +71,7 @@ class DeviceList:
         if any(device.name == name for device in devices):
             raise HostToolError(
                 f"there is a device {name!r} already",
-                "choose another name, or earnest receive --remove-device " + name,
+                "choose another name, or earnest devices remove " + name,
             )
         owner_only_files.make_folder(folder)
         for file_name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
@@ -99,7 +99,7 @@ class DeviceList:
                 self._write([d for d in devices if d is not device])
                 return device
         raise HostToolError(
-            f"there is no device {name!r}", "earnest receive --devices lists those there are"
+            f"there is no device {name!r}", "earnest devices list shows those there are"
         )
 
     def rename(self, old: str, new: str) -> None:

@@ -22,9 +22,9 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, *, may_replace: bool = True) -> None:
     """Write the whole file or nothing, mode 0600 from its first byte on; raises HostToolError."""
-    atomic_file.write(path, content, mode=atomic_file.OWNER_ONLY_MODE)
+    atomic_file.write(path, content, mode=atomic_file.OWNER_ONLY_MODE, may_replace=may_replace)
 
 
 def read(path: Path) -> bytes:

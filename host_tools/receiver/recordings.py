@@ -95,7 +95,7 @@ class Recordings:
         if len(found) != 1:
             raise HostToolError(
                 f"{'no' if not found else 'more than one'} recording {id_or_beginning!r}",
-                "earnest receive --list shows their ids; a unique beginning is enough",
+                "earnest recordings list shows their ids; a unique beginning is enough",
             )
         return found[0]
 
@@ -108,12 +108,20 @@ class Recordings:
         except (wave.Error, EOFError):
             audio = b""
         if hashlib.sha256(audio).hexdigest() != recording.sha256:
-            raise HostToolError(f"{path} is damaged", "delete it: earnest receive --delete ID")
+            raise HostToolError(
+                f"{path} is damaged", f"delete it: earnest recordings delete {recording.id}"
+            )
         return audio
 
-    def export(self, recording: Recording, path: Path) -> None:
+    def checked_wav(self, recording: Recording) -> Path:
+        """Return the WAV's path, its samples checked; raises HostToolError."""
+        self.audio(recording)
+        return self._wav(recording.id)
+
+    def export(self, recording: Recording, path: Path, *, may_replace: bool = False) -> None:
         """Write a copy of the WAV, for the owner alone; raises HostToolError."""
-        owner_only_files.write(path, _wav_bytes(self.audio(recording)))
+        content = _wav_bytes(self.audio(recording))
+        owner_only_files.write(path, content, may_replace=may_replace)
 
     def delete(self, recording: Recording) -> None:
         """Remove both files, the audio first; raises HostToolError when that fails."""

@@ -106,18 +106,28 @@ class Receiver:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def command(self, words: str) -> None:
-        """An owner's word to every device: `mute`, `stop`, or `send TYPE`; others are ignored."""
+    async def command(self, line: str) -> None:
+        """Carry out an owner's command for every device: `mute`, `stop`, or `send TYPE`."""
+        verb, _, kind = line.partition(" ")
+        if not line:
+            return
+        if verb not in ("mute", "stop", "send") or (verb == "send") != bool(kind):
+            message = f"unknown command {line!r}; it is mute, stop, or send TYPE"
+            self._view.tell("warning", message=message)
+            return
+        if not self._connections:
+            self._view.tell("warning", message=f"{line!r} reached nobody: no device is connected")
         for connection in list(self._connections.values()):
             try:
-                if words == "stop":
-                    await connection.stop("receiver")
-                elif words == "mute":
+                if verb == "stop":
+                    if not await connection.stop("receiver"):
+                        connection.tell("warning", message="nothing to stop: no stream is running")
+                elif verb == "mute":
                     await connection.send(protocol.MUTE)
-                elif words.startswith("send "):
-                    await connection.send(words[5:].strip())
+                elif verb == "send":
+                    await connection.send(kind.strip())
             except (protocol.ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
-                self._view.tell("warning", message=f"{words!r} was not sent: {error}")
+                self._view.tell("warning", message=f"{line!r} was not sent: {error}")
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside everything else, until the receiver ends."""

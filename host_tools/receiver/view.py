@@ -1,45 +1,64 @@
-"""What the receiver shows: JSON lines for programs, or lines and a live meter for people.
+"""What the receiver tells: a log with dates and levels, a live meter below it, or JSON lines.
 
-Holds no audio: the level is a number made of it.  Everything printed is ours, or was cleaned.
+Holds no audio: the level is a number made of it.  Every event has its log level and its sentence
+in one table.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
+import logging
 import sys
 import time
 
 import numpy as np
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
+
+from host_tools.receiver.printable import one_line, plain
 
 _METER_CELLS = 30
 _QUIET_DBFS = -60.0
 _REDRAW_S = 0.08
+_DATE = "%Y-%m-%d %H:%M:%S"
+_LOGGERS = ("earnest.receiver", "asyncio")
+_STYLES = {logging.DEBUG: "dim", logging.WARNING: "yellow", logging.ERROR: "red"}
 
-_WORDS = {
-    "listening": "listening on {host} port {port} as [bold]{name}[/]",
-    "connected": "[green]{device}[/] connected from {address}",
-    "disconnected": "{device} disconnected: {reason}",
-    "refused": "[yellow]refused[/] {address}: {reason}",
-    "consent": "consent {stream}: keep {keep_recordings}, training {share_for_training}, "
-    "pre-roll {preroll_ms} ms",
-    "detection": "wake word {name}",
-    "stream-start": "[bold]stream {stream}[/] begins",
-    "stream-stop": "stream {stream} ended ({reason}): {duration_ms} ms, recording {recording}",
-    "transcript": "[bold cyan]“{text}”[/]",
-    "transcript-failed": "[yellow]no transcript:[/] {reason}",
-    "withdrawn": "{device} withdrew: keep {keep_recordings}, training {share_for_training}",
-    "deleted": "deleted {count} recordings ({reason})",
-    "warning": "[yellow]{message}[/]",
-    "stopped": "stopped; {streams} streams, {kept} kept",
+_DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
+_EVENTS = {
+    "listening": (_INFO, "listening on {host} port {port} as {name}"),
+    "ca": (_INFO, "made a new CA in {folder}; only devices provisioned with it can connect"),
+    "connected": (_INFO, "{device} connected from {address}"),
+    "disconnected": (_INFO, "{device} disconnected: {reason}"),
+    "received": (_DEBUG, "{device} sent {type}"),
+    "refused": (_WARNING, "refused {address}: {reason}"),
+    "consent": (
+        _INFO,
+        "consent {stream}: keep {keep_recordings}, training {share_for_training}, "
+        "pre-roll {preroll_ms} ms",
+    ),
+    "detection": (_INFO, "wake word {name}"),
+    "stream-start": (_INFO, "stream {stream} started"),
+    "stream-stop": (
+        _INFO,
+        "stream {stream} ended ({reason}): {duration_ms} ms, recording {recording}",
+    ),
+    "transcript": (_INFO, "“{text}”"),
+    "transcript-failed": (_WARNING, "no transcript: {reason}"),
+    "withdrawn": (
+        _INFO,
+        "{device} withdrew consent: keep {keep_recordings}, training {share_for_training}",
+    ),
+    "deleted": (_INFO, "deleted {count} recordings ({reason})"),
+    "warning": (_WARNING, "{message}"),
+    "stopped": (_INFO, "stopped; {streams} streams, {kept} kept"),
 }
 
 
 def level_dbfs(audio: bytes) -> float:
-    """Root mean square of int16 samples in dB below full scale, at least -96."""
+    """Return the RMS level of int16 samples in dB below full scale, at least -96."""
     samples = np.frombuffer(audio, "<i2").astype(np.float64)
     mean = float(np.mean(samples * samples)) if samples.size else 0.0
     return max(-96.0, 10 * np.log10(max(mean, 1e-9) / 32768.0**2))
@@ -48,8 +67,14 @@ def level_dbfs(audio: bytes) -> float:
 class JsonView:
     """One JSON object a line on standard output, written at once."""
 
+    def __init__(self, is_verbose: bool = False) -> None:
+        self._lowest = _DEBUG if is_verbose else _INFO
+
     def tell(self, event: str, **fields: object) -> None:
-        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        if _EVENTS[event][0] < self._lowest:
+            return
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        sys.stdout.write(json.dumps({"event": event, "time": now, **fields}) + "\n")
         sys.stdout.flush()
 
     def level(self, audio: bytes) -> None:
@@ -59,33 +84,41 @@ class JsonView:
         """Nothing to restore."""
 
 
-class LineView:
-    """A line for each event."""
+class LogView:
+    """A line in the log for each event."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+    def __init__(self, handler: logging.Handler | None = None, is_verbose: bool = False) -> None:
+        self._handler = handler or _StdoutHandler()
+        self._log = logging.getLogger(_LOGGERS[0])
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            logger.addHandler(self._handler)
+            logger.propagate = False
+        self._log.setLevel(_DEBUG if is_verbose else _INFO)
 
     def tell(self, event: str, **fields: object) -> None:
-        words = {name: escape(plain(value)) for name, value in fields.items()}
-        clock = time.strftime("%H:%M:%S")
-        self._console.print(f"[dim]{clock}[/] " + _WORDS[event].format(**words))
+        level, sentence = _EVENTS[event]
+        texts = {name: one_line(plain(value)) for name, value in fields.items()}
+        self._log.log(level, "%s", sentence.format(**texts))
 
     def level(self, audio: bytes) -> None:
         """No meter without a terminal."""
 
     def close(self) -> None:
-        """Nothing to restore."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
 
 
-class LiveView(LineView):
-    """The lines, and below them the state with a meter while a stream runs."""
+class LiveView(LogView):
+    """The log, and below it the state with a meter while a stream runs."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console | None = None, is_verbose: bool = False) -> None:
+        console = console or Console(highlight=False)
+        super().__init__(_ConsoleHandler(console), is_verbose)
         self._streams: set[object] = set()
         self._devices = 0
         self._drawn_s = 0.0
-        self._live = Live(self.status(_QUIET_DBFS), console=self._console, auto_refresh=False)
+        self._live = Live(self.status(_QUIET_DBFS), console=console, auto_refresh=False)
         self._live.start()
 
     def tell(self, event: str, **fields: object) -> None:
@@ -107,6 +140,7 @@ class LiveView(LineView):
     def close(self) -> None:
         self._live.update(Text(""), refresh=True)
         self._live.stop()
+        super().close()
 
     def status(self, dbfs: float) -> Text:
         """The line below the events; `dbfs` is the present level of a running stream."""
@@ -121,11 +155,28 @@ class LiveView(LineView):
         )
 
 
-View = JsonView | LineView
+View = JsonView | LogView
 
 
-def plain(value: object) -> str:
-    """A value as words for people."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
+class _StdoutHandler(logging.StreamHandler):
+    """Lines of any length; a reader that left ends the receiver, as it ends every command."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", _DATE))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name there
+        raise
+
+
+class _ConsoleHandler(logging.Handler):
+    """Lines above a live display; what others said is text here, never markup."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stamp = time.strftime(_DATE, time.localtime(record.created))
+        line = (record.getMessage(), _STYLES.get(record.levelno, ""))
+        self._console.print(Text.assemble((stamp, "dim"), " ", line), soft_wrap=True)

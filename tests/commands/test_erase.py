@@ -47,7 +47,7 @@ def test_erase_leaves_nothing_personal_and_says_what_is_left(board, tmp_path):
     left = personal_files_of(board)
     assert left == sorted([*SYSTEM, "my notes.txt"])
     assert f"{len(PERSONAL)} files removed" in shown and f"Left: {len(SYSTEM)} files" in shown
-    assert "my notes.txt: not ours" in shown and "--delete-all" in shown
+    assert "my notes.txt: not ours" in shown and "recordings delete --all" in shown
     assert DeviceList(data / "devices.json").all() == []
     for path in board.folder.rglob("*"):
         assert path.is_dir() or b"ord" not in path.read_bytes()

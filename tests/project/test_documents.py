@@ -69,24 +69,27 @@ def test_every_link_leads_somewhere(name):
 
 
 def calls(words):
-    """(command, [options]) of each `earnest ...` in code of a document."""
+    """([command, word after it], [options]) of each `earnest ...` in code of a document."""
     code = re.findall(r"```.*?```|`[^`\n]+`", words, re.S)
     for line in "\n".join(code).replace("\\\n", " ").splitlines():
-        for call in re.findall(r"(?:^|[\s`/])earnest ([a-z]+)([^`#|>]*)", line):
-            yield call[0], re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", call[1])
+        for call in re.findall(r"(?:^|[\s`/])earnest ([a-z]+(?: [a-z]+)?)([^`#|>]*)", line):
+            yield call[0].split(), re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", call[1])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_and_option_that_is_named_is_there(name):
-    for command, options in calls(text(name)):
+    for words, options in calls(text(name)):
+        command = words[0]
         assert command in cli.COMMANDS, command
         known = cli.command.get_command(click.Context(cli.command), command)
+        if isinstance(known, click.Group) and words[1:]:
+            known = known.commands[words[1]]
         spelled = {o for p in known.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
         assert set(options) <= spelled, (command, set(options) - spelled)
 
 
 def test_a_missing_option_would_be_seen():
-    assert list(calls("```\n.venv/bin/earnest log --no-such x\n```")) == [("log", ["--no-such"])]
+    assert list(calls("```\n.venv/bin/earnest log --no-such x\n```")) == [(["log"], ["--no-such"])]
     assert sum(len(list(calls(text(name)))) for name in NAMES) > 50
 
 

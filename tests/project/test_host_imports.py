@@ -29,7 +29,7 @@ GUESTS = "on_micropython"
 #: Arrows inside commands/: a command and the part of it that has a file of its own.
 INSIDE_COMMANDS = {("bench", "bench_port"), ("provision", "provision_questions")}
 #: Options that several commands have; every command may import them.
-SHARED_BY_COMMANDS = {"options"}
+SHARED_BY_COMMANDS = {"options", "tables"}
 #: Modules that only MicroPython has, and the firmware's own names there.
 ONLY_IN_MICROPYTHON = {
     *("machine", "network", "neopixel", "esp32", "uctypes", "utime", "uasyncio"),

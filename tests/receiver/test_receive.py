@@ -1,6 +1,8 @@
 """The real receiver process over real TLS: consent, recordings, deletion, and who is refused."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import signal
@@ -11,14 +13,17 @@ import subprocess
 import sys
 import time
 import wave
+from collections import namedtuple
 
 import numpy as np
 import pytest
 
 from firmware.satellite import protocol
+from host_tools import cli
 from host_tools.receiver import authority
 from tests.fakes.receivers import FORM, STREAM, Device, new_device, receiving, tls_context
 
+Done = namedtuple("Done", "returncode stdout stderr")
 RANDOM = np.random.default_rng(20)
 SPEECH = RANDOM.integers(-20000, 20000, 16000 + 77, dtype=np.int16).tobytes()
 
@@ -47,8 +52,11 @@ def audio_files(data):
 
 
 def earnest(data, *arguments):
-    command = [sys.executable, "-m", "host_tools", "receive", "--data", data, *arguments]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    """`earnest ARGUMENTS --data DATA` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.run([*map(str, arguments), "--data", str(data)])
+    return Done(status, out.getvalue(), err.getvalue())
 
 
 def samples_of(path):
@@ -203,6 +211,16 @@ def test_the_owner_stops_mutes_and_may_ask_for_what_a_device_refuses(shared):
         device.expect("unmute")
         shared.command("send no name")
         assert "no name" in shared.wait("warning")["message"]
+        for words, said in (
+            ("mut", "unknown command 'mut'; it is mute, stop, or send TYPE"),
+            ("send", "unknown command 'send'"),
+            ("stop", "nothing to stop: no stream is running"),
+        ):
+            shared.command(words)
+            assert said in shared.wait("warning")["message"]
+    shared.wait("disconnected")
+    shared.command("mute")
+    assert shared.wait("warning")["message"] == "'mute' reached nobody: no device is connected"
 
 
 def test_a_ping_is_answered_with_its_text(shared):
@@ -282,7 +300,7 @@ def test_a_removed_device_is_refused_while_the_receiver_runs(data):
         with Device(receiver.port, folder) as device:
             device.send(protocol.PING)
             device.expect(protocol.PONG)
-        assert earnest(data, "--remove-device", "kitchen").returncode == 0
+        assert earnest(data, "devices", "remove", "kitchen").returncode == 0
         refused_handshake(receiver, "list of devices", lambda: Device(receiver.port, folder))
 
 
@@ -415,24 +433,29 @@ def test_list_export_delete_and_delete_all(data, tmp_path):
         for number in range(3):
             device.say(SPEECH[: 640 * (number + 1)], keep=True, stream=f"{number:016x}")
             ids.append(receiver.wait("stream-stop")["recording"])
-    listed = [json.loads(line) for line in earnest(data, "--list", "--json").stdout.splitlines()]
+    listed = [
+        json.loads(line)
+        for line in earnest(data, "recordings", "list", "--json").stdout.splitlines()
+    ]
     assert sorted(row["id"] for row in listed) == sorted(ids)
-    assert ids[0] in earnest(data, "--list").stdout
-    done = earnest(data, "--export", ids[1][:10], tmp_path / "out.wav")
+    assert ids[0] in earnest(data, "recordings", "list").stdout
+    done = earnest(data, "recordings", "export", ids[1][:10], tmp_path / "out.wav")
     assert done.returncode == 0 and samples_of(tmp_path / "out.wav") == SPEECH[:1280]
-    assert earnest(data, "--delete", ids[1]).returncode == 0
+    assert earnest(data, "recordings", "delete", ids[1], "--yes").returncode == 0
     assert {path.stem for path in audio_files(data)} == {ids[0], ids[2]}
-    for arguments in (["--delete", ids[1]], ["--export", "", tmp_path / "x.wav"]):
-        done = earnest(data, *arguments)
+    for arguments in (["delete", ids[1], "--yes"], ["export", "", tmp_path / "x.wav"]):
+        done = earnest(data, "recordings", *arguments)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 2, done.stderr
     (data / f"{ids[0]}.wav").write_bytes(b"RIFF damaged")
-    done = earnest(data, "--export", ids[0], tmp_path / "x.wav")
+    done = earnest(data, "recordings", "export", ids[0], tmp_path / "x.wav")
     assert done.returncode == 2 and "damaged" in done.stderr
     assert not (tmp_path / "x.wav").exists()
     (data / "mine.wav").write_bytes(b"not ours")
-    assert json.loads(earnest(data, "--delete-all", "--json").stdout) == {"deleted": 2}
+    assert json.loads(
+        earnest(data, "recordings", "delete", "--all", "--yes", "--json").stdout
+    ) == {"deleted": 2}
     assert recordings_in(data) == ["devices.json", "mine.wav"]
-    assert earnest(data, "--list").stdout == "none\n"
+    assert earnest(data, "recordings", "list").stdout == "none\n"
 
 
 def test_recordings_expire_and_those_without_sound_facts_go(data):
@@ -489,7 +512,8 @@ def test_a_signal_ends_it_cleanly_within_a_stream(data, number):
 
 def test_plain_text_only_if_insecure_is_said(data):
     with receiving(data, "--insecure") as receiver:
-        assert receiver.events[0]["event"] == "warning" and not receiver.events[1]["is_secure"]
+        told = [event["event"] for event in receiver.events]
+        assert told == ["ca", "warning", "listening"] and not receiver.events[2]["is_secure"]
         with Device(receiver.port, None) as device:
             device.say(SPEECH[:640], keep=True)
             stop = receiver.wait("stream-stop")
@@ -500,7 +524,7 @@ def test_plain_text_only_if_insecure_is_said(data):
 
 
 def test_a_port_in_use_and_a_list_without_devices_say_what_to_do(shared, data):
-    done = earnest(data, "--host", "127.0.0.1", "--port", shared.port)
+    done = earnest(data, "receive", "--host", "127.0.0.1", "--port", shared.port)
     assert done.returncode == 2 and "is another `earnest receive` running?" in done.stderr
     assert "no device may connect yet: `earnest provision`" in " ".join(done.stdout.split())
 
@@ -509,15 +533,15 @@ def test_bad_input_on_the_command_line(data, tmp_path):
     (tmp_path / "file").write_text("")
     (data / "authority").mkdir(parents=True)
     for arguments, words in (
-        (["--stt", "http://x"], "is not a tcp:// address"),
-        (["--stt", "tcp://x"], "is not a tcp:// address"),
-        (["--name", "a b"], "cannot be a receiver's name"),
-        (["--host", "203.0.113.1", "--port", "0"], "cannot listen on 203.0.113.1"),
-        (["--new-device", "a b", "-o", tmp_path / "x"], "cannot be a device's name"),
-        (["--new-device", "a"], "go together"),
-        (["--list", "--delete-all"], "one question at a time"),
-        (["--remove-device", "a"], "there is no device 'a'"),
-        (["--new-device", "a", "-o", tmp_path / "file" / "x"], "cannot make the folder"),
+        (["receive", "--stt", "http://x"], "is not a tcp:// address"),
+        (["receive", "--stt", "tcp://x"], "is not a tcp:// address"),
+        (["receive", "--name", "a b"], "cannot be a receiver's name"),
+        (["receive", "--host", "203.0.113.1", "--port", "0"], "cannot listen on 203.0.113.1"),
+        (["devices", "add", "a b", "-o", tmp_path / "x"], "cannot be a device's name"),
+        (["devices", "add", "a"], "Missing option '-o'"),
+        (["recordings", "delete", "a", "--all"], "give the ids of recordings, or --all"),
+        (["devices", "remove", "a"], "there is no device 'a'"),
+        (["devices", "add", "a", "-o", tmp_path / "file" / "x"], "cannot make the folder"),
     ):
         done = earnest(data, *arguments)
         assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)
@@ -526,17 +550,17 @@ def test_bad_input_on_the_command_line(data, tmp_path):
 
 def test_damaged_files_of_the_receiver_are_named(data, tmp_path):
     new_device(data, "kitchen")
-    done = earnest(data, "--new-device", "kitchen", "-o", tmp_path / "x")
+    done = earnest(data, "devices", "add", "kitchen", "-o", tmp_path / "x")
     assert done.returncode == 2 and "already" in done.stderr
     (data / "devices.json").write_text('[{"name":1}]')
-    done = earnest(data, "--devices")
+    done = earnest(data, "devices", "list")
     assert done.returncode == 2 and "devices.json is damaged" in done.stderr
     (data / "devices.json").unlink()
     for name in ("authority.cert.pem", "authority.key.pem"):
         path = data / "authority" / name
         good = path.read_bytes()
         path.write_bytes(b"nonsense")
-        done = earnest(data, "--port", 0)
+        done = earnest(data, "receive", "--port", 0)
         assert done.returncode == 2 and f"{name} is damaged" in done.stderr, done.stderr
         path.write_bytes(good)
 

@@ -1,5 +1,6 @@
 """What the receiver shows: a level that is right, lines that cannot be forged."""
 
+import contextlib
 import io
 import math
 import re
@@ -7,17 +8,20 @@ import re
 import numpy as np
 from rich.console import Console
 
-from host_tools.receiver.view import LineView, LiveView, level_dbfs
+from host_tools.receiver.view import LiveView, LogView, level_dbfs
 from host_tools.shared_firmware import ROOT
 from host_tools.simulation.loopback import LoopbackReceiver
 from tests.fakes.simulated import simulate, wake_and_command
 
 
 def shown(*told):
+    """What a log that goes to a file says of these events."""
     memory = io.StringIO()
-    view = LineView(Console(file=memory, width=120, highlight=False))
-    for event, fields in told:
-        view.tell(event, **fields)
+    with contextlib.redirect_stdout(memory):
+        view = LogView()
+        for event, fields in told:
+            view.tell(event, **fields)
+        view.close()
     return memory.getvalue()
 
 
@@ -31,6 +35,35 @@ def test_level_of_a_sine_and_of_silence():
 def test_what_others_say_is_no_markup():
     text = shown(("transcript", {"text": "[red]on[/red]", "stream": "0"}))
     assert "“[red]on[/red]”" in text
+
+
+def test_what_others_say_cannot_forge_a_line_or_reach_the_terminal():
+    hostile = "on\n2026-01-01 00:00:00 INFO \x1b[31mforged"
+    for event, fields in (
+        ("transcript", {"text": hostile}),
+        ("detection", {"name": hostile}),
+        ("disconnected", {"device": "kitchen", "reason": hostile}),
+    ):
+        [line] = shown((event, fields)).splitlines()
+        assert "\x1b" not in line and "forged" in line
+
+
+def test_lines_have_a_date_and_a_level_and_are_never_wrapped():
+    lines = shown(("detection", {"name": "w" * 300}), ("warning", {"message": "m"})).splitlines()
+    assert len(lines) == 2
+    for line, level in zip(lines, ("INFO", "WARNING"), strict=True):
+        assert re.match(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {level} +\S", line), line
+
+
+def test_verbose_shows_every_message():
+    told = ("received", {"device": "kitchen", "type": "ping"})
+    assert shown(told) == ""
+    memory = io.StringIO()
+    with contextlib.redirect_stdout(memory):
+        view = LogView(is_verbose=True)
+        view.tell(told[0], **told[1])
+        view.close()
+    assert "DEBUG   kitchen sent ping" in memory.getvalue()
 
 
 def test_yes_no_and_nothing_in_words():
@@ -71,7 +104,7 @@ def test_the_quickstart_shows_what_a_device_and_the_receiver_make(tmp_path, monk
     told[0]["name"] = "earnest-receiver"
     lines = shown(*((event.pop("event"), {**event, "device": "kitchen"}) for event in told))
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```\n(\S+ listening on.*?)```", page, re.S)
+    [block] = re.findall(r"```\n(\S+ \S+ INFO +listening on.*?)```", page, re.S)
     assert masked(block) == masked(lines)
 
 

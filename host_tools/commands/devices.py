@@ -1,0 +1,76 @@
+"""`earnest devices`: which devices may connect to this receiver."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from host_tools.commands.options import data_option, json_option
+from host_tools.commands.tables import say, show
+from host_tools.receiver import authority
+from host_tools.receiver.devices import DeviceList
+
+EPILOG = """\b
+Examples:
+  earnest devices list
+  earnest devices add kitchen -o kitchen     a key and certificates, to be copied by hand
+  earnest devices remove kitchen             a lost or stolen device
+
+`earnest provision` adds a board by itself.  Names stay in this list; they never travel.
+"""
+
+
+@click.group("devices", epilog=EPILOG)
+def command() -> None:
+    """List, add and remove the devices that may connect to this receiver."""
+
+
+@command.command("list")
+@data_option
+@json_option
+def list_devices(data: Path, as_json: bool) -> int:
+    """List the devices and when their certificates expire."""
+    columns = {"device": "name", "certificate expires": "expires"}
+    show(as_json, [asdict(device) for device in _listed(data).all()], columns)
+    return 0
+
+
+@command.command("add")
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the device's key and certificates.",
+)
+@data_option
+@json_option
+def add(name: str, output: Path, data: Path, as_json: bool) -> int:
+    """Create a key and a certificate for a device; its name stays in the list."""
+    device = _listed(data).add(name, authority.open_or_make(data / "authority"), output)
+    facts = {"device": device.name, "expires": device.expires, "folder": str(output)}
+    say(
+        as_json,
+        facts,
+        f"wrote the key, the certificate and the CA's certificate to {output}; "
+        f"valid until {device.expires}",
+    )
+    return 0
+
+
+@command.command("remove")
+@click.argument("name")
+@data_option
+@json_option
+def remove(name: str, data: Path, as_json: bool) -> int:
+    """Refuse a device from its next connection on; its recordings stay."""
+    removed = _listed(data).remove(name)
+    say(as_json, {"removed": removed.name}, f"{removed.name} is refused from now on")
+    return 0
+
+
+def _listed(data: Path) -> DeviceList:
+    return DeviceList(data / "devices.json")

@@ -1,0 +1,92 @@
+"""`earnest recordings`: what the receiver kept, to be heard, copied and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from host_tools.commands.options import data_option, json_option, yes_option
+from host_tools.commands.tables import say, show
+from host_tools.receiver.player import play_wav
+from host_tools.receiver.recordings import Recordings
+
+EPILOG = """\b
+Examples:
+  earnest recordings list
+  earnest recordings play 3f2a               a unique beginning of the id is enough
+  earnest recordings export 3f2a heard.wav
+  earnest recordings delete 3f2a 77b0
+  earnest recordings delete --all
+
+Recordings exist only if a device's owner consented to keeping them, until they expire.
+"""
+
+
+@click.group("recordings", epilog=EPILOG)
+def command() -> None:
+    """List, play, export and delete the recordings that devices consented to keep."""
+
+
+@command.command("list")
+@data_option
+@json_option
+def list_recordings(data: Path, as_json: bool) -> int:
+    """List the recordings, the oldest first."""
+    columns = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
+    columns |= {"training": "share_for_training", "wake word": "wake_word"}
+    show(as_json, [asdict(recording) for recording in Recordings(data).all()], columns)
+    return 0
+
+
+@command.command("play")
+@click.argument("id")
+@data_option
+def play(id: str, data: Path) -> int:
+    """Play a recording on this computer."""
+    recordings = Recordings(data)
+    play_wav(recordings.checked_wav(recordings.find(id)))
+    return 0
+
+
+@command.command("export")
+@click.argument("id")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@data_option
+@json_option
+def export(id: str, file: Path, overwrite: bool, data: Path, as_json: bool) -> int:
+    """Copy a recording to a WAV file, which does not expire and is not deleted with it."""
+    recordings = Recordings(data)
+    recording = recordings.find(id)
+    recordings.export(recording, file, may_replace=overwrite)
+    facts = {"exported": recording.id, "file": str(file)}
+    say(as_json, facts, f"copied {recording.id} to {file}; the copy does not expire")
+    return 0
+
+
+@command.command("delete")
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="Delete every recording.")
+@data_option
+@json_option
+@yes_option
+def delete(ids: tuple[str, ...], is_all: bool, data: Path, as_json: bool, is_sure: bool) -> int:
+    """Delete recordings by their ids, or all of them."""
+    if bool(ids) == is_all:
+        raise click.UsageError("give the ids of recordings, or --all")
+    recordings = Recordings(data)
+    found = recordings.all() if is_all else [recordings.find(id) for id in ids]
+    question = f"Delete {len(found)} recording{'s' if len(found) != 1 else ''} for good?"
+    if not is_sure and not click.confirm(question, False, err=as_json):
+        say(as_json, {"deleted": 0}, "deleted nothing")
+        return 0
+    if is_all:
+        count = recordings.delete_all()
+    else:
+        for recording in found:
+            recordings.delete(recording)
+        count = len(found)
+    say(as_json, {"deleted": count}, f"deleted {count} recordings")
+    return 0

@@ -1,0 +1,50 @@
+"""How the receiver's owner reaches it while it runs: signals, and commands on standard input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+
+_READ_BYTES = 4096
+
+
+def stop_on_signals(stop: Callable[[], object]) -> None:
+    """Call `stop` in the running loop on SIGINT (Ctrl-C) and SIGTERM."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def obey_stdin(obey: Callable[[str], Awaitable[None]]) -> None:
+    """Hand each line of standard input to `obey`, in the running loop, until its end."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    # os.read, not readline: a thread that waits within a buffered file hinders Python's end.
+    descriptor = sys.stdin.fileno()
+
+    def read() -> None:
+        rest = b""
+        while data := os.read(descriptor, _READ_BYTES):
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                text = line.decode(errors="replace").strip()
+                loop.call_soon_threadsafe(lines.put_nowait, text)
+
+    async def pass_on() -> None:
+        while True:
+            await obey(await lines.get())
+
+    threading.Thread(target=read, daemon=True, name="commands").start()
+    _running.add(task := asyncio.create_task(pass_on()))
+    task.add_done_callback(_running.discard)
+
+
+#: asyncio keeps only weak references to tasks.
+_running: set[asyncio.Task] = set()
