@@ -1,7 +1,7 @@
 """For the REPL: `import diag`, then `diag.status()`, `diag.mic()`, `diag.selftest()`,
 `diag.bench()`, `diag.log()`.
 
-Short text for people; with json=True one line for programs (see diagnosis/frame.py).  Works with
+Short text for people; with json=True one line for programs (see diagnostics/frame.py).  Works with
 the application running, stopped by Ctrl-C, or never started.  The microphone starts only in
 `mic` and `selftest`, only where the device is not muted, and after the light.  Nothing here opens
 the gate, unmutes, or shows a key or a password.
@@ -9,6 +9,7 @@ the gate, unmutes, or shows a key or a password.
 
 from diagnostics import frame
 from diagnostics import status as _status
+from diagnostics import text as _text
 
 #: The application of main.py and its drivers, while there are any; see attach.
 _app = None
@@ -43,7 +44,7 @@ def remember(storage, error):
 
 def status(json=False):
     """Versions, state, mute, microphone and light as read back, network, counters, errors."""
-    _say(_status.collect(_app, _hardware, _is_running), _status.text, json)
+    _say(_status.collect(_app, _hardware, _is_running), _text.status_lines, json)
 
 
 def levels(json=False):
@@ -54,18 +55,18 @@ def levels(json=False):
 def log(json=False):
     """What was recorded last, and the error that last stopped the application."""
     value = {"version": 1, "records": _status.records(20), "last_error": _status.last_error()}
-    _say(value, _status.log_text, json)
+    _say(value, _text.log_lines, json)
 
 
 def mic(json=False):
     """Listen for two seconds and judge the microphone; refused while muted."""
     from diagnostics import microphone
 
-    _say(microphone.measure(_stopped()), microphone.text, json)
+    _say(microphone.measure(_stopped()), _text.microphone_lines, json)
 
 
 def selftest(*names, json=False, expected=None):
-    """Run the tests of these names, or all of them; see diagnosis/self_test.py."""
+    """Run the tests of these names, or all of them; see diagnostics/self_test.py."""
     from diagnostics import self_test
 
     results = []
@@ -76,7 +77,7 @@ def selftest(*names, json=False, expected=None):
             found = self_test.run(name, hardware, hardware and hardware.config, expected)
             results.append(found)
             if not json:
-                print("\n".join(self_test.text([found])))
+                print("\n".join(_text.test_lines([found])))
     finally:
         self_test.tidy()
     if json:
@@ -97,11 +98,11 @@ def bench(json=False):
             raise RuntimeError("models/%s.ewm is not there: earnest install" % name)
     result = timing.measure(models)
     result["models"] = list(names)
-    _say(result, timing.text, json)
+    _say(result, _text.timing_lines, json)
 
 
-def _say(value, text, json):
-    print(frame.encode(value) if json else "\n".join(text(value)))
+def _say(value, lines, json):
+    print(frame.encode(value) if json else "\n".join(lines(value)))
 
 
 def _stopped():
@@ -113,7 +114,7 @@ def _stopped():
         raise RuntimeError("Earnest is running: press Ctrl-C first")
     if _hardware is None:
         import board
-        from main import Hardware
+        from drivers.hardware import Hardware
         from satellite.config import load
 
         _hardware = Hardware(board)

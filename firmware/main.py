@@ -12,36 +12,45 @@ from drivers.backoff import BackOff
 from satellite.app import App
 from satellite.audit_log import AuditLog
 from satellite.consent import Consent
-from satellite.counters import Diagnostics
+from satellite.counters import Counters
 from satellite.end_of_speech import EndOfSpeech
 from satellite.gate import ERROR, Gate
+from satellite.level import Level
 from satellite.light import Light
 from satellite.mute_state import MuteState
 from satellite.streamer import Streamer
 from wakeword.engine import Engine
-
-CPU_HZ = 240000000
-#: How often the connection to the receiver looks whether there is a network.
-WIFI_STEP_MS = 100
 
 
 class Parts:
     """Everything an application is made of; see satellite.app.App for the names."""
 
 
-def build(drivers, config, models, engine=Engine, gate=Gate):
-    """An App of these drivers.
+class Kinds:
+    """The classes that `build` makes an application of; a simulation replaces some of them."""
 
-    `drivers` has mic, light, controls, clock, watchdog, storage, connect, random_number and
-    reset, the reason of the start as watchdog.reset_reason says it;
-    `models` are wakeword.model.Model, in the order of their precedence; `engine` and `gate` are
-    the classes to use, which a simulation replaces by ones that tell what they do.
+    app = App
+    audit_log = AuditLog
+    engine = Engine
+    gate = Gate
+    light = Light
+
+
+def build(drivers, config, models, kinds=Kinds):
+    """Return an App.
+
+    Args:
+        drivers: what a device hands in, as satellite/ports.py declares it (ports.Hardware).
+        config: satellite.config.Config.
+        models: wakeword.model.Model, in the order of their precedence.
+        kinds: the classes to use, by the names of Kinds.
     """
     parts = Parts()
-    parts.diagnostics = Diagnostics()
-    parts.engine = engine(models, config.refractory_ms)
-    parts.gate = gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
-    parts.light = Light(drivers.light, config.brightness, drivers.light.has_colour)
+    parts.counters = Counters()
+    parts.level = Level()
+    parts.engine = kinds.engine(models, config.refractory_ms)
+    parts.gate = kinds.gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
+    parts.light = kinds.light(drivers.light, config.brightness, drivers.light.has_colour)
     parts.mic = drivers.mic
     parts.controls = drivers.controls
     parts.clock = drivers.clock
@@ -49,7 +58,7 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
     parts.random_number = drivers.random_number
     parts.reset = drivers.reset
     parts.end_of_speech = EndOfSpeech(config.end_of_speech_ms)
-    parts.audit = AuditLog(drivers.storage)
+    parts.audit = kinds.audit_log(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
     parts.consent = Consent(drivers.storage, config.keep_recordings, config.share_for_training)
     parts.streamer = Streamer(
@@ -61,61 +70,14 @@ def build(drivers, config, models, engine=Engine, gate=Gate):
             "share_for_training": config.share_for_training,
             "preroll_ms": config.preroll_ms,
         },
-        parts.diagnostics,
+        parts.counters,
         drivers.random_number,
         BackOff(),
     )
     parts.config = config
-    app = App(parts)
+    app = kinds.app(parts)
     parts.streamer.owner = app
     return app
-
-
-class Hardware:
-    """The real drivers, by the names that `build` wants."""
-
-    def __init__(self, board):
-        import machine
-        from drivers import hardware
-        from drivers.clock import Clock
-        from drivers.storage import Files
-        from drivers.watchdog import Watchdog, reset_reason
-
-        self.mic = hardware.microphone(board)  # first: its pins are at rest whatever fails later
-        machine.freq(CPU_HZ)  # some stock images start at 160 MHz
-        hardware.quiet(board)
-        self.storage = Files()
-        self.clock = Clock()
-        self.watchdog = Watchdog()
-        self.light = hardware.light(board)
-        self.controls = hardware.controls(board, self.clock.now_ms)
-        self.reset = reset_reason()
-        self.wifi = None
-        self.connect = None
-
-    def join(self, config):
-        """Make ready for the network that the configuration names."""
-        from drivers import tls
-        from drivers.wifi import Wifi
-
-        if config.wifi_ssid:
-            self.wifi = Wifi(config.wifi_ssid, config.wifi_password)
-        connect = tls.connector(config, self.storage, lambda: self.wifi.name_server())
-
-        async def connect_over_wifi():
-            if self.wifi is None:
-                await asyncio.Event().wait()  # nothing is configured, nothing is tried
-            while not self.wifi.is_connected():
-                await asyncio.sleep_ms(WIFI_STEP_MS)
-            return await connect()
-
-        self.connect = connect_over_wifi
-
-    def random_number(self):
-        """62 bits from the chip's random number generator."""
-        import os
-
-        return int.from_bytes(os.urandom(8), "big") >> 2
 
 
 async def _beside(hardware, restarts):
@@ -165,6 +127,7 @@ def start():
     import board
     import machine
     from drivers.boot_loop import Restarts
+    from drivers.hardware import Hardware
     from drivers.watchdog import reset_reason
     from satellite.config import load
     from wakeword.model import read

@@ -11,7 +11,7 @@ import asyncio
 import select
 import sys
 
-from . import frame, microphone, status
+from . import frame, microphone, status, text
 
 STEP_MS = 20
 PIECE_BYTES = 64
@@ -23,8 +23,8 @@ ROOM_LOOKS = 60
 #: then nothing is answered for DEAF_MS.
 STALL_US = 100000
 DEAF_MS = 5000
-#: How long after the last `levels` the level is still watched, in steps.
-WATCH_STEPS = 150
+#: How long after the last `levels` the level is still measured.
+WATCH_MS = 3000
 PREFIX = "import diag; "
 HELP = (
     "Earnest is running and answers: diag.status() diag.mic() diag.log(); json=True gives a line "
@@ -73,8 +73,6 @@ class Console:
         self._cable = line or Line()
         self._sleep_ms = sleep_ms
         self._line = bytearray()
-        self._watching = 0
-        self._peak = 0
 
     async def run(self):
         """Until cancelled; an error of the line is not the application's."""
@@ -86,9 +84,6 @@ class Console:
                     await self._answer(line)
             except OSError:
                 pass  # the cable was pulled
-            if self._watching:
-                self._watching -= 1
-                self._listen()
 
     def _read(self):
         """The next whole line as text, or None."""
@@ -105,10 +100,6 @@ class Console:
                 self._line += byte
         return None
 
-    def _listen(self):
-        if self._app.parts.mic.is_on():
-            self._peak = max(self._peak, microphone.peak(self._app.chunk))
-
     async def _answer(self, line):
         if line.startswith(PREFIX):
             line = line[len(PREFIX) :]
@@ -117,26 +108,25 @@ class Console:
         name = parts[0] if as_json else line[:-2] if line.endswith("()") else ""
         if name == "diag.status":
             value = status.collect(self._app, self._hardware, True)
-            words = status.text
+            lines = text.status_lines
         elif name == "diag.levels":
-            self._watching = WATCH_STEPS
-            value = status.levels(self._app, self._peak)
-            self._peak = 0
-            words = _pairs
+            value = status.levels(self._app, self._app.parts.level.read())
+            self._app.parts.level.watch(WATCH_MS)
+            lines = text.level_lines
         elif name == "diag.log":
             value = {
                 "version": 1,
                 "records": status.records(20),
                 "last_error": status.last_error(),
             }
-            words = status.log_text
+            lines = text.log_lines
         elif name == "diag.mic":
             value = await self._measure()
-            words = microphone.text
+            lines = text.microphone_lines
         else:
             await self._say(HELP)
             return
-        await self._say(frame.encode(value) if as_json else "\n".join(words(value)))
+        await self._say(frame.encode(value) if as_json else "\n".join(lines(value)))
 
     async def _measure(self):
         """Two seconds of what the application hears anyway."""
@@ -144,20 +134,22 @@ class Console:
 
         parts = self._app.parts
         report = microphone.Report()
+        parts.level.read()
+        parts.level.watch(2200)
         for _ in range(200):
             if not (parts.mic.is_on() and parts.gate.may_listen):
                 return microphone.refused(
                     "the microphone is off: unmute the device at its button or switch"
                 )
-            report.add(*parts.mic.extremes(), self._app.chunk)
+            report.add(*parts.mic.extremes(), parts.level.read())
             await self._sleep_ms(10)
         return report.result(HEALTH_NAMES[parts.mic.health()])
 
-    async def _say(self, text):
+    async def _say(self, answer):
         """In pieces; what a host does not take is dropped."""
-        text += "\n"
+        answer += "\n"
         clock = self._app.parts.clock
-        for at in range(0, len(text), PIECE_BYTES):
+        for at in range(0, len(answer), PIECE_BYTES):
             looks = ROOM_LOOKS
             while not self._cable.has_room():
                 looks -= 1
@@ -165,14 +157,10 @@ class Console:
                     return
                 await self._sleep_ms(PIECE_MS)
             began_us = clock.ticks_us()
-            self._cable.write(text[at : at + PIECE_BYTES])
+            self._cable.write(answer[at : at + PIECE_BYTES])
             took_us = (clock.ticks_us() - began_us) & 0x3FFFFFFF
             if took_us > STALL_US:
                 await self._sleep_ms(DEAF_MS)
                 return
             # Twice as long as it took: two thirds of the time are the audio's on any line.
             await self._sleep_ms(max(PIECE_MS, took_us // 500))
-
-
-def _pairs(value):
-    return ["%s %s" % (name, value[name]) for name in sorted(value)]

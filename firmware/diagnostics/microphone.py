@@ -7,8 +7,6 @@ audio.
 
 import time
 
-import micropython
-
 SECONDS = 2
 #: Peak to peak of 10 ms, in the units of the shifted sample; from measurements of nobody yet: a
 #: living microphone's noise is at least 1 and a quiet room's is far below LOUD_ROOM.
@@ -36,21 +34,6 @@ ADVICE = {
 }
 
 
-# r = the largest |int16| of a chunk of 160 samples, 0..32768.
-@micropython.viper
-def peak(chunk: ptr16) -> int:
-    largest = 0
-    i = 0
-    while i < 160:
-        v = chunk[i]
-        if v >= 32768:
-            v = 65536 - v
-        if v > largest:
-            largest = v
-        i += 1
-    return largest
-
-
 class Report:
     """Add chunks; `result` is a dict of numbers, a verdict and what to do."""
 
@@ -63,14 +46,14 @@ class Report:
         self.peak = 0
         self._dc = 0
 
-    def add(self, low, high, clamped, chunk):
-        """One chunk: its extremes before DC removal, samples clamped, and itself."""
+    def add(self, low, high, clamped, peak):
+        """One chunk: its extremes before DC removal, samples clamped, and its level's peak."""
         self.chunks += 1
         self.low = min(self.low, low)
         self.high = max(self.high, high)
         self.clipped += clamped
         self.floor = min(self.floor, high - low)
-        self.peak = max(self.peak, peak(chunk))
+        self.peak = max(self.peak, peak)
         self._dc += (low + high) // 2
 
     def result(self, health):
@@ -128,6 +111,7 @@ def measure(hardware, seconds=SECONDS):
     """Listen for `seconds` while the application is stopped; a result."""
     from drivers.microphone_health import HEALTH_NAMES
     from satellite.gate import IDLE, MUTED
+    from satellite.level import peak
     from satellite.light import Light
 
     if is_muted(hardware):
@@ -151,7 +135,7 @@ def measure(hardware, seconds=SECONDS):
                 return refused("the switch was put on mute")
             if mic.try_read(chunk):
                 if took_ms > 500:  # after the microphone has settled
-                    report.add(*mic.extremes(), chunk)
+                    report.add(*mic.extremes(), peak(chunk))
             else:
                 time.sleep_ms(4)
         health = HEALTH_NAMES[mic.health()]
@@ -165,22 +149,3 @@ def measure(hardware, seconds=SECONDS):
             chunk[i] = 0
         light.update(MUTED, mic.is_on(), 0)
     return report.result(health)
-
-
-def text(result):
-    """For people: short lines."""
-    lines = ["microphone  %s" % result["verdict"]]
-    if result["measured"]:
-        lines.append(
-            "peak %d of 32767, DC %d, swing %d, noise floor %d, %d clipped, %d ms"
-            % (
-                result["peak"],
-                result["dc"],
-                result["swing"],
-                result["noise_floor"],
-                result["clipped_samples"],
-                10 * result["chunks"],
-            )
-        )
-    lines.append(result["advice"])
-    return lines

@@ -304,9 +304,3 @@ def tidy():
             os.remove(name)
         except OSError:
             pass  # not there
-
-
-def text(results):
-    """For people: a line each."""
-    words = {True: "pass", False: "FAIL", None: "  - "}
-    return ["%s  %-10s  %s" % (words[r["ok"]], r["test"], r["reason"]) for r in results]

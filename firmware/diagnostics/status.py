@@ -101,84 +101,12 @@ def levels(app, peak):
         "probability": [model.probability for model in parts.engine.models],
         "cutoff": [detector.cutoff for detector in parts.engine.detectors],
         "models": list(parts.config.models),
-        "busy_us": parts.diagnostics.busy_us,
+        "busy_us": parts.counters.busy_us,
         "at_us": parts.clock.ticks_us() & 0x3FFFFFFF,
-        "chunks": parts.diagnostics.snapshot()["chunks"],
+        "chunks": parts.counters.snapshot()["chunks"],
         "overruns": parts.mic.overruns,
         "connected": parts.streamer.is_connected,
     }
-
-
-def text(status):
-    """The same for people: a list of short lines."""
-    lines = [
-        "Earnest %s, MicroPython %s, %s"
-        % (status["firmware"], status["micropython"], status["board"])
-    ]
-    for model in status["models"]:
-        cutoff = ", cutoff %d/255" % model["cutoff"] if "cutoff" in model else ""
-        lines.append("model       %s%s" % (model["name"], cutoff))
-    lines.append("state       %s" % status["state"])
-    if "muted" in status:
-        by = status["mute_source"]
-        if status["mute_switch"] and by != "switch":
-            by += "; its switch is on mute"
-        lines.append("muted       %s" % ("yes, by " + by if status["muted"] else "no"))
-    if "microphone" in status:
-        mic = status["microphone"]
-        words = "on" if mic["on"] else "off"
-        if "health" in mic:
-            words += ", health %s, %d overruns" % (mic["health"], mic["overruns"])
-        lines.append("microphone  %s (read back)" % words)
-    if "light" in status:
-        light = status["light"]
-        words = "cannot be driven" if not light["ok"] else "shows %s" % light["state"]
-        lines.append("light       %s" % words)
-    if "wifi" in status:
-        lines.append("wifi        %s" % status["wifi"])
-    if "receiver" in status:
-        receiver = status["receiver"]
-        is_up = "connected" if receiver["connected"] else "not connected"
-        plain = ", INSECURE" if receiver["insecure"] else ""
-        lines.append("receiver    %s, %s%s" % (receiver["address"] or "none", is_up, plain))
-    if "counters" in status:
-        counted = ["%s %d" % (n, v) for n, v in sorted(status["counters"].items()) if v]
-        lines.append("counters    " + (", ".join(counted) or "all 0"))
-    lines.append(
-        "memory      %d free, %d used" % (status["heap_free_bytes"], status["heap_used_bytes"])
-    )
-    if "storage_free_bytes" in status:
-        lines.append("storage     %d free" % status["storage_free_bytes"])
-    lines.append("last reset  %s" % status["reset"])
-    if status["last_error"]:
-        lines.append("last error  %s" % status["last_error"])
-    for record in status["faults"]:
-        lines.append("record      %s" % record_text(record))
-    return lines
-
-
-def log_text(log):
-    """The records and the last error for people: a list of short lines."""
-    lines = [record_text(record) for record in log["records"]]
-    if log["last_error"]:
-        lines.append("last error  %s" % log["last_error"])
-    return lines or ["nothing was recorded"]
-
-
-def record_text(record):
-    """An audit record in a line, `what` first."""
-    rest = [
-        "%s %s" % (k, "yes" if v is True else "no" if v is False else v)
-        for k, v in record.items()
-        if k not in ("seq", "t_ms", "kind")
-    ]
-    rest.sort(key=lambda words: (not words.startswith("what "), words))
-    return "#%s %s ms %s %s" % (
-        record.get("seq"),
-        record.get("t_ms"),
-        record.get("kind"),
-        ", ".join(rest),
-    )
 
 
 def _is_error(record):
@@ -221,7 +149,7 @@ def _of_app(result, app, recent):
         "keep_recordings": config.keep_recordings,
         "share_for_training": config.share_for_training,
     }
-    result["counters"] = parts.diagnostics.snapshot()
+    result["counters"] = parts.counters.snapshot()
     result["first_byte_ms"] = app.worst_first_byte_ms
     result["uptime_ms"] = parts.clock.now_ms()
 

@@ -85,13 +85,3 @@ def _frequency_hz():
         return machine.freq()
     except (ImportError, AttributeError):
         return 0
-
-
-def text(result):
-    """For people: a line each."""
-    lines = ["%-18s %8s %10s" % ("stage", "calls", "us a call")]
-    for name in sorted(result["stages"]):
-        calls, total = result["stages"][name]
-        lines.append("%-18s %8d %10d" % (name, calls, total // max(1, calls)))
-    lines.append("worst chunk %d us of 10000" % result["worst_engine_us"])
-    return lines

@@ -1,15 +1,78 @@
-"""The drivers of one board, out of its board.py.
+"""The hardware of one board: every driver, made from its board.py, by the names of ports.Hardware.
 
-Place in the pipeline: called by main.py with the board's module; docs/boards.md names the
-constants.  Must not import wakeword or satellite.
+Place in the pipeline: made by main.py, or by diag.py while the application is stopped.
+docs/boards.md names the constants; `board_defaults` has the values of those that a board leaves
+out.
 """
 
+import asyncio
+import os
+
+import machine
 from machine import Pin
 
+from . import board_defaults, tls
+from .clock import Clock
 from .controls import Controls
 from .i2s_microphone import I2SMicrophone
 from .lights import LIGHTS, PWMLight
 from .pcm import CHANNEL_NAMES
+from .storage import Files
+from .watchdog import Watchdog, reset_reason
+from .wifi import Wifi
+
+CPU_HZ = 240000000
+#: How often the connection to the receiver checks whether there is a network.
+WIFI_STEP_MS = 100
+
+
+class Constants:
+    """The constants of a board.py, and the defaults for those that it leaves out."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def __getattr__(self, name):
+        if hasattr(self._board, name):
+            return getattr(self._board, name)
+        return getattr(board_defaults, name)
+
+
+class Hardware:
+    """The drivers of a board; `board` is its module.  `join` completes them."""
+
+    def __init__(self, board):
+        board = Constants(board)
+        self.mic = microphone(board)  # first: its pins are at rest whatever fails later
+        machine.freq(CPU_HZ)  # some stock images start at 160 MHz
+        quiet(board)
+        self.storage = Files()
+        self.clock = Clock()
+        self.watchdog = Watchdog()
+        self.light = light(board)
+        self.controls = controls(board, self.clock.now_ms)
+        self.reset = reset_reason()
+        self.wifi = None
+        self.connect = None
+
+    def join(self, config):
+        """Make `wifi` and `connect` for the network that the configuration names."""
+        wifi = Wifi(config.wifi_ssid, config.wifi_password) if config.wifi_ssid else None
+        connect = tls.connector(config, self.storage, wifi and wifi.name_server)
+
+        async def connect_over_wifi():
+            while wifi is None:  # nothing is configured, nothing is tried
+                await asyncio.Event().wait()
+            while not wifi.is_connected():
+                await asyncio.sleep_ms(WIFI_STEP_MS)
+            return await connect()
+
+        self.wifi = wifi
+        self.connect = connect_over_wifi
+
+    def random_number(self):
+        """62 bits from the chip's random number generator."""
+        return int.from_bytes(os.urandom(8), "big") >> 2
 
 
 def quiet(board):

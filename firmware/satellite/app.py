@@ -31,7 +31,7 @@ class App:
                                                                  switch_was_moved()
     streamer  streamer.Streamer                      clock      now_ms() ticks_us() sleep_ms()
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
-    diagnostics  counters                            watchdog   feed()
+    counters  counters.Counters                       watchdog   feed()
     consent   consent.Consent                        config     config.Config
     reset     why the device started, a word of audit_record.RESETS
     random_number() -> int, fresh for each stream
@@ -54,11 +54,6 @@ class App:
         self._tasks = []
         self.is_connected = False
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
-
-    @property
-    def chunk(self):
-        """The chunk that was heard last, for its level."""
-        return self._chunk
 
     async def run(self, beside=None):
         """Run until something fails, with the coroutine `beside`; the caller then calls close."""
@@ -125,7 +120,7 @@ class App:
     def fault(self, what):
         """Close the gate, stop the microphone, record it."""
         self._gate.fault()
-        self.parts.diagnostics.count("faults")
+        self.parts.counters.count("faults")
         self._obey(self.parts.clock.now_ms())
         self._record("fault", what=what)
         self._settle()
@@ -162,9 +157,10 @@ class App:
         self._record("refused", what=what, source="network")
 
     def first_byte(self):
-        """The first byte of a stream was handed to the socket."""
+        """The first byte of a stream was handed to the socket; how long after the wake word."""
         took_ms = self.parts.clock.now_ms() - self._stream_began_ms
         self.worst_first_byte_ms = max(self.worst_first_byte_ms, took_ms)
+        return took_ms
 
     def connection(self, is_up):
         """The receiver was reached or lost."""
@@ -176,7 +172,7 @@ class App:
         try:
             self.parts.consent.confirmed()
         except OSError:  # it will be asked for again after the next start
-            self.parts.diagnostics.count("faults")
+            self.parts.counters.count("faults")
 
     def sent(self, size):
         """`size` bytes of audio were handed to the socket."""
@@ -189,14 +185,15 @@ class App:
         began_us = parts.clock.ticks_us()
         gate.hear(self._chunk)
         model = parts.engine.process(self._chunk)
-        parts.diagnostics.count("chunks")
+        parts.level.hear(self._chunk)
+        parts.counters.count("chunks")
         if gate.state == STREAMING:
             if parts.engine.slice_ready and parts.end_of_speech.update(parts.engine.slice):
                 gate.close_input(END_OF_SPEECH)
         elif model >= 0:
             self._wake(model)
         self._look_at_microphone()
-        parts.diagnostics.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
+        parts.counters.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
 
     def _look_at_microphone(self):
         """Record a microphone that went dead, and what its driver lost."""
@@ -205,11 +202,11 @@ class App:
         if health != self._health:
             self._health = health
             if health:
-                parts.diagnostics.count("faults")
+                parts.counters.count("faults")
                 self._record("fault", what="microphone")
         overruns = parts.mic.overruns
         if overruns != self._overruns:
-            parts.diagnostics.count("overruns", max(0, overruns - self._overruns))
+            parts.counters.count("overruns", max(0, overruns - self._overruns))
             self._overruns = overruns
             self._record("fault", what="overrun")
 
@@ -220,7 +217,7 @@ class App:
         name = config.models[model]
         now_ms = parts.clock.now_ms()
         self._record_end()  # of a stream that ended while this very chunk was read
-        parts.diagnostics.count("wakes")
+        parts.counters.count("wakes")
         if not parts.streamer.is_connected or not parts.audit.may_stream(now_ms):
             self._record("wake", model=name, probability=mean, streamed=False)
             return
@@ -230,7 +227,7 @@ class App:
             self.fault("storage")
             return
         self._gate.wake(parts.random_number())
-        parts.diagnostics.count("streams")
+        parts.counters.count("streams")
         parts.end_of_speech.reset()
         self._in_stream = True
         self._stream_began_ms = now_ms
@@ -297,7 +294,7 @@ class App:
         try:
             self.parts.mute_store.save(muted)
         except OSError:
-            self.parts.diagnostics.count("faults")
+            self.parts.counters.count("faults")
             self._stored_mute = None
             self._store_again_ms = self.parts.clock.now_ms() + AGAIN_MS
             self._record("fault", what="storage")
@@ -347,11 +344,11 @@ class App:
                 self._tick_again_ms = now_ms + AGAIN_MS
                 if gate.state != ERROR:
                     gate.fault()
-                    self.parts.diagnostics.count("faults")
+                    self.parts.counters.count("faults")
         self._record_end()
         if gate.refused != self._refused:
             self._refused = gate.refused
-            self.parts.diagnostics.count("refused")
+            self.parts.counters.count("refused")
         if gate.soft_muted and self._stored_mute is not True:
             if self._stored_mute is False or now_ms >= self._store_again_ms:
                 self._save_mute(True)
@@ -363,7 +360,7 @@ class App:
             return
         self._in_stream = False
         dropped = gate.dropped_chunks - self._dropped_chunks
-        self.parts.diagnostics.count("dropped_chunks", dropped)
+        self.parts.counters.count("dropped_chunks", dropped)
         self._record(
             "stream-end",
             bytes=gate.sent_bytes,
@@ -380,4 +377,4 @@ class App:
         except OSError:
             if self._gate.state != ERROR:
                 self._gate.fault()
-                self.parts.diagnostics.count("faults")
+                self.parts.counters.count("faults")

@@ -19,7 +19,7 @@ CHUNK_US = 10000
 _MAX = 0x3FFFFFFF  # the largest small integer on the chip; counters stop there
 
 
-class Diagnostics:
+class Counters:
     """`count` anything in COUNTERS, tell `step` how long a chunk took, read a `snapshot`."""
 
     def __init__(self):

@@ -88,6 +88,11 @@ class Streamer:
         self._event.set()
         self._tick.set()
 
+    @property
+    def is_in_stream(self):
+        """Whether a stream was announced to the receiver and its end was not."""
+        return self._stream != 0
+
     async def run(self):
         """Connect, serve, pause, and again, with pauses that grow and jitter."""
         while True:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import ROOT
+from host_tools.shared_firmware import FIRMWARE, ROOT
 
 BOARDS = ROOT / "boards"
+#: The constants that a board.py may leave out, with their values.
+DEFAULTS = FIRMWARE / "drivers" / "board_defaults.py"
 CHIPS = ("esp32s3",)
 KINDS = ("built", "bought")
 PSRAM_MODES = ("quad", "octal")
@@ -128,7 +130,8 @@ def load_board(name: str, folder: Path = BOARDS) -> Board:
         raise HostToolError(f"{path}: {error}", "board.json must be JSON") from error
     if not isinstance(data, dict):
         raise HostToolError(f"{path}: not an object", "see docs/boards.md")
-    data = dict(data, id=name, pins=_constants(folder / name / "board.py"))
+    pins = {**_constants(DEFAULTS), **_constants(folder / name / "board.py")}
+    data = dict(data, id=name, pins=pins)
     data["psram"] = _make(Psram, data.get("psram"), path)
     data["micropython"] = _make(MicroPythonImage, data.get("micropython"), path)
     data["pins"] = _make(Pins, data["pins"], folder / name / "board.py")

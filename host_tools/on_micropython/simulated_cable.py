@@ -1,7 +1,7 @@
-"""The simulated serial line: what the script types arrives, what the device says is told.
+"""The simulated serial line: what the script types arrives, what the device says is emitted.
 
 Runs inside MicroPython, in place of diagnostics.console.Line.  A byte that the device says takes
-BYTE_US, and for that time the audio waits in the microphone's ring; see world.Microphone.
+BYTE_US, and for that time the audio waits in the ring of simulated_world.Microphone.
 """
 
 #: A byte at 115,200 baud without any buffer, and the making of it.
@@ -36,4 +36,4 @@ class Cable:
         self._line += text
         while "\n" in self._line:
             line, self._line = self._line.split("\n", 1)
-            world.tell("cable", line, world.late_us // 1000)
+            world.emit("cable", line=line, late_ms=world.late_us // 1000)

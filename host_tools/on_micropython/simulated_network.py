@@ -1,7 +1,7 @@
 """The simulated network: a receiver in memory, or real TLS to a real one on loopback.
 
 Runs inside MicroPython.  `Wire` is what the streamer sees of either; it obeys the script's loss,
-silence and delay of the network, and tells every message that the device sends.
+silence and delay of the network, and emits every message that the device sends.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Wire:
     def write(self, data):
         if self._is_cut or self._world.network == "down":
             raise OSError(104)
-        self._network.tell_message(data)
+        self._network.emit_message(data)
         self._due_ms = self._world.now_ms + self._world.network_delay_ms
         if self._world.network == "up":
             self._far.write(data)
@@ -151,7 +151,7 @@ class InMemoryReceiver:
         if self._audio is not None:
             digest = binascii.hexlify(self._audio.digest()).decode()
             self._audio = None
-            self._network.tell_received(
+            self._network.emit_received(
                 {"samples": self._bytes // 2, "sha256": digest, "reason": reason}
             )
 
@@ -162,13 +162,13 @@ class Network:
     `real` is the firmware's own `connect` (drivers/tls.py), None for an InMemoryReceiver.
     """
 
-    def __init__(self, world, real, tell_message, tell_received):
+    def __init__(self, world, real, emit_message, emit_received):
         self.world = world
         self.real = real
         self._wire = None
         self._far = None
-        self.tell_message = tell_message
-        self.tell_received = tell_received
+        self.emit_message = emit_message
+        self.emit_received = emit_received
         self.is_busy = False  # from an attempt to connect to its end
         self.received = 0  # messages or parts of them that reached the device
 

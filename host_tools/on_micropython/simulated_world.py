@@ -2,7 +2,7 @@
 
 Runs inside MicroPython.  Time is the position in the input: the microphone, when on, delivers the
 next 10 ms of it; when off, the same 10 ms pass unheard.  So a simulated minute is the same on
-every run.  What happens is told to `tell(kind, *fields)`, in order.  docs/simulate.md has the
+every run.  What happens goes to `emit(event, **fields)`, in order.  docs/simulate.md has the
 script's actions.
 """
 
@@ -36,23 +36,24 @@ class PowerLoss(Exception):
     """The script cuts the power."""
 
 
-class World:
+class SimulatedWorld:
     """Sound, time and what people do.
 
     `script` is a list of (t_ms, action, value), sorted; `switch` is whether the mute switch stands
     on mute before it, None without one.  `start_ms` is when this power-on is, in
-    the time of the input, and `told_ms` what has been told by the power-on before.
+    the time of the input, and `reported_ms` how far the power-on before has reported.
     """
 
-    def __init__(self, stream, script, tell, start_ms=0, told_ms=-1, switch=None):
+    def __init__(self, stream, script, emit, start_ms=0, reported_ms=-1, switch=None):
         self._stream = stream
         self._script = script
         self._next = 0
-        self.tell = tell
+        self.emit = emit
         self.start_ms = start_ms
         self.chunks = 0
         self.presses = 0
         self.switch = switch
+        self.rgb = (0, 0, 0)  # what the light shows
         self.light_fails = False
         self.light_is_wrong = False
         self.microphone_fails = False
@@ -69,8 +70,8 @@ class World:
         self._unheard = bytearray(CHUNK_BYTES)
         while self._next < len(script) and script[self._next][0] <= start_ms:
             t_ms, action, value = script[self._next]
-            if t_ms > told_ms:
-                tell("script", action, value)
+            if t_ms > reported_ms:
+                emit("script", action=action, value=value)
             if start_ms == 0 or action not in _MOMENTS:
                 self._act(action, value)
             self._next += 1
@@ -104,7 +105,7 @@ class World:
         while self._next < len(self._script) and self._script[self._next][0] <= self.input_ms:
             _, action, value = self._script[self._next]
             self._next += 1
-            self.tell("script", action, value)
+            self.emit("script", action=action, value=value)
             self._act(action, value)
 
     def hold_up(self, took_us):
@@ -154,9 +155,9 @@ class World:
 class Clock:
     """Device time."""
 
-    def __init__(self, world, settle):
+    def __init__(self, world, let_network_settle):
         self._world = world
-        self._settle = settle
+        self._let_network_settle = let_network_settle
 
     def now_ms(self):
         return self._world.now_ms
@@ -167,16 +168,16 @@ class Clock:
     async def sleep_ms(self, ms):
         """Let `ms` (at least 10) pass unheard."""
         for _ in range(max(1, ms // CHUNK_MS)):
-            await self._settle()
+            await self._let_network_settle()
             self._world.pass_by()
 
 
 class Microphone:
-    """Delivers the sound while it is on.  `settle` waits for the network to have done its part."""
+    """Delivers the sound while it is on; before each chunk `let_network_settle` is awaited."""
 
-    def __init__(self, world, settle):
+    def __init__(self, world, let_network_settle):
         self._world = world
-        self._settle = settle
+        self._let_network_settle = let_network_settle
         self._is_on = False
         self._chunk = None
         self.overruns = 0
@@ -189,19 +190,19 @@ class Microphone:
         if self._world.microphone_fails:
             raise OSError("no such port")
         self._is_on = True
-        self._world.tell("mic", True)
+        self._world.emit("mic", on=True)
 
     def stop(self):
         if self._is_on and not self._world.microphone_is_stuck:
             self._is_on = False
-            self._world.tell("mic", False)
+            self._world.emit("mic", on=False)
 
     def is_on(self):
         return self._is_on
 
     async def read(self, chunk):
         """Fill `chunk`, 320 bytes of int16."""
-        await self._settle()
+        await self._let_network_settle()
         if self._world.microphone_fails:
             raise OSError("no data")
         if self._world.late_us > RING_US:
@@ -226,16 +227,17 @@ class LightDriver:
     def __init__(self, world, has_colour):
         self._world = world
         self.has_colour = has_colour
-        self._told = self.rgb = (0, 0, 0)
+        self._wanted = (0, 0, 0)
 
     def show(self, r, g, b):
         if self._world.light_fails:
             raise OSError("light does not answer")
-        self._told = (r, g, b)
-        self.rgb = (255 - r, 255 - g, 255 - b) if self._world.light_is_wrong else self._told
+        self._wanted = (r, g, b)
+        is_wrong = self._world.light_is_wrong
+        self._world.rgb = (255 - r, 255 - g, 255 - b) if is_wrong else self._wanted
 
     def is_ok(self):
-        return not self._world.light_fails and self.rgb == self._told
+        return not self._world.light_fails and self._world.rgb == self._wanted
 
 
 class Controls:
@@ -305,7 +307,7 @@ class Watchdog:
         self.fed += 1
 
 
-async def breathe(turns=4):
+async def yield_to_tasks(turns=4):
     """Let the other tasks run."""
     for _ in range(turns):
         await asyncio.sleep(0)

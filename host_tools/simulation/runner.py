@@ -217,33 +217,33 @@ class _Run:
 
     def events(self) -> Iterator[dict]:
         """From the first power-on to the end of the sound."""
-        start_ms, told_ms = 0, -1
+        start_ms, reported_ms = 0, -1
         losses = [e for e in self._settings.script if e.action == script.POWER_LOSS]
         tape = self._result.tape
         while True:
             losses = [loss for loss in losses if loss.t_ms > start_ms]
             if not losses:
-                yield from self._power_on(start_ms, told_ms, None)
+                yield from self._power_on(start_ms, reported_ms, None)
                 break
             loss = losses[0]
             loss_ms = -(-loss.t_ms // script.STEP_MS) * script.STEP_MS
-            yield from self._power_on(start_ms, told_ms, loss_ms)
+            yield from self._power_on(start_ms, reported_ms, loss_ms)
             if self.chunks * script.STEP_MS < loss_ms:
                 break  # the sound was over before
             yield self._note({"t_ms": loss_ms, "event": "power", "on": False})
             assert isinstance(loss.value, int)
             tape.skip(loss.value * SAMPLES_PER_MS)
-            told_ms, start_ms = loss_ms, loss_ms + loss.value
+            reported_ms, start_ms = loss_ms, loss_ms + loss.value
             self.chunks = min(start_ms, tape.samples // SAMPLES_PER_MS) // script.STEP_MS
             if tape.has_ended:
                 break
             yield self._note({"t_ms": start_ms, "event": "power", "on": True})
 
-    def _power_on(self, start_ms: int, told_ms: int, until_ms: int | None) -> Iterator[dict]:
+    def _power_on(self, start_ms: int, reported_ms: int, until_ms: int | None) -> Iterator[dict]:
         """One process of the device, until the sound or its power ends."""
         settings = self._settings
         path = self._temporary / "settings.json"
-        path.write_text(json.dumps(self._device_settings(start_ms, told_ms)))
+        path.write_text(json.dumps(self._device_settings(start_ms, reported_ms)))
         count = None if until_ms is None else (until_ms - start_ms) * SAMPLES_PER_MS
         heap_bytes = BASE_HEAP_BYTES + HEAP_BYTES_PER_MODEL * len(settings.models)
         lines = micropython.stream(
@@ -270,7 +270,7 @@ class _Run:
         assert self._slices >= first_slice
         self.chunks = start_ms // script.STEP_MS + chunks
 
-    def _device_settings(self, start_ms: int, told_ms: int) -> dict:
+    def _device_settings(self, start_ms: int, reported_ms: int) -> dict:
         """What run.py reads: paths, the script, and where in the input this power-on is."""
         settings = self._settings
         board = settings.board
@@ -290,7 +290,7 @@ class _Run:
                 "has_switch": board is not None and board.pins.SWITCH is not None,
             },
             "start_ms": start_ms,
-            "told_ms": told_ms,
+            "reported_ms": reported_ms,
             "first_slice": self._slices,
         }
 

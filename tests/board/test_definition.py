@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import fields
 
 import pytest
 
@@ -98,7 +99,7 @@ def broken(tmp_path):
     "python, words",
     (
         (("MIC_WS, MIC_SD = 4, 5, 6", "MIC_WS, MIC_SD = 4, 5, 5"), "used twice"),
-        ((r"QUIET_PINS = \(\)", "QUIET_PINS = ((4, 0),)"), "GPIO4 is used twice"),
+        (("BUTTON = 0", "BUTTON = 0\nQUIET_PINS = ((4, 0),)"), "GPIO4 is used twice"),
         ((r"\(48, 38\)", "(48, 48)"), "GPIO48 is used twice"),
         (("SWITCH = 7", "SWITCH = 22"), "no GPIO22"),
         (("SWITCH = 7", "SWITCH = 49"), "no GPIO49"),
@@ -106,17 +107,17 @@ def broken(tmp_path):
         (("SWITCH = 7", "SWITCH = 35"), "belongs to the PSRAM"),
         (("SWITCH = 7", "SWITCH = 19"), "USB"),
         (("SWITCH = 7", "SWITCH = '7'"), "SWITCH is '7'"),
-        (("SWITCH = 7\n", ""), "missing or unknown: SWITCH"),
+        (("LIGHT_PINS = .*\n", ""), "missing or unknown: LIGHT_PINS"),
         (("SWITCH = 7", "SWITCH = 7\nSPEAKER = 3"), "missing or unknown: SPEAKER"),
         (("SWITCH = 7", "SWITCH = int(7)"), "line"),
         (("SWITCH = 7", "import os\nSWITCH = 7"), "not an assignment"),
-        (('"left"', '"middle"'), "MIC_CHANNEL"),
-        (("MIC_SHIFT = 14", "MIC_SHIFT = 16"), "MIC_SHIFT is 16"),
-        (("MIC_SHIFT = 14", "MIC_SHIFT = True"), "MIC_SHIFT is True"),
-        (("MIC_GAIN_Q4 = 16", "MIC_GAIN_Q4 = 0"), "MIC_GAIN_Q4 is 0"),
+        (("BUTTON = 0", "BUTTON = 0\nMIC_CHANNEL = 'middle'"), "MIC_CHANNEL"),
+        (("BUTTON = 0", "BUTTON = 0\nMIC_SHIFT = 16"), "MIC_SHIFT is 16"),
+        (("BUTTON = 0", "BUTTON = 0\nMIC_SHIFT = True"), "MIC_SHIFT is True"),
+        (("BUTTON = 0", "BUTTON = 0\nMIC_GAIN_Q4 = 0"), "MIC_GAIN_Q4 is 0"),
         (('"neopixel"', '"apa103"'), "LIGHT is"),
         (('"neopixel"', '"pwm"'), "pwm with 2 pins"),
-        (("BUTTON_PRESSED = 0", "BUTTON_PRESSED = 2"), "BUTTON_PRESSED is 2"),
+        (("BUTTON = 0", "BUTTON = 0\nBUTTON_PRESSED = 2"), "BUTTON_PRESSED is 2"),
         (("NAME = ", "NAME = 'X' "), "NAME"),
         (("BUTTON = 0|SWITCH = 7", "BUTTON = None\nSWITCH = None"), "nobody could unmute"),
     ),
@@ -146,6 +147,28 @@ def test_a_wrong_board_py_is_refused(broken, python, words):
 )
 def test_a_wrong_board_json_is_refused(broken, change, words):
     assert words in broken(change=change)
+
+
+def test_a_board_says_only_what_differs_from_the_defaults(tmp_path):
+    """One new constant with a default changes no board."""
+    defaults = boards._constants(boards.DEFAULTS)
+    needed = {field.name for field in fields(boards.Pins)} - set(defaults)
+    assert needed == {"NAME", "MIC_SCK", "MIC_WS", "MIC_SD", "LIGHT", "LIGHT_PINS"}
+    name = "ESPRESSIF_DEVKITC_1_N8R2"
+    shutil.copytree(boards.BOARDS / name, tmp_path / name)
+    (tmp_path / name / "board.py").write_text(
+        f"NAME = {name!r}\nMIC_SCK, MIC_WS, MIC_SD = 4, 5, 6\n"
+        "LIGHT, LIGHT_PINS = 'pwm', (48,)\nBUTTON = 0\n"
+    )
+    pins = boards.load_board(name, tmp_path).pins
+    assert pins.BUTTON == 0 and pins.SWITCH is None and pins.MIC_SHIFT == 14
+    page = (boards.ROOT / "docs" / "boards.md").read_text()
+    for key, value in defaults.items():
+        shown = json.dumps(value) if isinstance(value, str) else repr(value)
+        assert re.search(rf"^\| .*`{key}`.* \| .*`{re.escape(shown)}`.* \|", page, re.M), key
+    for board in NAMES:
+        said = boards._constants(boards.BOARDS / board / "board.py")
+        assert not {key for key in said if key in defaults and said[key] == defaults[key]}, board
 
 
 def test_unknown_and_damaged_boards(tmp_path):

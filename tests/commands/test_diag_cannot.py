@@ -34,6 +34,33 @@ def used(path):
     return found
 
 
+#: Where a running application keeps samples; of those that are handed one, nobody may look there.
+SAMPLES = {
+    "chunk",
+    "_chunk",
+    "_outbox",
+    "_preroll",
+    "_slots",
+    "_raw",
+    "payload",
+    "slice",
+}
+
+
+@pytest.mark.parametrize("name", ("console.py", "status.py", "text.py"))
+def test_beside_a_running_application_it_has_no_word_for_a_sample(name):
+    path = FIRMWARE / "diagnostics" / name
+    assert not used(path) & SAMPLES, used(path) & SAMPLES
+    private = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+    assert not private, private
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_it_has_no_words_for_it(path):
     assert not used(path) & FORBIDDEN, used(path) & FORBIDDEN

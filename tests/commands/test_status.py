@@ -290,7 +290,7 @@ def test_a_diagnosis_that_fails_stops_nothing_else(tmp_path):
         assert not (board.folder / "last_error.txt").exists() and board.resets == 0
         with SerialLink(board.port) as link:  # stopped only now
             assert link.was_running
-            code = "import diag\nprint(diag._app.parts.diagnostics.snapshot()['chunks'])"
+            code = "import diag\nprint(diag._app.parts.counters.snapshot()['chunks'])"
             assert int(link.exec(code)) > 100
 
 

@@ -10,8 +10,9 @@ from drivers.debounce import SwitchDebounce
 from satellite.app import AGAIN_MS, App
 from satellite.config import Config
 from satellite.consent import FILE, Consent
-from satellite.counters import Diagnostics
+from satellite.counters import Counters
 from satellite.gate import ERROR, IDLE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
+from satellite.level import Level
 from satellite.light import Light
 
 
@@ -73,7 +74,7 @@ class Bench:
     def build(self, config):
         parts = Parts()
         parts.config = config
-        parts.diagnostics = Diagnostics()
+        parts.counters = Counters()
         parts.gate = Gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
         parts.light = Light(self, 255)
         for name in ("mic", "controls", "clock", "watchdog", "engine", "end_of_speech", "audit"):
@@ -82,6 +83,7 @@ class Bench:
         parts.consent = Consent(self.files, config.keep_recordings, config.share_for_training)
         parts.streamer = self
         parts.random_number = lambda: 77
+        parts.level = Level()
         parts.reset = "power"
         self.detectors = [self]
         self.mean = 230
@@ -572,7 +574,7 @@ def test_a_dead_microphone_and_lost_samples_are_recorded_once():
     bench.go()
     faults = [fields["what"] for kind, fields in bench.records if kind == "fault"]
     assert faults == ["microphone", "overrun"], faults
-    counts = bench.app.parts.diagnostics.snapshot()
+    counts = bench.app.parts.counters.snapshot()
     assert counts["overruns"] == 3 and counts["faults"] == 1 and bench.state == IDLE
 
 
@@ -680,7 +682,7 @@ def test_what_was_dropped_and_who_received_is_recorded():
     ends = [fields for kind, fields in bench.records if kind == "stream-end"]
     assert [end["dropped_chunks"] for end in ends] == [4, 6], ends
     assert all(end["receiver"] == "earnest-receiver" and end["bytes"] == 0 for end in ends)
-    assert bench.app.parts.diagnostics.snapshot()["dropped_chunks"] == 10
+    assert bench.app.parts.counters.snapshot()["dropped_chunks"] == 10
 
 
 def test_a_press_with_the_switch_on_mute_stores_nothing():

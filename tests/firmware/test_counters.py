@@ -1,39 +1,39 @@
 """Counters: cheap, bounded, and nothing is counted that has no name."""
 
 import micropython
-from satellite.counters import COUNTERS, Diagnostics
+from satellite.counters import COUNTERS, Counters
 
 
 def test_everything_starts_at_nothing():
-    snapshot = Diagnostics().snapshot()
+    snapshot = Counters().snapshot()
     assert sorted(snapshot) == sorted(COUNTERS + ("worst_step_us",))
     assert all(snapshot[name] == 0 for name in COUNTERS + ("worst_step_us",)), snapshot
 
 
 def test_counting():
-    diagnostics = Diagnostics()
+    counters = Counters()
     for number, name in enumerate(COUNTERS):
-        diagnostics.count(name)
-        diagnostics.count(name, number)
-    snapshot = diagnostics.snapshot()
+        counters.count(name)
+        counters.count(name, number)
+    snapshot = counters.snapshot()
     assert [snapshot[name] for name in COUNTERS] == [n + 1 for n in range(len(COUNTERS))]
-    diagnostics.count("wakes")
-    assert snapshot["wakes"] + 1 == diagnostics.snapshot()["wakes"]
+    counters.count("wakes")
+    assert snapshot["wakes"] + 1 == counters.snapshot()["wakes"]
 
 
 def test_a_name_that_is_not_known_raises():
     try:
-        Diagnostics().count("secrets")
+        Counters().count("secrets")
         raise RuntimeError("counted")
     except KeyError:
         pass
 
 
 def test_the_worst_step_and_late_chunks():
-    diagnostics = Diagnostics()
+    counters = Counters()
     for took_us in (100, 10000, 10001, 30000, 5):
-        diagnostics.step(took_us)
-    snapshot = diagnostics.snapshot()
+        counters.step(took_us)
+    snapshot = counters.snapshot()
     assert (snapshot["worst_step_us"], snapshot["late_chunks"]) == (30000, 2), snapshot
 
 
@@ -47,23 +47,23 @@ def test_every_counter_is_counted_somewhere():
 
 
 def test_counters_stop_at_the_largest_small_integer():
-    diagnostics = Diagnostics()
-    diagnostics.count("chunks", 0x3FFFFFFE)
+    counters = Counters()
+    counters.count("chunks", 0x3FFFFFFE)
     for _ in range(3):
-        diagnostics.count("chunks")
-    diagnostics.count("faults", 1 << 40)
-    diagnostics.step(1 << 40)
-    snapshot = diagnostics.snapshot()
+        counters.count("chunks")
+    counters.count("faults", 1 << 40)
+    counters.step(1 << 40)
+    snapshot = counters.snapshot()
     assert snapshot["chunks"] == snapshot["faults"] == snapshot["worst_step_us"] == 0x3FFFFFFF
 
 
 def test_counting_allocates_nothing():
-    diagnostics = Diagnostics()
+    counters = Counters()
     micropython.heap_lock()
     try:
         for _ in range(300):
-            diagnostics.count("chunks")
-            diagnostics.step(12000)
+            counters.count("chunks")
+            counters.step(12000)
     finally:
         micropython.heap_unlock()
-    assert diagnostics.snapshot()["late_chunks"] == 300
+    assert counters.snapshot()["late_chunks"] == 300

@@ -11,7 +11,6 @@ import micropython
 sys.path.insert(0, "tests/fakes")
 
 import machine
-import main
 import neopixel
 import network
 from drivers import microphone_health as health
@@ -494,24 +493,25 @@ def test_every_board_makes_its_drivers():
         with open("boards/" + name + "/board.py") as file:
             exec(file.read(), board)
 
-        class Constants:
+        class Board:
             pass
 
         for key, value in board.items():
-            setattr(Constants, key, value)
-        hardware.quiet(Constants)
-        for number, level in Constants.QUIET_PINS:
+            setattr(Board, key, value)
+        constants = hardware.Constants(Board)
+        hardware.quiet(constants)
+        for number, level in constants.QUIET_PINS:
             assert Pin(number).mode == Pin.OUT and Pin(number).value() == level
-        light = hardware.light(Constants)
+        light = hardware.light(constants)
         light.show(0, 255, 0)
         assert light.is_ok() and light.has_colour == (name != "ESPRESSIF_S3_EYE")
-        controls = hardware.controls(Constants)
-        assert controls.switch_muted() is (None if Constants.SWITCH is None else True)
-        assert main.Hardware(Constants).mic.is_on() is False
+        controls = hardware.controls(constants)
+        assert controls.switch_muted() is (None if constants.SWITCH is None else True)
+        assert hardware.Hardware(Board).mic.is_on() is False
         assert machine.freq() == 240000000, "stock images differ in it"
-        mic = hardware.microphone(Constants)
-        if Constants.MIC_SENSE is not None:
+        mic = hardware.microphone(constants)
+        if constants.MIC_SENSE is not None:
             assert refuses(mic.start), "nothing feeds this microphone yet"
-            world.levels[Constants.MIC_SENSE] = 1
+            world.levels[constants.MIC_SENSE] = 1
         mic.start()
-        assert mic.is_on() and world.users[Constants.MIC_SCK] is mic._i2s, name
+        assert mic.is_on() and world.users[constants.MIC_SCK] is mic._i2s, name

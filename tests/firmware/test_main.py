@@ -8,10 +8,10 @@ import machine
 import main
 import network
 from drivers import boot_loop as restarts_module
+from drivers import hardware as hardware_module
 from drivers.boot_loop import Restarts
 
 chip = machine.reset  # `play` replaces them
-real_hardware = main.Hardware
 
 
 class Reset(BaseException):
@@ -105,10 +105,10 @@ def play(ends, fails_before=None, fails_closing=None, log=None):
     model = Module()
     model.read = lambda path: None
     before = {name: sys.modules.get(name) for name in ("board", "time", "wakeword.model")}
-    kept = (main.Hardware, main.build, main.diag, main._beside, machine.reset)
+    kept = (hardware_module.Hardware, main.build, main.diag, main._beside, machine.reset)
     sys.modules["board"] = Module()
     sys.modules["time"] = time = Quick(log)
-    main.Hardware = lambda board: hardware
+    hardware_module.Hardware = lambda board: hardware
     main.build = lambda hardware, config, models: App(log, ends, fails_closing)
     main.diag = quiet
     main._beside = lambda hardware, restarts: None
@@ -122,7 +122,7 @@ def play(ends, fails_before=None, fails_closing=None, log=None):
         pass
     finally:
         real.read = read
-        main.Hardware, main.build, main.diag, main._beside, machine.reset = kept
+        hardware_module.Hardware, main.build, main.diag, main._beside, machine.reset = kept
         for name, module in before.items():
             if module is None:
                 sys.modules.pop(name, None)
@@ -257,10 +257,10 @@ def test_the_connection_waits_for_the_network_and_not_in_vain_attempts():
 
     async def run():
         hardware = Hardware()
-        real_hardware.join(hardware, Config)
+        hardware_module.Hardware.join(hardware, Config)
         network.air.is_near = False
         attempt = asyncio.create_task(hardware.connect())
-        await asyncio.sleep_ms(3 * main.WIFI_STEP_MS)
+        await asyncio.sleep_ms(3 * hardware_module.WIFI_STEP_MS)
         assert not attempt.done() and hardware.wifi.attempts == 0
         network.air.is_near = True
         assert await hardware.wifi.connect()
@@ -272,9 +272,9 @@ def test_the_connection_waits_for_the_network_and_not_in_vain_attempts():
     async def run_offline():
         hardware = Hardware()
         Config.wifi_ssid = ""
-        real_hardware.join(hardware, Config)
+        hardware_module.Hardware.join(hardware, Config)
         attempt = asyncio.create_task(hardware.connect())
-        await asyncio.sleep_ms(3 * main.WIFI_STEP_MS)
+        await asyncio.sleep_ms(3 * hardware_module.WIFI_STEP_MS)
         return attempt.done()
 
     network.reset()

@@ -7,7 +7,7 @@ import asyncio
 
 from drivers.backoff import MAX_MS, BackOff
 from satellite import protocol
-from satellite.counters import Diagnostics
+from satellite.counters import Counters
 from satellite.gate import IDLE, LATE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.streamer import (
     HANDSHAKE_MS,
@@ -69,7 +69,7 @@ class Bench:
         self.attempts = []
         self.gate = Gate(buffer_ms=100, **settings)
         self.gate.ready(False)
-        self.diagnostics = Diagnostics()
+        self.diagnostics = Counters()
         consent = {"keep_recordings": True, "share_for_training": False, "preroll_ms": 0}
         self.streamer = Streamer(
             self.connect, self.gate, self, consent, self.diagnostics, lambda: 500, BackOff()

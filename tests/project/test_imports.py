@@ -35,7 +35,7 @@ LIMITS = {  # longest match wins
     "drivers/": DRIVERS,
     "drivers/dns.py": DRIVERS | {"socket"},
     "diagnostics/": DIAGNOSIS,
-    "diag.py": DIAGNOSIS | {"board", "main", "diagnostics"},
+    "diag.py": DIAGNOSIS | {"board", "diagnostics"},
     "main.py": MAIN,
     "boot.py": {"os", "json"},
 }

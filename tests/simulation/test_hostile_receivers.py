@@ -24,7 +24,7 @@ from drivers import tls
 from drivers.backoff import BackOff
 from drivers.storage import Files
 from satellite.config import Config
-from satellite.counters import Diagnostics
+from satellite.counters import Counters
 from satellite.gate import Gate, STATE_NAMES, REASON_NAMES, STREAMING, IDLE
 from satellite.streamer import Streamer
 
@@ -48,9 +48,9 @@ async def main():
                      "receiver_name": "earnest-receiver"})
     gate = Gate(consent_ms=300)
     gate.ready(False)
-    diagnostics, owner = Diagnostics(), Owner()
+    counters, owner = Counters(), Owner()
     consent = {"keep_recordings": False, "share_for_training": False, "preroll_ms": 0}
-    streamer = Streamer(tls.connector(config, Files(folder)), gate, Clock(), consent, diagnostics,
+    streamer = Streamer(tls.connector(config, Files(folder)), gate, Clock(), consent, counters,
                         lambda: 1, BackOff())
     streamer.owner = owner
     task = asyncio.create_task(streamer.run())
@@ -65,7 +65,7 @@ async def main():
     print(json.dumps({
         "alive": not task.done(), "state": STATE_NAMES[gate.state], "sent": owner.sent_bytes,
         "refused": owner.refused, "ups": owner.ups, "reason": REASON_NAMES[gate.last_reason],
-        "mutes": owner.muted, "deletions": owner.deletions, "counts": diagnostics.snapshot(),
+        "mutes": owner.muted, "deletions": owner.deletions, "counts": counters.snapshot(),
         "woken": woken, "streaming": gate.state == STREAMING}))
 
 asyncio.run(main())

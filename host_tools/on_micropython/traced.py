@@ -1,0 +1,143 @@
+"""What the simulated device does, as trace lines, and the parts of the application that emit them.
+
+Runs inside MicroPython.  Each Traced class is the firmware's own class, which says what it does
+after it did it; `kinds` gives them to main.build.  The lines are explained in simulated_device.py.
+"""
+
+import binascii
+import json
+
+import micropython
+from main import Kinds
+from satellite.app import App
+from satellite.audit_log import AuditLog
+from satellite.gate import STATE_NAMES, Gate
+from satellite.light import Light
+from wakeword.engine import Engine
+
+SAMPLES_PER_MS = 16
+SAMPLES_PER_CHUNK = 160
+
+
+class Trace:
+    """Prints events; `world` is set as soon as there is one.
+
+    `sent_from` is the sample of the input that the next audio sent begins with.
+    """
+
+    def __init__(self, first_slice, start_ms, with_features):
+        self._start_ms = start_ms
+        self._slices = first_slice
+        self._with_features = with_features
+        self.world = None
+        self.sent_from = 0
+
+    def now_ms(self):
+        """The time of the input."""
+        return self._start_ms if self.world is None else self.world.input_ms
+
+    def emit(self, event, **fields):
+        """Print an event of docs/trace.md."""
+        fields["event"] = event
+        print("j", self.now_ms(), json.dumps(fields))
+
+    def emit_message(self, data):
+        """A message on its way out; audio is reported by `sent`."""
+        kind = bytes(data[:80]).split(b'"', 4)[3].decode()
+        if kind != "audio-chunk":
+            self.emit("message", type=kind, bytes=len(data))
+
+    def emit_received(self, fields):
+        """What the in-memory receiver got of a stream."""
+        print("r", json.dumps(fields))
+
+    def emit_slice(self, engine, detected):
+        """A feature slice, what each model made of it, and the detection, if any."""
+        t_ms = self.now_ms()
+        if self._with_features:
+            print("f", t_ms, self._slices, binascii.hexlify(engine.slice).decode())
+        for i, model in enumerate(engine.models):
+            if model.inferred:
+                print("p", t_ms, self._slices, i, model.probability)
+        if detected >= 0:
+            print("d", t_ms, self._slices, detected, engine.detectors[detected].mean)
+        self._slices += 1
+
+
+def kinds(trace):
+    """The classes for main.build, which report to `trace`."""
+
+    class TracedEngine(Engine):
+        def process(self, chunk):
+            micropython.heap_lock()
+            detected = Engine.process(self, chunk)
+            micropython.heap_unlock()
+            if self.slice_ready:
+                trace.emit_slice(self, detected)
+            return detected
+
+    class TracedGate(Gate):
+        is_acknowledged = False
+
+        def _go(self, state, why):
+            before = self.state
+            Gate._go(self, state, why)
+            fields = {"from": STATE_NAMES[before], "to": STATE_NAMES[state], "reason": why}
+            trace.emit("state", **fields)
+
+        def wake(self, stream_id):
+            self.is_acknowledged = False
+            is_obeyed = Gate.wake(self, stream_id)
+            if is_obeyed:  # what waits now was heard before the wake word was decided on
+                heard = trace.now_ms() * SAMPLES_PER_MS
+                trace.sent_from = heard - self.waiting_chunks * SAMPLES_PER_CHUNK
+            return is_obeyed
+
+        def acknowledge(self, stream_id):
+            is_obeyed = Gate.acknowledge(self, stream_id)
+            self.is_acknowledged = self.is_acknowledged or is_obeyed
+            return is_obeyed
+
+    class TracedLight(Light):
+        _emitted = None
+        _hue = None
+
+        def update(self, state, mic_on, now_ms):
+            """Report each change of state, microphone or hue; a pulse is not a change."""
+            is_shown = Light.update(self, state, mic_on, now_ms)
+            rgb = trace.world.rgb
+            hue = tuple(value > 0 for value in rgb) if max(rgb) or mic_on else self._hue
+            self._hue = hue
+            seen = (state, mic_on, is_shown, hue)
+            if seen != self._emitted:
+                self._emitted = seen
+                name = STATE_NAMES[state] if is_shown else "FAILED"
+                trace.emit("light", state=name, rgb=list(rgb), mic=mic_on)
+            return is_shown
+
+    class TracedAuditLog(AuditLog):
+        def append(self, kind, now_ms, **fields):
+            is_written = AuditLog.append(self, kind, now_ms, **fields)
+            if is_written:  # a repeated fault or refusal is written later, with a count
+                trace.emit("audit", kind=kind, **fields)
+            return is_written
+
+    class TracedApp(App):
+        def first_byte(self):
+            after_ms = App.first_byte(self)
+            trace.emit("first-byte", after_ms=after_ms)
+            return after_ms
+
+        def sent(self, size):
+            App.sent(self, size)
+            first = trace.sent_from
+            trace.sent_from += size // 2
+            trace.emit("sent", samples_from=first, samples_to=trace.sent_from, bytes=size)
+
+    chosen = Kinds()
+    chosen.app = TracedApp
+    chosen.audit_log = TracedAuditLog
+    chosen.engine = TracedEngine
+    chosen.gate = TracedGate
+    chosen.light = TracedLight
+    return chosen
