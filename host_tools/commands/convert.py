@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
+from firmware.wakeword import model_format
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.models.build import ConvertedModel, convert_model
 from host_tools.models.catalog import known_models, read_manifest, read_tflite
+from host_tools.models.graph import read_graph
+from host_tools.models.manifest import template
 from host_tools.models.verify import Verification, verify
 
 DEFAULT_INFERENCES = 3000
@@ -23,6 +27,15 @@ DEFAULT_INFERENCES = 3000
 @click.argument("model")
 @click.option(
     "--manifest", type=click.Path(path_type=Path), help="Manifest; default: MODEL's name + .json."
+)
+@click.option("--word", metavar="TEXT", help="Wake word, instead of the manifest's.")
+@click.option(
+    "--cutoff", type=click.FloatRange(0, 1), help="Probability cutoff, instead of the manifest's."
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, model_format.MAX_WINDOW),
+    help="Sliding window (probabilities averaged), instead of the manifest's.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Default: build/models/NAME.ewm."
@@ -36,23 +49,36 @@ DEFAULT_INFERENCES = 3000
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def command(
-    model: str, manifest: Path | None, output: Path | None, inferences: int, as_json: bool
+    model: str,
+    manifest: Path | None,
+    word: str | None,
+    cutoff: float | None,
+    window: int | None,
+    output: Path | None,
+    inferences: int,
+    as_json: bool,
 ) -> None:
     """Check MODEL, convert it, and prove the result against TFLite.
 
     MODEL is a .tflite file with its microWakeWord v2 manifest beside it, or the name of a known
-    model (see `earnest models`). What the firmware cannot run exactly is refused, with the
-    operator's name and number.
+    model (see `earnest models`). With --word, --cutoff and --window it needs no manifest. What
+    the firmware cannot run exactly is refused, with the operator's name and number.
 
     \b
     Examples:
       earnest convert okay_nabu
       earnest convert hey_glados.tflite --manifest glados.json -o glados.ewm
+      earnest convert computer.tflite --word Computer --cutoff 0.9 --window 5
     """
     console = Console(stderr=True)
     path = known_models().get(model, Path(model))
     source = read_tflite(path)
-    converted = convert_model(source, read_manifest(manifest or path.with_suffix(".json")))
+    read_graph(source)  # a model of another family is refused before its manifest is asked for
+    values = Values(word, cutoff, window)
+    converted = convert_model(source, _manifest(manifest, path, values))
+    notes = (*converted.manifest.notes, *_other_model(manifest, path))
+    for note in notes:
+        console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     proof = _prove(converted, inferences, console) if inferences else None
     if proof is not None and not proof.is_exact:
         number, got, want = proof.first or (0, 0, 0)
@@ -67,7 +93,40 @@ def command(
         atomic_file.write(target, converted.data)
     except OSError as error:
         raise HostToolError(f"{target}: {error.strerror}", "choose another place: -o") from error
-    _report(converted, proof, target, as_json)
+    _report(converted, proof, target, as_json, notes)
+
+
+class Values(NamedTuple):
+    """What the command line gives instead of a manifest's fields."""
+
+    word: str | None
+    cutoff: float | None
+    window: int | None
+
+
+def _manifest(given: Path | None, tflite: Path, values: Values) -> dict:
+    """Return the manifest's JSON with the values of the command line put over its own."""
+    place = given or tflite.with_suffix(".json")
+    if given is None and None not in values and not place.is_file():
+        manifest = json.loads(template(""))
+    else:
+        manifest = read_manifest(place)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("micro"), dict):
+        return manifest  # refused with a message of its own
+    micro = {"probability_cutoff": values.cutoff, "sliding_window_size": values.window}
+    manifest["micro"].update({name: v for name, v in micro.items() if v is not None})
+    if values.word is not None:
+        manifest["wake_word"] = values.word
+    return manifest
+
+
+def _other_model(given: Path | None, tflite: Path) -> tuple[str, ...]:
+    """Return a note where the manifest names another model file."""
+    place = given or tflite.with_suffix(".json")
+    named = read_manifest(place).get("model") if place.is_file() else None
+    if not isinstance(named, str) or not named or Path(named).name == tflite.name:
+        return ()
+    return (f"the manifest {place} is for {named!r}, not for {tflite.name}",)
 
 
 def _prove(converted: ConvertedModel, inferences: int, console: Console) -> Verification:
@@ -82,7 +141,11 @@ def _prove(converted: ConvertedModel, inferences: int, console: Console) -> Veri
 
 
 def _report(
-    converted: ConvertedModel, proof: Verification | None, target: Path, as_json: bool
+    converted: ConvertedModel,
+    proof: Verification | None,
+    target: Path,
+    as_json: bool,
+    notes: tuple[str, ...],
 ) -> None:
     manifest = converted.manifest
     if as_json:
@@ -101,6 +164,7 @@ def _report(
             "ops": converted.ops,
             "inferences": proof.inferences if proof else 0,
             "different": proof.different if proof else 0,
+            "notes": notes,
         }
         click.echo(json.dumps(report))
         return

@@ -1,7 +1,7 @@
 """Prove that a layer's arithmetic stays inside int32, for every output channel, from its
 actual weights.
 
-Third stage of the converter.  The firmware's kernels compute in 32-bit integers that must never
+Fourth stage of the converter.  The firmware's kernels compute in 32-bit integers that must never
 wrap (on a 64-bit host they would not, on the chip they would); here is each intermediate's
 largest value over *all* int8 inputs, and what does not fit is refused.  The names are those of
 firmware/wakeword/kernels.py.

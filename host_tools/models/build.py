@@ -1,6 +1,6 @@
 """Turn a .tflite model and its manifest into the bytes of a model file.
 
-Fifth stage of the converter: the manifest's fields, the header, the constants, the checksum;
+Sixth stage of the converter: the manifest's fields, the header, the constants, the checksum;
 then the file is held against the same `check` that the firmware runs.
 """
 
@@ -14,63 +14,10 @@ from dataclasses import dataclass
 from firmware.wakeword import model_format as fmt
 from host_tools.errors import HostToolError
 from host_tools.models.dataflow import follow
+from host_tools.models.detours import remove_float_detours
 from host_tools.models.graph import read_graph
+from host_tools.models.manifest import Manifest
 from host_tools.models.plan import CONSTANT_WORD, Plan, make_plan
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The fields of a microWakeWord v2 manifest that the device needs."""
-
-    wake_word: str
-    probability_cutoff: float
-    sliding_window_size: int
-
-    @property
-    def cutoff(self) -> int:
-        """Return the cutoff in 0..255, as ESPHome computes it."""
-        return int(self.probability_cutoff * 255)
-
-    @classmethod
-    def from_json(cls, data: object) -> Manifest:
-        """Read the parsed JSON of a manifest; HostToolError names the field, its value and what is
-        allowed.
-        """
-        if not isinstance(data, dict) or not isinstance(data.get("micro"), dict):
-            raise HostToolError(
-                "the manifest has no `micro` section",
-                "give a microWakeWord v2 manifest (.json beside the .tflite)",
-            )
-        micro = data["micro"]
-
-        def wrong(name: str, value: object, allowed: str) -> HostToolError:
-            return HostToolError(f"manifest: {name} is {value!r}; allowed: {allowed}")
-
-        if data.get("type") != "micro":
-            raise wrong("type", data.get("type"), "'micro'")
-        if data.get("version") != 2:
-            raise wrong("version", data.get("version"), "2")
-        word = data.get("wake_word")
-        if (
-            not isinstance(word, str)
-            or not word.isprintable()  # which also leaves out what UTF-8 cannot encode
-            or not 1 <= len(word.encode()) <= fmt.MAX_NAME_BYTES
-        ):
-            raise wrong("wake_word", word, f"1 to {fmt.MAX_NAME_BYTES} bytes of printable text")
-        cutoff = micro.get("probability_cutoff")
-        if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 <= cutoff <= 1:
-            raise wrong("micro.probability_cutoff", cutoff, "0 to 1")
-        window = micro.get("sliding_window_size")
-        if (
-            isinstance(window, bool)
-            or not isinstance(window, int)
-            or not 1 <= window <= fmt.MAX_WINDOW
-        ):
-            raise wrong("micro.sliding_window_size", window, f"1 to {fmt.MAX_WINDOW}")
-        step = micro.get("feature_step_size", fmt.FEATURE_STEP_MS)
-        if step != fmt.FEATURE_STEP_MS:
-            raise wrong("micro.feature_step_size", step, f"{fmt.FEATURE_STEP_MS} (ms)")
-        return cls(word, float(cutoff), window)
 
 
 @dataclass(frozen=True)
@@ -93,11 +40,13 @@ class ConvertedModel:
 
 
 def convert_model(tflite_bytes: bytes, manifest: object) -> ConvertedModel:
-    """Convert a microWakeWord v2 model; `manifest` is its parsed JSON.  HostToolError for whatever
-    is not supported.
+    """Convert a microWakeWord v2 model; `manifest` is its parsed JSON.
+
+    Raises HostToolError for whatever is not supported.
     """
+    graph = read_graph(tflite_bytes)  # first: a model of another family says so, not its manifest
     fields = Manifest.from_json(manifest)
-    flow = follow(read_graph(tflite_bytes))
+    flow = follow(remove_float_detours(graph))
     plan = make_plan(flow)
     data = _file(plan, fields, hashlib.sha256(tflite_bytes).digest(), flow.stride)
     try:

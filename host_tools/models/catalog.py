@@ -17,6 +17,7 @@ from pathlib import Path
 from firmware.wakeword import model_format
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
+from host_tools.models.manifest import template
 from host_tools.shared_firmware import FIRMWARE, ROOT
 
 CACHE = ROOT / "build" / "models"
@@ -109,8 +110,9 @@ def read_manifest(path: Path) -> dict:
     """Return a manifest's parsed JSON; HostToolError if it is missing or not JSON."""
     if not path.is_file():
         raise HostToolError(
-            f"the manifest {path} is not there",
-            "put it beside the .tflite, or give another place: earnest convert --manifest M.json",
+            f"{path}: there is no manifest",
+            "give --word, --cutoff and --window to convert, or save this there and adapt it: "
+            + template(path.stem.replace("_", " ")),
         )
     try:
         return json.loads(_read(path, MAX_MANIFEST_BYTES))

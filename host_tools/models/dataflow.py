@@ -1,9 +1,9 @@
 """Turn the graph into layers: which past and present values each multiply reads.
 
-Second stage of the converter.  Data movement (RESHAPE, CONCATENATION, STRIDED_SLICE, SPLIT_V,
-state variables: see `states`) is followed symbolically: every element of a tensor carries where
-it comes from - which layer, how many inferences ago, which of the layer's outputs - so any
-arrangement of those ops ends as plain sources of the computing layers.
+Third stage of the converter.  Data movement (RESHAPE, EXPAND_DIMS, CONCATENATION, STRIDED_SLICE,
+SPLIT_V, state variables: see `states`) is followed symbolically: every element of a tensor
+carries where it comes from - which layer, how many inferences ago, which of the layer's
+outputs - so any arrangement of those ops ends as plain sources of the computing layers.
 """
 
 from __future__ import annotations
@@ -132,6 +132,15 @@ class _Follower:
         if int(np.prod(shape)) != value.size:
             raise refuse(operator, f"cannot shape {list(value.shape)} as {list(shape)}")
         self._set(operator, 0, value.reshape(shape))
+
+    def _expand_dims(self, operator: Operator) -> None:
+        self._reshape(operator)
+
+    def _squeeze(self, operator: Operator) -> None:
+        self._reshape(operator)
+
+    def _dequantize(self, operator: Operator) -> None:
+        raise refuse(operator, "its values do not come back as int8")
 
     def _concatenation(self, operator: Operator) -> None:
         if operator.options.get("FusedActivationFunction", 0):

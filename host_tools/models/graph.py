@@ -1,8 +1,8 @@
 """Read a .tflite file into plain objects, and refuse what is not a streaming int8 model of the
 known ops.
 
-First stage of the converter: graph -> dataflow -> plan -> file.  The flatbuffer is read by the
-`tflite` package; this module holds the limits and the refusals.
+First stage of the converter: graph -> detours -> dataflow -> plan -> file.  The flatbuffer is
+read by the `tflite` package; this module holds the limits and the refusals.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import tflite
 
 from host_tools.errors import HostToolError
+from host_tools.models.families import refuse_other_families
 
 SUPPORTED = (
     "CALL_ONCE",
@@ -24,11 +25,14 @@ SUPPORTED = (
     "STRIDED_SLICE",
     "SPLIT_V",
     "RESHAPE",
+    "EXPAND_DIMS",
+    "SQUEEZE",
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
     "LOGISTIC",
     "QUANTIZE",
+    "DEQUANTIZE",
 )
 MAX_TFLITE_BYTES = 4 << 20
 MAX_TENSORS = 4096
@@ -39,7 +43,7 @@ _TYPES = {value: name for name, value in vars(tflite.TensorType).items() if isin
 _OPERATORS = {
     value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)
 }
-_DTYPES = {"INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8}
+_DTYPES = {"INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8, "FLOAT32": np.float32}
 #: What reading a damaged flatbuffer, or shapes that do not fit, can raise.
 READ_ERRORS = (
     struct.error,
@@ -137,14 +141,18 @@ def _read(data: bytes) -> Graph:
         raise HostToolError(f"{model.SubgraphsLength()} subgraphs; a streaming model has 1 or 2")
     graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
     operators = _operators(model, graphs[0])
-    for operator in operators:
-        if operator.name not in SUPPORTED:
-            raise refuse(
-                operator,
-                "not among the ops of microWakeWord v2 models, which are " + ", ".join(SUPPORTED),
-                "first-generation models (MUL, MEAN, ADD) and float models are not supported; "
-                "take a v2 model",
-            )
+    inputs = _ints(graphs[0].InputsAsNumpy())
+    unknown = [operator for operator in operators if operator.name not in SUPPORTED]
+    if len(inputs) == 1:
+        raw = graphs[0].Tensors(inputs[0])
+        names = {operator.name for operator in unknown}
+        refuse_other_families(names, _TYPES[raw.Type()], tuple(_ints(raw.ShapeAsNumpy())))
+    if unknown:
+        raise refuse(
+            unknown[0],
+            "not among the ops of microWakeWord v2 models, which are " + ", ".join(SUPPORTED),
+            "a v2 model built of these ops alone can be converted; see docs/model-format.md",
+        )
     tensors = _tensors(model, graphs[0])
     for operator in operators:
         for index in (*operator.inputs, *operator.outputs):
@@ -157,7 +165,7 @@ def _read(data: bytes) -> Graph:
     return Graph(
         tensors,
         operators,
-        tuple(_ints(graphs[0].InputsAsNumpy())),
+        tuple(inputs),
         tuple(_ints(graphs[0].OutputsAsNumpy())),
         initial,
     )
@@ -178,6 +186,8 @@ def _tensor(model, raw, index: int) -> Tensor:
     name = (raw.Name() or b"").decode("utf-8", "replace")
     shape = tuple(_ints(raw.ShapeAsNumpy()))
     signature = _ints(raw.ShapeSignatureAsNumpy())
+    if signature[:1] == [-1] and shape[:1] == (1,):
+        signature[0] = 1  # "any batch", and the file has a batch of one
     if any(size < 0 for size in (*shape, *signature)):
         raise HostToolError(
             f"tensor {index} ({name}) has a dynamic shape", "convert the model with fixed shapes"
@@ -204,8 +214,8 @@ def _tensor(model, raw, index: int) -> Tensor:
     if buffer.DataLength():
         if kind not in _DTYPES:
             raise HostToolError(
-                f"tensor {index} ({name}) holds {kind} constants; int8 and int32 are supported",
-                "float models must be quantised to int8 first",
+                f"tensor {index} ({name}) holds {kind} constants; int8, int32, float32 are read",
+                "quantise the model to int8",
             )
         values = np.frombuffer(np.array(buffer.DataAsNumpy(), np.uint8).tobytes(), _DTYPES[kind])
         if values.size != elements:
@@ -285,7 +295,7 @@ def _read_initial(model, graphs, call: Operator, initial: dict[str, np.ndarray])
         elif operator.name == "ASSIGN_VARIABLE":
             handle, value = operator.inputs
             data = tensors[value].data
-            if data is None or data.dtype != np.int8:
+            if data is None or data.dtype not in (np.int8, np.float32):
                 raise refuse(call, "a state variable does not start with int8 constants")
             initial[handles[handle]] = data
         else:

@@ -1,7 +1,7 @@
 """Turn layers into the firmware's ops: where every value lies, which history is a ring, what runs
 when.
 
-Fourth stage of the converter.  A layer reads either a scratch output directly, when what it
+Fifth stage of the converter.  A layer reads either a scratch output directly, when what it
 needs lies there in order, or a *ring*: rows of past and present values, kept twice so that the
 newest rows are contiguous, oldest first.
 """

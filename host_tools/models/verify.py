@@ -1,6 +1,6 @@
 """Prove a conversion: compare the firmware's outputs with TFLite's, one by one.
 
-Sixth stage of the converter.  Inputs: random int8, values at both rails, the features of speech
+Seventh stage of the converter.  Inputs: random int8, values at both rails, the features of speech
 and of noise.  The firmware runs in the real MicroPython; the reference is TFLite Micro.
 """
 

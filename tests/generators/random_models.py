@@ -1,6 +1,6 @@
 """Random valid models of the microWakeWord v2 family, as .tflite bytes.
 
-`random_model(seed)` draws a graph of the family's 13 ops: stride, layers, branches, kernels,
+`random_model(seed)` draws a graph of the family's usual 13 ops: stride, layers, branches, kernels,
 channels, splits, scales, zero points, weights and the order of ops are all random.  `exotic`
 models go beyond what has been seen published (dilation, several rows at a time, a hidden dense
 layer): valid for TFLite Micro all the same.

@@ -42,6 +42,7 @@ _OPTIONS = {
     "MUL": "MulOptions",
     "ADD": "AddOptions",
     "MEAN": "ReducerOptions",
+    "SQUEEZE": "SqueezeOptions",
 }
 
 
@@ -137,15 +138,18 @@ def _write_tensor(b, tensor: Tensor, buffer: int) -> int:
     )
 
 
+def _option(b, value):
+    if isinstance(value, str):
+        return b.CreateString(value)
+    return b.CreateNumpyVector(np.array(value, np.int32)) if isinstance(value, list) else value
+
+
 def _write_op(b, op: Op, code: int) -> int:
     inputs = b.CreateNumpyVector(np.array(op.inputs, np.int32))
     outputs = b.CreateNumpyVector(np.array(op.outputs, np.int32))
     options = kind = None
     if op.options:
-        fields = {
-            key: b.CreateString(value) if isinstance(value, str) else value
-            for key, value in op.options.items()
-        }
+        fields = {key: _option(b, value) for key, value in op.options.items()}
         table = _OPTIONS[op.name]
         options = _table(b, table, **fields)
         kind = getattr(tflite.BuiltinOptions, table)

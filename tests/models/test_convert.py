@@ -16,9 +16,10 @@ from host_tools import micropython
 from host_tools.commands import convert as convert_command
 from host_tools.commands import models
 from host_tools.errors import HostToolError
-from host_tools.models import build, verify
+from host_tools.models import verify
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest
+from host_tools.models.manifest import Manifest
 from tests.generators.model_ranges import get
 from tests.generators.random_models import random_graphs, random_model
 from tests.generators.tflite_writer import FLOAT32, INT8, Op, write_model
@@ -50,7 +51,7 @@ def manifest_with(field: str, value: object) -> dict:
 
 REFUSED = {
     "type": [..., "openWakeWord", None, 1, [], {}],
-    "version": [..., 1, 3, "2", None, 2.5],
+    "version": [..., True, 0, 3, "2", None, 2.5],
     "wake_word": [..., "", "x" * 65, "ü" * 33, "a\nb", "a\0", None, 7, "\ud800", "\x7f", ["a"]],
     "micro": [..., None, [], "x", 1],
     "micro.probability_cutoff": [..., None, "0.9", -0.01, 1.01, True, float("nan"), 10**400],
@@ -63,7 +64,7 @@ REFUSED = {
 def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(field):
     for value in REFUSED[field]:
         with pytest.raises(HostToolError) as caught:
-            build.Manifest.from_json(manifest_with(field, value))
+            Manifest.from_json(manifest_with(field, value))
         assert field.split(".")[-1] in caught.value.message, value
         if field != "micro":
             shown = repr(None if value is ... else value)
@@ -74,7 +75,7 @@ def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(field):
 @pytest.mark.parametrize("manifest", (None, [], 3, "micro", {}, {"type": "micro"}))
 def test_what_is_not_a_manifest(manifest):
     with pytest.raises(HostToolError, match="no `micro` section"):
-        build.Manifest.from_json(manifest)
+        Manifest.from_json(manifest)
 
 
 def test_allowed_values_at_their_limits():
@@ -90,7 +91,7 @@ def test_allowed_values_at_their_limits():
         ("micro.sliding_window_size", 255, "sliding_window_size", 255),
         ("micro.feature_step_size", ..., "sliding_window_size", 5),
     ):
-        got = build.Manifest.from_json(manifest_with(field, value))
+        got = Manifest.from_json(manifest_with(field, value))
         assert getattr(got, attribute) == want
 
 
@@ -118,22 +119,91 @@ def test_arena_ends_where_the_last_thing_that_is_touched_does():
             fmt.check(smaller)
 
 
+FIRST_GENERATION_MANIFEST = {
+    "type": "micro",
+    "wake_word": "Hello",
+    "version": 1,
+    "micro": {"probability_cutoff": 0.66, "sliding_window_average_size": 10},
+}
+
+
+def test_version_1_with_the_fields_of_version_2_is_read_with_a_note():
+    got = Manifest.from_json(manifest_with("version", 1))
+    assert (got.cutoff, got.sliding_window_size) == (229, 5)
+    assert got.notes == ("the manifest says version 1 and has the fields of version 2; read as 2",)
+    assert Manifest.from_json(MANIFEST).notes == ()
+    with pytest.raises(HostToolError, match="a manifest of version 1") as caught:
+        Manifest.from_json(FIRST_GENERATION_MANIFEST)
+    assert "rename sliding_window_average_size to sliding_window_size" in caught.value.hint
+
+
+def test_unusual_values_get_a_note():
+    for field, value, text in (
+        ("micro.probability_cutoff", 1.0, "can never be exceeded"),
+        ("micro.probability_cutoff", 0, "detects in almost any sound"),
+        ("micro.probability_cutoff", 0.003, "detects in almost any sound"),
+        ("micro.sliding_window_size", 51, "a sliding window of 51"),
+    ):
+        (note,) = Manifest.from_json(manifest_with(field, value)).notes
+        assert text in note
+    for field, value in (
+        ("micro.probability_cutoff", 0.99),
+        ("micro.probability_cutoff", 0.004),
+        ("micro.sliding_window_size", 50),
+    ):
+        assert Manifest.from_json(manifest_with(field, value)).notes == ()
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ("MUL", "ADD", "MEAN", "SUB", "SOFTMAX", "DEQUANTIZE", "CUSTOM"))
-def test_an_op_of_another_family_is_named_with_its_number(name):
-    main, init, _ = random_graphs(0)
+def with_extra_op(name, seed):
+    """A model with one more op between FULLY_CONNECTED and LOGISTIC, and its number."""
+    main, init, _ = random_graphs(seed)
     logistic = next(op for op in main.ops if op.name == "LOGISTIC")
     old = main.tensors[logistic.inputs[0]]
     extra = main.tensor("extra", old.shape, INT8, old.scales, old.zero_points)
     index = main.ops.index(logistic)
     main.ops.insert(index, Op(name, logistic.inputs[:1], [extra]))
     logistic.inputs = [extra]
+    return main, init, index
+
+
+STRIDE_1, STRIDE_2 = 11, 1  # seeds of random models
+
+
+@pytest.mark.parametrize("name", ("MUL", "ADD", "MEAN", "SUB", "SOFTMAX", "CUSTOM"))
+def test_an_op_that_is_not_supported_is_named_with_its_number(name):
+    main, init, index = with_extra_op(name, STRIDE_2)
     with pytest.raises(HostToolError) as caught:
         convert_model(write_model([main, init]), MANIFEST)
     assert f"operator {index} ({name}" in caught.value.message
-    assert "DEPTHWISE_CONV_2D" in caught.value.message and "v2 model" in caught.value.hint
+    assert "DEPTHWISE_CONV_2D" in caught.value.message
+    assert "first-generation" not in caught.value.message + caught.value.hint, "that is not true"
+
+
+@pytest.mark.parametrize("name", ("MUL", "ADD", "MEAN", "AVERAGE_POOL_2D"))
+def test_a_first_generation_model_is_recognised_before_its_manifest(name):
+    main, init, _ = with_extra_op(name, STRIDE_1)
+    for manifest in (MANIFEST, FIRST_GENERATION_MANIFEST, {}):
+        with pytest.raises(HostToolError) as caught:
+            convert_model(write_model([main, init]), manifest)
+        assert "a first-generation microWakeWord model" in caught.value.message
+        assert name in caught.value.message and "v2 model" in caught.value.hint
+    main, init, _ = with_extra_op("SOFTMAX", STRIDE_1)
+    with pytest.raises(HostToolError, match="SOFTMAX.* not among the ops"):
+        convert_model(write_model([main, init]), MANIFEST)
+
+
+@pytest.mark.parametrize("shape", ((1, 16, 96), (1, 28, 96), (1, 76, 32, 1)))
+def test_an_openwakeword_model_is_recognised_before_its_manifest(shape):
+    main, init, _ = with_extra_op("MUL", STRIDE_2)
+    main.tensors[main.inputs[0]].type = FLOAT32
+    main.tensors[main.inputs[0]].shape = shape
+    for manifest in (MANIFEST, FIRST_GENERATION_MANIFEST):
+        with pytest.raises(HostToolError, match="an openWakeWord model") as caught:
+            convert_model(write_model([main, init]), manifest)
+        assert str(list(shape)) in caught.value.message
 
 
 def test_a_float_model_is_refused_by_type():
@@ -209,6 +279,7 @@ def test_json_report(model, tmp_path):
         "ops": len(ops),
         "inferences": 20,
         "different": 0,
+        "notes": [],
     }
 
 
@@ -236,11 +307,63 @@ def test_another_manifest(model, tmp_path):
     out = tmp_path / "out.ewm"
     assert convert(model, "--manifest", other, "-o", out, "--inferences", 0).exit_code == 0
     assert fmt.check(out.read_bytes())[0].wake_word == "Goodbye"
-    assert "other2.json is not there" in refused(model, "--manifest", tmp_path / "other2.json")
+    assert "other2.json: there is no manifest" in refused(
+        model, "--manifest", tmp_path / "other2.json"
+    )
     other.write_text("{")
     assert "not JSON" in refused(model, "--manifest", other)
     other.write_text("[" * 100_000)
     assert "not JSON" in refused(model, "--manifest", other)
+
+
+def test_without_a_manifest(model, tmp_path):
+    model.with_suffix(".json").unlink()
+    out = tmp_path / "out.ewm"
+    given = ["--word", "Computer", "--cutoff", 0.5, "--window", 7]
+    assert convert(model, *given, "-o", out, "--inferences", 0).exit_code == 0
+    header, _ = fmt.check(out.read_bytes())
+    assert header.wake_word == "Computer"
+    assert (header.probability_cutoff, header.sliding_window_size) == (127, 7)
+    for left_out in range(0, 6, 2):
+        partly = given[:left_out] + given[left_out + 2 :]
+        text = refused(model, *partly, "-o", out, "--inferences", 0)
+        assert "hello.json: there is no manifest" in text and "--word" in text
+
+
+def test_the_template_of_a_missing_manifest_converts(model, tmp_path):
+    model.with_suffix(".json").unlink()
+    text = refused(model, "--inferences", 0)
+    model.with_suffix(".json").write_text(text[text.index("{") :])
+    out = tmp_path / "out.ewm"
+    assert convert(model, "-o", out, "--inferences", 0).exit_code == 0
+    assert fmt.check(out.read_bytes())[0].wake_word == "hello"
+
+
+def test_the_command_line_wins_over_the_manifest(model, tmp_path):
+    out = tmp_path / "out.ewm"
+    assert convert(model, "--window", 12, "-o", out, "--inferences", 0).exit_code == 0
+    header, _ = fmt.check(out.read_bytes())
+    assert (header.wake_word, header.sliding_window_size) == ("Hello", 12)
+    assert header.probability_cutoff == 229
+    for wrong in (["--cutoff", 1.1], ["--cutoff", -1], ["--window", 0], ["--window", 256]):
+        done = convert(model, *wrong, "--inferences", 0)
+        assert done.exit_code == 2 and wrong[0] in done.stderr
+    assert "wake_word is ''" in refused(model, "--word", "", "--inferences", 0)
+
+
+def test_notes_are_shown(model, tmp_path):
+    manifest = {**manifest_with("micro.probability_cutoff", 1.0), "model": "./other.tflite"}
+    model.with_suffix(".json").write_text(json.dumps(manifest))
+    done = convert(model, "-o", tmp_path / "out.ewm", "--inferences", 0, "--json")
+    assert done.exit_code == 0
+    never, other = json.loads(done.stdout)["notes"]
+    assert "never detects" in never
+    assert other.endswith("is for './other.tflite', not for hello.tflite")
+    assert f"note: {never}" in done.stderr and f"note: {other}" in done.stderr
+    manifest["model"] = "https://example.com/models/hello.tflite"
+    model.with_suffix(".json").write_text(json.dumps(manifest))
+    done = convert(model, "-o", tmp_path / "out.ewm", "--inferences", 0, "--json")
+    assert json.loads(done.stdout)["notes"] == [never]
 
 
 def test_names_of_known_models(tmp_path):
