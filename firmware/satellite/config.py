@@ -149,6 +149,26 @@ class Config:
     `Config(values)` takes a dict of fields; the others have their default.  Raises ConfigError.
     """
 
+    # For type checkers; the properties below are made of FIELDS.
+    wifi_ssid: str
+    wifi_password: str
+    receiver_host: str
+    receiver_port: int
+    receiver_name: str
+    insecure: bool
+    ssl_certificate: str
+    ssl_key: str
+    ssl_ca: str
+    models: tuple
+    refractory_ms: int
+    preroll_ms: int
+    max_stream_ms: int
+    end_of_speech_ms: int
+    keep_recordings: bool
+    share_for_training: bool
+    muted_on_boot: bool
+    brightness: int
+
     def __init__(self, values):
         for name in values:
             if name not in NAMES:

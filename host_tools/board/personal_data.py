@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from firmware.satellite import config as configuration
 from host_tools.board.raw_repl import uninterrupted
@@ -117,7 +118,7 @@ def is_system(name: str) -> bool:
     return "/" in name or name in _SYSTEM
 
 
-def names(link) -> list[str]:
+def names(link: Any) -> list[str]:
     """The paths of all files on the board, sorted; raises HostToolError."""
     lines = link.repeat(_LIST).decode("utf-8", "replace").split("\n")
     try:
@@ -128,7 +129,9 @@ def names(link) -> list[str]:
         ) from None
 
 
-def write_set(link, files: dict[str, bytes], hidden: Hidden, step: Callable[[str], None]) -> None:
+def write_set(
+    link: Any, files: dict[str, bytes], hidden: Hidden, step: Callable[[str], object]
+) -> None:
     """Write all files, config.json as the one that makes the others count; then verify.
 
     `files` are name -> content with CONFIG_FILE last and, of the others, none that the board's
@@ -164,13 +167,13 @@ def write_set(link, files: dict[str, bytes], hidden: Hidden, step: Callable[[str
         ) from None
 
 
-def remove(link, which: list[str]) -> None:
+def remove(link: Any, which: list[str]) -> None:
     """Remove files, in this order; one that is not there is no error.  Raises HostToolError."""
     if which:
         link.repeat(_REMOVE % (tuple(which),))
 
 
-def _try_remove(link, which: list[str]) -> None:
+def _try_remove(link: Any, which: list[str]) -> None:
     """Clean up behind a failure, as far as the line still works."""
     try:
         with uninterrupted():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -38,6 +38,15 @@ class Device:
         return (datetime.date.fromisoformat(self.expires) - datetime.date.today()).days
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """What a device gets, in DER.  The key is the device's own: nobody else keeps it."""
+
+    key: bytes = field(repr=False)
+    certificate: bytes
+    ca: bytes
+
+
 class DeviceList:
     """The list in `path`, read again at every question: another process may add and remove."""
 
@@ -60,8 +69,12 @@ class DeviceList:
         wanted = authority.fingerprint(certificate_der)
         return next((d for d in self.all() if d.fingerprint == wanted), None)
 
-    def add(self, name: str, signer: authority.Authority, folder: Path) -> Device:
-        """Make a key and certificate for a new device in `folder`; raises HostToolError."""
+    def issue(self, name: str, signer: authority.Authority) -> tuple[Device, Credentials]:
+        """List a new device and return it with its key and certificates, which only memory holds.
+
+        Raises:
+            HostToolError: the name cannot be one, or another device has it.
+        """
         devices = self.all()
         if not _NAME.fullmatch(name):
             raise HostToolError(
@@ -73,6 +86,16 @@ class DeviceList:
                 f"there is a device {name!r} already",
                 "choose another name, or earnest devices remove " + name,
             )
+        key_der, certificate_der = signer.sign_device()
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        device = Device(
+            name, authority.fingerprint(certificate_der), authority.expiry(certificate)
+        )
+        self._write([*devices, device])
+        return device, Credentials(key_der, certificate_der, signer.certificate_der)
+
+    def add(self, name: str, signer: authority.Authority, folder: Path) -> Device:
+        """`issue`, and write what it gave into `folder`; raises HostToolError."""
         owner_only_files.make_folder(folder)
         for file_name in (KEY_FILE, CERTIFICATE_FILE, CA_FILE):
             if (folder / file_name).exists():
@@ -80,15 +103,10 @@ class DeviceList:
                     f"{folder} holds the certificate of a device already",
                     "name another folder with -o",
                 )
-        key_der, certificate_der = signer.sign_device()
-        owner_only_files.write(folder / KEY_FILE, key_der)
-        owner_only_files.write(folder / CERTIFICATE_FILE, certificate_der)
-        owner_only_files.write(folder / CA_FILE, signer.certificate_der)
-        certificate = x509.load_der_x509_certificate(certificate_der)
-        device = Device(
-            name, authority.fingerprint(certificate_der), authority.expiry(certificate)
-        )
-        self._write([*devices, device])
+        device, credentials = self.issue(name, signer)
+        owner_only_files.write(folder / KEY_FILE, credentials.key)
+        owner_only_files.write(folder / CERTIFICATE_FILE, credentials.certificate)
+        owner_only_files.write(folder / CA_FILE, credentials.ca)
         return device
 
     def remove(self, name: str) -> Device:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from firmware.satellite import config as configuration
 from host_tools import cli
-from host_tools.board import personal_data as personal_files
+from host_tools.board import personal_data
 from host_tools.board.serial_port import LinkError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import DeviceList
@@ -128,7 +128,7 @@ for name in {NEW_SET} if is_new else {OLD_SET}:
 assert get("mute.state") == b"muted"
 """
     )
-    code = personal_files._RENAME % (NEW_SET, personal_files.TEMPORARY)
+    code = personal_data._RENAME % (NEW_SET, personal_data.TEMPORARY)
     dying_flash.sweep(run_micropython, prepare, code, check)
 
 
@@ -143,7 +143,7 @@ there = [name for name in {order} if get(name) == w(name, "x")]
 assert sorted(os.listdir()) == sorted(there) and there == list({order}[-len(there) or 99:]), there
 """
     )
-    code = personal_files._REMOVE % (order,)
+    code = personal_data._REMOVE % (order,)
     dying_flash.sweep(run_micropython, prepare, code, check)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from firmware.satellite import config as configuration
-from host_tools.board import personal_data as personal_files
+from host_tools.board import personal_data
 from host_tools.receiver.devices import DeviceList
 from tests.commands.test_provision import KEEP, NO, SECRET, answers, provision
 from tests.fakes.board.pty_board import PtyBoard
@@ -74,9 +74,9 @@ def test_files_with_names_of_their_own_are_erased_too(board, tmp_path):
 
 def test_what_is_personal():
     for name in PERSONAL:
-        assert personal_files.is_personal(name), name
+        assert personal_data.is_personal(name), name
     for name in (*SYSTEM, "my notes.txt", "boot.py"):
-        assert not personal_files.is_personal(name), name
+        assert not personal_data.is_personal(name), name
 
 
 def in_terminal(board, data, *arguments, command="provision"):
@@ -113,7 +113,7 @@ def test_a_terminal_never_shows_the_password(board, tmp_path):
         shown += until(terminal, b": ")
         os.write(terminal, line.encode() + b"\n")
         time.sleep(0.1)
-    shown += until(terminal, b"starts again")
+    shown += until(terminal, b"Restarting the board")
     assert os.waitpid(process, 0)[1] == 0
     os.close(terminal)
     assert "home" in shown and "pa$$" not in shown and "w\\ord" not in shown

@@ -5,14 +5,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from firmware.satellite import config as configuration
-from host_tools.board import personal_data as personal_files
+from host_tools import cli
+from host_tools.board import personal_data
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
+from tests.fakes.board.small_firmware import at_operation
 
 SECRET = "pa$$ \"w\\ord' 12"
 OTHER = "another-secret-9"
@@ -149,6 +152,24 @@ def test_a_new_certificate_replaces_the_old_one(board, tmp_path):
         old = new
 
 
+def test_the_devices_key_is_in_no_file_of_this_computer(board, tmp_path, monkeypatch):
+    """Looked at while it is copied: whoever kills the command then leaves no key behind."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    source = write_source(tmp_path / "b.json", receiver_host="192.0.2.7")
+    call = ["provision", "--port", board.port, "--data", str(tmp_path / "data")]
+    found = []
+
+    def look(piece):
+        found.extend(path for path in scratch.rglob("*") if path.is_file())
+        found.extend(path for path in (tmp_path / "data").rglob("*device.key*"))
+
+    with at_operation("device.key.der.new", look) as pieces:
+        assert cli.run([*call, "--from", str(source), "--name", "kitchen", "--yes"]) == 0
+    assert any("device.key.der.new" in piece for piece in pieces) and found == []
+
+
 BAD = [
     ({"wifi_password": OTHER + "\n"}, "wifi_password: (hidden) is not allowed"),
     ({"wifi_ssid": "x", "wifi_pasword": OTHER}, "did you mean wifi_password?"),
@@ -226,15 +247,15 @@ def test_errors_of_the_line_show_no_secret():
         repeat = exec
 
     text = configuration.Config({"wifi_ssid": "x", "wifi_password": SECRET}).to_json().encode()
-    hidden = personal_files.Hidden((SECRET,))
-    with pytest.raises(personal_files.NotWritten) as caught:
-        personal_files.write_set(Line(), {"config.json": text}, hidden, lambda text: None)
+    hidden = personal_data.Hidden((SECRET,))
+    with pytest.raises(personal_data.NotWritten) as caught:
+        personal_data.write_set(Line(), {"config.json": text}, hidden, lambda text: None)
     error = caught.value
     shown = error.message + error.hint + repr(hidden)
     assert "(hidden)" in shown and "w\\\\ord" not in shown and "pa$$" not in shown, shown
     assert error.__suppress_context__ and error.__cause__ is None
-    assert "another" not in personal_files.Hidden((OTHER,)).scrub("got " + OTHER[:9])
-    assert personal_files.Hidden((OTHER,)).scrub("no answer") == "no answer"
+    assert "another" not in personal_data.Hidden((OTHER,)).scrub("got " + OTHER[:9])
+    assert personal_data.Hidden((OTHER,)).scrub("no answer") == "no answer"
 
 
 def test_a_misspelled_field_shows_no_value_on_the_device_either(run_micropython):
