@@ -1,4 +1,4 @@
-"""The connection to the receiver: TLS 1.2 or newer with an AEAD cipher; both ends show a certificate.
+"""The connection to the receiver: TLS 1.2 or newer, AEAD ciphers only, certificates on both ends.
 
 The device trusts one CA, its owner's, and no other; the receiver's name must be the one it was
 given.  Certificates and key are DER files.  Plain connections exist only where the
@@ -6,6 +6,7 @@ configuration says `insecure`.
 """
 
 import asyncio
+
 import tls
 
 from .dns import Resolver
