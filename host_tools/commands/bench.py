@@ -24,7 +24,9 @@ from host_tools.xtensa.measure import Measurement, measure
 MIN_SECONDS, MAX_SECONDS = 0.2, 60.0
 
 
-def _measure_all(models: tuple[str, ...], seconds: float, with_glue: bool) -> list[Measurement]:
+def _measure_all(
+    models: tuple[str, ...], seconds: float, with_overhead: bool
+) -> list[Measurement]:
     """Measure one model after the other, with progress on standard error."""
     console = Console(stderr=True)
     found = [find_model(name) for name in models]
@@ -33,10 +35,10 @@ def _measure_all(models: tuple[str, ...], seconds: float, with_glue: bool) -> li
         for model in found:
             status.update(f"{model.name}: {seconds:g} s of speech on Xtensa code")
             result = measure(model, bench_speech(seconds))
-            if with_glue:
-                status.update(f"{model.name}: the Python around the kernels, under valgrind")
+            if with_overhead:
+                status.update(f"{model.name}: interpreter overhead, under valgrind")
                 cost = instructions_per_step([model.path])
-                result = dataclasses.replace(result, glue_per_step=cost)
+                result = dataclasses.replace(result, interpreter_overhead_per_step=cost)
             measurements.append(result)
     return measurements
 
@@ -60,25 +62,25 @@ Examples:
   earnest bench --port auto
 
 \b
-With --port: a step must stay under 10,000 us.  `per us` is instructions per microsecond, 240 at
-one a cycle.
+With --port: a step must stay under 10,000 us.  `instr/us` is at most 240, at one instruction per
+cycle.
 """
 
 
 @click.command("bench", epilog=EPILOG, context_settings={"max_content_width": 99})
 @click.argument("models", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All known models.")
+@click.option("--all", "every", is_flag=True, help="Measure all known models.")
 @click.option(
     "--seconds",
     type=click.FloatRange(MIN_SECONDS, MAX_SECONDS),
     default=1.0,
     show_default=True,
-    help="How much speech to run.",
+    help="Length of the speech to run.",
 )
 @click.option(
-    "--glue/--no-glue",
+    "--overhead/--no-overhead",
     default=None,
-    help="Also count the Python around the kernels (needs valgrind; default: if it is there).",
+    help="Count the interpreter overhead around the kernels too (default: if valgrind is there).",
 )
 @port_instead("Measure")
 @json_option
@@ -86,35 +88,35 @@ one a cycle.
 @click.option(
     "--update",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Put the Markdown tables into this file, between its bench markers.",
+    help="Write the Markdown tables into this file, between its bench markers.",
 )
 def command(
     models: tuple[str, ...],
     every: bool,
     seconds: float,
-    glue: bool | None,
+    overhead: bool | None,
     port: str | None,
     as_json: bool,
     markdown: bool,
     update: Path | None,
 ) -> None:
-    """Count the instructions and the RAM that MODELS take on the chip (default: okay_nabu).
+    """Count the instructions and the RAM that MODELS need on the chip (default: okay_nabu).
 
-    The real firmware hears a second of speech; all its kernel calls are then run as the chip's own
-    machine code under qemu-xtensa, every value compared, every instruction counted.  With --port
-    the board's own microseconds stand beside the counts; it is stopped meanwhile.
+    Runs the real firmware on a second of speech, then all its kernel calls as the chip's own
+    machine code under qemu-xtensa: every value is compared, every instruction counted.  With
+    --port, prints the microseconds measured on the board too; it stops listening meanwhile.
     """
     if port is not None:
         bench_port.show(port, models[0] if models else None, seconds, as_json)
         return
     find_qemu()
     micropython.require_native_emitter()
-    if glue and not has_valgrind():
+    if overhead and not has_valgrind():
         raise HostToolError("valgrind is not installed", VALGRIND_HINT)
     known = sorted(known_models(), key=lambda name: name != DEFAULT_MODEL)  # the default first
     names = tuple(known) if every else models or (DEFAULT_MODEL,)
-    with_glue = has_valgrind() if glue is None else glue
-    measurements = _measure_all(names, seconds, with_glue)
+    with_overhead = has_valgrind() if overhead is None else overhead
+    measurements = _measure_all(names, seconds, with_overhead)
     if update:
         bench_report.update(update, bench_report.markdown(measurements))
         click.echo(f"tables written to {update}", err=True)
@@ -124,5 +126,5 @@ def command(
         click.echo(bench_report.markdown(measurements))
     elif not update:
         _print(measurements, Console())
-        if glue is None and not with_glue:
-            click.echo(f"Python around the kernels: not counted ({VALGRIND_HINT})", err=True)
+        if overhead is None and not with_overhead:
+            click.echo(f"interpreter overhead: not counted ({VALGRIND_HINT})", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TypedDict, cast
 
 import click
 from rich.console import Console
@@ -22,11 +23,20 @@ from host_tools.xtensa.measure import measure as count_instructions
 TIMEOUT_S = 60.0
 
 
-def time_on_board(port: str | None) -> dict:
-    """What `diag.bench` measured on the board on this port; the firmware is restarted after it."""
+class BoardTimes(TypedDict):
+    """What `diag.bench` measured: `stages` has (calls, microseconds) by name."""
+
+    models: list[str]
+    stages: dict[str, tuple[int, int]]
+    frequency_hz: int
+    worst_engine_us: int
+
+
+def time_on_board(port: str | None) -> BoardTimes:
+    """Return what `diag.bench` measured on the board on this port; the board then restarts."""
     with SerialLink(find_port(port)) as link:
         link.soft_reset()  # into a memory without the stopped application
-        return run(link, "bench", timeout_s=TIMEOUT_S)
+        return cast(BoardTimes, run(link, "bench", timeout_s=TIMEOUT_S))
 
 
 def show(port: str, model: str | None, seconds: float, as_json: bool) -> None:
@@ -54,21 +64,21 @@ def _count(model: str, seconds: float) -> tuple[Measurement | None, str]:
     return count_instructions(found, bench_speech(seconds)), ""
 
 
-def rows(times: dict, counted: Measurement | None) -> list[tuple[str, str, str, str, str]]:
-    """(stage, calls, microseconds a call, instructions a call, instructions a microsecond)."""
+def rows(times: BoardTimes, counted: Measurement | None) -> list[tuple[str, str, str, str, str]]:
+    """Return (stage, calls, us per call, instructions per call, instructions per us) for each."""
     instructions = {} if counted is None else _instructions(counted)
     found = []
     for name, (calls, total_us) in sorted(times["stages"].items()):
         each_us = total_us / max(1, calls)
         count = instructions.get(name)
         rate = f"{count / each_us:.0f}" if count and each_us else ""
-        words = "" if count is None else f"{count:,.0f}"
-        found.append((name, str(calls), f"{each_us:,.1f}", words, rate))
+        counted_text = "" if count is None else f"{count:,.0f}"
+        found.append((name, str(calls), f"{each_us:,.1f}", counted_text, rate))
     return found
 
 
 def _instructions(counted: Measurement) -> dict[str, float]:
-    """Instructions of a call by the stage's name, as far as they are counted."""
+    """Return the instructions per call by the stage's name, as far as they are counted."""
     best = counted.variants[-1]
     found = {"frontend": float(best.front_end_per_step)}
     for kernel in best.kernels:
@@ -78,14 +88,14 @@ def _instructions(counted: Measurement) -> dict[str, float]:
     return found
 
 
-def table(times: dict, counted: Measurement | None) -> Table:
-    """For people."""
+def table(times: BoardTimes, counted: Measurement | None) -> Table:
+    """Return the stages as a table."""
     megahertz = (times["frequency_hz"] or CLOCK_HZ) / 1e6
     title = (
         f"on the board, {megahertz:.0f} MHz; worst chunk {times['worst_engine_us']:,} us of 10,000"
     )
     result = Table(title=title, title_justify="left")
-    for i, name in enumerate(("stage", "calls", "us a call", "instructions", "per us")):
+    for i, name in enumerate(("stage", "calls", "us per call", "instructions", "instr/us")):
         result.add_column(name, justify="right" if i else "left", no_wrap=True)
     for row in rows(times, counted):
         result.add_row(*row)

@@ -24,7 +24,7 @@ from host_tools.models import frontend_tables
 from host_tools.models.catalog import find_model, known_models
 from host_tools.shared_firmware import FIRMWARE
 
-SCRIPT = micropython.GUESTS / "known_answer.py"
+SCRIPT = micropython.GUESTS / "engine.py"
 VECTORS = FIRMWARE / "diagnostics" / "vectors.py"
 
 _TEXT = '''"""Known answers of front end and models; made by `python -m host_tools.known_answers`.
@@ -67,7 +67,7 @@ def tables_answer() -> int:
 
 def model_answers(paths: Iterable[Path]) -> dict[int, int]:
     """CRC-32 of the file to the known answer, for built models; raises HostToolError."""
-    done = micropython.run(SCRIPT, *paths)
+    done = micropython.run(SCRIPT, "answers", *paths)
     if done.returncode:
         raise HostToolError(
             f"the model does not run here: {done.stdout.decode(errors='replace')[-200:]}",

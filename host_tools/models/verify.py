@@ -19,7 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.models.build import ConvertedModel
 from host_tools.models.reference import TFLiteMicroModel, features, quantise
 
-SCRIPT = micropython.GUESTS / "run_model.py"
+SCRIPT = micropython.GUESTS / "engine.py"
 INFERENCES_AT_A_TIME = 500
 #: Said around the wake word, so that the proof has speech that is near it and far from it.
 SENTENCES = ("{word}", "{word}, turn on the light", "what a lovely morning it is today", "{word}!")
@@ -69,7 +69,7 @@ def run_firmware(data: bytes, slices: np.ndarray) -> np.ndarray:
         path = Path(folder) / "model.ewm"
         path.write_bytes(data)
         stdin = (slices.view(np.uint8) ^ 0x80).tobytes()
-        done = micropython.run(SCRIPT, path, stdin=stdin, timeout_s=3600)
+        done = micropython.run(SCRIPT, "slices", path, stdin=stdin, timeout_s=3600)
     if done.returncode:
         text = (done.stdout[-2000:] + done.stderr).decode("utf-8", "replace").strip()
         raise HostToolError(f"the firmware stopped in MicroPython: {text[-500:]}")

@@ -1,10 +1,10 @@
 """Runs in MicroPython: records every call of the firmware's kernels while a script drives it.
 
-    micropython record.py OUT KERNELS SCRIPT [ARGUMENT...]
+    micropython record_calls.py OUT KERNELS SCRIPT [ARGUMENT...]
 
 KERNELS is `wakeword.kernels=dot,push;wakeword.frontend.kernels=fft`: modules and functions. They
 are wrapped before anything else of the firmware is imported, so it makes no difference how it
-imports them. SCRIPT then runs as a program. OUT gets the calls; trace.py on the host describes and
+imports them. SCRIPT then runs as a program. OUT gets the calls; xtensa/call_trace.py describes and
 reads the format. A buffer is known by its address and size, so that slices of one buffer and the
 buffer itself are the same memory, and only what changed since it was last seen is written.
 """

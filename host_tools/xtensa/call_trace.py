@@ -1,6 +1,6 @@
-"""Reads a recording of kernel calls, made by record.py in MicroPython.
+"""Reads a recording of kernel calls, made by record_calls.py in MicroPython.
 
-For: replay.py. Little-endian; a sequence of
+Little-endian; a sequence of
     N  u16 length, name                     the next kernel's full name (numbered from 0)
     C  u16 kernel, u8 number of arguments   a call; then for each argument
          i  i64                             an integer
@@ -53,7 +53,7 @@ class Trace:
     def __init__(self, path: Path | str) -> None:
         self._data = Path(path).read_bytes()
 
-    def _take(self, form: str) -> tuple:
+    def _take(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from(form, self._data, self._pos)
         self._pos += struct.calcsize(form)
         return values

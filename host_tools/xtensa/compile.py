@@ -5,7 +5,6 @@ function with four parameters has, compiled for xtensawin, exactly a viper funct
 convention: f(function object, n_args, n_kw, args). Marked as kind "viper" it loads and runs.
 What it must do itself: find mp_fun_table at constant 0 of the module to convert its arguments and
 its result, and raise on a wrong number of arguments if it cares.
-Must not import the firmware.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def load_asm_as_viper(mpy: Mpy) -> None:
     mpy.header = mpy.header[:2] + bytes([ARCH_XTENSAWIN << 2 | SUB_VERSION]) + mpy.header[3:]
 
 
-def run_mpy_cross(source: str | os.PathLike, *options: str) -> bytes:
+def run_mpy_cross(source: str | os.PathLike[str], *options: str) -> bytes:
     """Compile a Python file with mpy-cross; HostToolError with its message when it refuses."""
     path = Path(source)
     if not path.is_file():
@@ -83,7 +82,7 @@ def run_mpy_cross(source: str | os.PathLike, *options: str) -> bytes:
         return out.read_bytes()
 
 
-def compile_firmware(source_path: str | os.PathLike) -> bytes:
+def compile_firmware(source_path: str | os.PathLike[str]) -> bytes:
     """The .mpy file that a stock ESP32-S3 loads for this firmware module."""
     data = run_mpy_cross(source_path, "-march=xtensawin")
     mpy = from_bytes(data)

@@ -1,6 +1,6 @@
 """Finds the names of a .mpy file's machine-code functions.
 
-For: firmware.py and machine.py, which call kernels by name. A viper function does not carry its
+A viper function does not carry its
 name; the bytecode around it does: MAKE_FUNCTION <child>, then STORE_NAME <name>. So the module's
 bytecode is walked, instruction by instruction (encoding: MicroPython's py/bc0.h).
 """

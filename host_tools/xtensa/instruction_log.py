@@ -1,6 +1,6 @@
 """Counts executed instructions from qemu's log, read through a FIFO as it runs.
 
-For: machine.py with count=True. With `-d in_asm,exec,nochain` qemu lists each block of
+With `-d in_asm,exec,nochain` qemu lists each block of
 instructions when it translates it and writes one line each time a block is entered:
 `Trace 0: 0x7f34bc0000c0 [00000000/00012490/0005bfd3/00000200]`, the second field being its
 address. Lines times block lengths is the count. With single_step every block is one instruction:

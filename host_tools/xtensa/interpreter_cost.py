@@ -1,9 +1,9 @@
-"""Counts what the Python around the kernels costs, on the host's processor.
+"""Counts the interpreter overhead around the kernels, on the host's processor.
 
-For: bench. A copy of the firmware, every kernel's body emptied but its signature kept, processes N
-and 2 N chunks under valgrind (cachegrind counts instructions); the difference over N is the cost
-of a step: interpreter, calls, argument conversion. The figure is the host's, x86-64 and the unix
-port; on the chip the same bytecode runs, through another compiler's interpreter.
+A copy of the firmware, every kernel's body emptied but its signature kept, processes N and 2 N
+chunks under valgrind (cachegrind counts instructions); the difference over N is the overhead of a
+step: interpreter, calls, argument conversion. The figure is the host's, x86-64 and the unix port;
+on the chip the same bytecode runs, through another compiler's interpreter.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from pathlib import Path
 
 from host_tools import micropython
 from host_tools.errors import HostToolError
+from host_tools.shared_firmware import FIRMWARE
 
 VALGRIND_HINT = "apt-get install valgrind"
 _STEPS = 300
-_SCRIPT = micropython.GUESTS / "step_engine.py"
+_SCRIPT = micropython.GUESTS / "engine.py"
 
 
 def has_valgrind() -> bool:
-    """Whether the count can be made here."""
+    """Return whether the overhead can be counted here."""
     return shutil.which("valgrind") is not None
 
 
 def _emptied(source: str) -> str:
-    """The module with every viper function's body gone."""
+    """Return the module with every viper function's body gone."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and any(
@@ -42,7 +43,7 @@ def _emptied(source: str) -> str:
 
 def copy_with_empty_kernels(folder: Path) -> None:
     """Copy the firmware to `folder`, its kernels emptied, assembler left out."""
-    shutil.copytree(micropython.FIRMWARE, folder, ignore=shutil.ignore_patterns("*_xtensa.py"))
+    shutil.copytree(FIRMWARE, folder, ignore=shutil.ignore_patterns("*_xtensa.py"))
     for path in folder.rglob("*.py"):
         source = path.read_text()
         if "micropython.viper" in source:
@@ -50,7 +51,7 @@ def copy_with_empty_kernels(folder: Path) -> None:
 
 
 def count(command: list[str], stdin: bytes = b"", **environment: str) -> int:
-    """Host instructions of a command from its start to its end; raises HostToolError."""
+    """Return the host instructions of a command, from its start to its end."""
     if not has_valgrind():
         raise HostToolError("valgrind is not installed", VALGRIND_HINT)
     valgrind = [
@@ -70,17 +71,20 @@ def count(command: list[str], stdin: bytes = b"", **environment: str) -> int:
     found = re.search(r"I\s+refs:\s+([\d,]+)", said)
     if done.returncode or not found:
         last = said.strip().splitlines()[-1:]
-        raise HostToolError("valgrind did not count the firmware's Python", " ".join(last))
+        raise HostToolError("valgrind did not count the interpreter overhead", " ".join(last))
     return int(found[1].replace(",", ""))
 
 
 def instructions_per_step(models: list[Path], steps: int = _STEPS) -> int:
-    """Host instructions of the Python around the kernels, for each 10 ms chunk."""
+    """Return the host instructions of the interpreter overhead, for each 10 ms chunk."""
     with tempfile.TemporaryDirectory(prefix="earnest-") as name:
         firmware = Path(name) / "firmware"
         copy_with_empty_kernels(firmware)
         once, twice = (
-            count(micropython.command(_SCRIPT, n, *models), MICROPYPATH=f"{firmware}:.frozen")
+            count(
+                micropython.command(_SCRIPT, "silence", n, *models),
+                MICROPYPATH=f"{firmware}:.frozen",
+            )
             for n in (steps, 2 * steps)
         )
     return (twice - once) // steps

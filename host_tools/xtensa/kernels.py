@@ -1,9 +1,8 @@
 """Finds every kernel of the firmware: all functions that mpy-cross makes machine code of.
 
-For: bench and tests. A module `kernels.py` may have a sibling `kernels_xtensa.py` whose assembler
+A module `kernels.py` may have a sibling `kernels_xtensa.py` whose assembler
 functions take the place of the viper functions of the same name on the chip; the viper function
-stays as the reference. Nothing is listed by hand, so a new kernel is seen without being told of.
-Must not import the firmware.
+stays as the reference. Nothing is listed by hand, so a new kernel cannot be missed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from host_tools.errors import HostToolError
-from host_tools.micropython import FIRMWARE
+from host_tools.shared_firmware import FIRMWARE
 from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.machine import Function, XtensaMachine

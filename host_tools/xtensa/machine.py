@@ -1,9 +1,8 @@
 """XtensaMachine: a qemu-xtensa process whose memory the host reads and writes directly.
 
-For: tests and bench, which run the kernels' machine code, as the chip will, on a Linux host. The
-CPU is dc233c: windowed registers, 32-bit multiply, zero-overhead loops, as the ESP32-S3 has them;
-it does not have the S3's vector instructions (an illegal instruction ends the process).
-Must not import the firmware.
+Runs the kernels' machine code, as the chip will, on a Linux host. The CPU is dc233c: windowed
+registers, 32-bit multiply, zero-overhead loops, as the ESP32-S3 has them. It does not have the
+S3's vector instructions (an illegal instruction ends the process).
 
     with XtensaMachine() as machine:
         kernels = machine.load(compile_firmware("kernels.py"))
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from host_tools.errors import HostToolError
-from host_tools.xtensa import qemu_program as monitor
+from host_tools.xtensa import qemu_program
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.instruction_log import InstructionLog
 from host_tools.xtensa.mpy import KIND_VIPER, OBJ_FUN_TABLE, from_bytes
@@ -89,7 +88,7 @@ class XtensaMachine:
         with tempfile.TemporaryFile() as file:
             file.truncate(SHARED_BYTES)
             self._memory = mmap.mmap(file.fileno(), SHARED_BYTES)
-            elf, table, call_at = monitor.build(file.fileno(), SHARED_BYTES)
+            elf, table, call_at = qemu_program.build(file.fileno(), SHARED_BYTES)
             path = os.path.join(self._folder.name, "monitor.elf")
             with open(path, "wb") as image:
                 image.write(elf)
@@ -97,7 +96,7 @@ class XtensaMachine:
             self._log = None
             options: list[str] = []
             if count:
-                code = range(monitor.SHARED_BASE + _CODE, monitor.SHARED_BASE + _DATA)
+                code = range(qemu_program.SHARED_BASE + _CODE, qemu_program.SHARED_BASE + _DATA)
                 self._log = InstructionLog(self._folder.name, call_at, code, single_step)
                 options = self._log.qemu_options(qemu)
             self._process = subprocess.Popen(
@@ -123,7 +122,7 @@ class XtensaMachine:
     def __enter__(self) -> XtensaMachine:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -152,7 +151,7 @@ class XtensaMachine:
             raise HostToolError(f"the Xtensa machine's memory for {arena} is full")
         self._memory[start : start + len(data)] = data
         self._next[arena] = start + len(data) + 15 & ~15
-        return monitor.SHARED_BASE + start
+        return qemu_program.SHARED_BASE + start
 
     def alloc(self, content: bytes | int, misalign: int = 0) -> int:
         """Place a buffer (its content, or a size in bytes, zeroed) between guards.
@@ -163,7 +162,7 @@ class XtensaMachine:
         guard = bytes([_GUARD]) * GUARD_BYTES
         lead = bytes([_GUARD]) * (GUARD_BYTES + misalign)
         address = self._place("data", lead + body + guard) + len(lead)
-        start = address - monitor.SHARED_BASE
+        start = address - qemu_program.SHARED_BASE
         end = start + len(body)
         own = [*range(start - len(lead), start), *range(end, end + GUARD_BYTES)]
         self._guards = np.concatenate((self._guards, np.array(own, np.int64)))
@@ -178,19 +177,19 @@ class XtensaMachine:
 
     def write(self, address: int, content: bytes) -> None:
         """Write to the machine's memory."""
-        start = address - monitor.SHARED_BASE
+        start = address - qemu_program.SHARED_BASE
         self._memory[start : start + len(content)] = bytes(content)
 
     def read(self, address: int, size: int) -> bytes:
         """Read from the machine's memory."""
-        start = address - monitor.SHARED_BASE
+        start = address - qemu_program.SHARED_BASE
         return self._memory[start : start + size]
 
     def check_guards(self) -> None:
         """HostToolError if a byte just before or after a buffer was changed."""
         wrong = self._guards[self._array[self._guards] != _GUARD]
         if len(wrong):
-            at = int(wrong[0]) + monitor.SHARED_BASE
+            at = int(wrong[0]) + qemu_program.SHARED_BASE
             address, size = next(o for o in self._owners if at < o[0] + o[1] + GUARD_BYTES)
             where = at - address
             raise HostToolError(
@@ -221,11 +220,11 @@ class XtensaMachine:
         if any(not -(1 << 31) <= int(a) < 1 << 32 for a in args):
             raise HostToolError(f"{function.name}: an argument does not fit 32 bits: {args}")
         self._current = function.name
-        base = monitor.SHARED_BASE
-        values = [(int(a) + monitor.OBJECT_OFFSET) & 0xFFFFFFFF for a in args]
-        struct.pack_into(f"<{len(args)}I", self._memory, monitor.ARGS, *values)
-        words = (function.address, function.fun_obj, len(args), base + monitor.ARGS)
-        struct.pack_into("<7I", self._memory, 0, *words, 0, 0, monitor.NO_TRAP)
+        base = qemu_program.SHARED_BASE
+        values = [(int(a) + qemu_program.OBJECT_OFFSET) & 0xFFFFFFFF for a in args]
+        struct.pack_into(f"<{len(args)}I", self._memory, qemu_program.ARGS, *values)
+        words = (function.address, function.fun_obj, len(args), base + qemu_program.ARGS)
+        struct.pack_into("<7I", self._memory, 0, *words, 0, 0, qemu_program.NO_TRAP)
         self._called.append(function.name)
         try:
             self._stdin.write(b"c")
@@ -233,7 +232,8 @@ class XtensaMachine:
             raise HostToolError("the Xtensa machine has ended", "make a new one") from error
         self._wait()
         self.check_guards()
-        value, kind = struct.unpack_from("<2I", self._memory, monitor.RESULT)
+        value: int
+        value, kind = struct.unpack_from("<2I", self._memory, qemu_program.RESULT)
         if value == _NONE and kind == 0:
             return None
         if kind == _TYPE_BOOL + 1:
@@ -255,11 +255,11 @@ class XtensaMachine:
         if self._stdout.read(1):
             return
         status = self._process.wait()
-        trap = struct.unpack_from("<I", self._memory, monitor.TRAP)[0]
-        if status != monitor.EXIT_TRAP:
+        trap = struct.unpack_from("<I", self._memory, qemu_program.TRAP)[0]
+        if status != qemu_program.EXIT_TRAP:
             message = self._stderr.read().decode("utf-8", "replace").strip()
             raise HostToolError(f"{self._current} ended qemu-xtensa, status {status}: {message}")
-        if trap == monitor.ARG_CHECK_NUM_SIG:
+        if trap == qemu_program.ARG_CHECK_NUM_SIG:
             raise HostToolError(f"{self._current} was called with a wrong number of arguments")
         what = _RUNTIME_NAMES.get(trap, "something")
         raise HostToolError(

@@ -1,6 +1,6 @@
 """Measures one model with the front end: instructions of each kernel, of a step, of an inference.
 
-For: bench. The real firmware's calls on speech are recorded and replayed on the Xtensa machine,
+The real firmware's calls on speech are recorded and replayed on the Xtensa machine,
 which compares every value and counts; so a figure exists only for code that computes correctly.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware.wakeword import model_format
 from host_tools import micropython
@@ -77,7 +78,9 @@ class Ram:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything about one model. `glue_per_step`: host instructions, None when not measured."""
+    """Everything about one model. `interpreter_overhead_per_step`: host instructions,
+    None when not measured.
+    """
 
     model: str
     wake_word: str
@@ -86,7 +89,7 @@ class Measurement:
     steps: int
     variants: list[Variant]
     ram: Ram
-    glue_per_step: int | None = None
+    interpreter_overhead_per_step: int | None = None
 
 
 def _count(trace: Trace, name: str, stride: int) -> Variant:
@@ -135,17 +138,17 @@ def measure_ram(model: Path) -> Ram:
     """Ask the firmware, in MicroPython, what it holds with this model loaded."""
     done = micropython.run(micropython.GUESTS / "ram.py", model)
     if done.returncode:
-        words = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise HostToolError("the firmware did not load the model", " ".join(words))
-    said = json.loads(done.stdout)
-    (one,) = said["models"]
+        last = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise HostToolError("the firmware did not load the model", " ".join(last))
+    held = json.loads(done.stdout)
+    (one,) = held["models"]
     code = sum(map(len, compiled_firmware().values()))
-    rest = said["rest"] + one["rest"]
-    return Ram(one["file"], one["arena"], said["frontend"], said["tables"], rest, code)
+    rest = held["rest"] + one["rest"]
+    return Ram(one["file"], one["arena"], held["frontend"], held["tables"], rest, code)
 
 
-def measure(model: ModelFile, pcm: np.ndarray) -> Measurement:
-    """Count on these int16 samples (whole inferences are taken); compares every value."""
+def measure(model: ModelFile, pcm: NDArray[np.int16]) -> Measurement:
+    """Count a model's instructions on these samples, in whole inferences; compare every value."""
     data = model.path.read_bytes()
     slices = len(pcm) // 160 - _STEPS_BEFORE_FIRST_SLICE
     slices -= slices % model.stride

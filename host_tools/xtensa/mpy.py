@@ -1,9 +1,8 @@
 """Reads and writes .mpy version 6 files: header, names, constants and the tree of code blocks.
 
-For: taking the chip's machine code out of what mpy-cross makes (machine.py runs it, firmware.py
-rewrites it). The layout is that of MicroPython's py/persistentcode.c (mp_raw_code_load), which is
-what a board reads; `to_bytes(from_bytes(data)) == data` holds for every file that is accepted.
-Must not import the firmware.
+machine.py runs the machine code in such a file, compile.py rewrites it. The layout is that of
+MicroPython's py/persistentcode.c (mp_raw_code_load), which is what a board reads;
+`to_bytes(from_bytes(data)) == data` holds for every file that is accepted.
 """
 
 from __future__ import annotations

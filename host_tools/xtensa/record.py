@@ -1,6 +1,6 @@
 """Records the real firmware's kernel calls on this host, for replay on the Xtensa machine.
 
-For: bench and tests. Runs the engine in MicroPython through record.py.
+Runs the engine in MicroPython, below on_micropython/record_calls.py.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools import micropython
 from host_tools.errors import HostToolError
@@ -28,7 +29,7 @@ def record_script(script: Path, *arguments: object, folders: tuple[Path, ...] = 
 def record(
     kernels: str, script: Path, *arguments: object, folders: tuple[Path, ...] = ()
 ) -> Trace:
-    """The same for the kernels named as record.py wants them: `module=function,...;...`."""
+    """Record the kernels named as record_calls.py wants them: `module=function,...;...`."""
     micropython.require_native_emitter()
     with tempfile.TemporaryDirectory(prefix="earnest-") as folder:
         out = Path(folder) / "calls"
@@ -42,12 +43,14 @@ def record(
             folders=folders,
         )
         if done.returncode:
-            words = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
-            raise HostToolError(f"{script.name} failed in MicroPython", "; ".join(words[-3:]))
+            text = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
+            raise HostToolError(f"{script.name} failed in MicroPython", "; ".join(text[-3:]))
         return Trace(out)
 
 
-def record_engine(pcm: np.ndarray, models: Sequence[bytes], steps: int | None = None) -> Trace:
+def record_engine(
+    pcm: NDArray[np.int16], models: Sequence[bytes], steps: int | None = None
+) -> Trace:
     """Record the engine with these built models on int16 samples (`steps` chunks of 10 ms)."""
     with tempfile.TemporaryDirectory(prefix="earnest-") as name:
         folder = Path(name)
@@ -57,4 +60,5 @@ def record_engine(pcm: np.ndarray, models: Sequence[bytes], steps: int | None = 
             paths.append(folder / f"{i}.ewm")
             paths[-1].write_bytes(model)
         count = len(pcm) // 160 if steps is None else steps
-        return record_script(micropython.GUESTS / "run_engine.py", folder / "pcm", count, *paths)
+        script = micropython.GUESTS / "engine.py"
+        return record_script(script, "samples", count, folder / "pcm", *paths)

@@ -1,7 +1,7 @@
 """Replays recorded kernel calls on the Xtensa machine and compares every value.
 
-For: tests and bench. The recording (record.py, trace.py) is of the real firmware on the host's
-processor; here the same calls run as the chip's machine code. Memory is carried from call to call:
+The recording (record.py, call_trace.py) is of the real firmware on the host's processor; here the
+same calls run as the chip's machine code. Memory is carried from call to call:
 only what Python itself wrote between two calls is applied, so a kernel's mistake is not papered
 over. After a difference the memory is set right, so that each mistake is counted where it is made.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
 from host_tools.xtensa.call_trace import Buffer, Call, Change
@@ -45,7 +46,7 @@ class _Region:
     end: int
     at: int = 0
     expected: bytearray = field(default_factory=bytearray)
-    dead: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    dead: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
 
 def _regions(calls: Iterable[Call]) -> list[_Region]:

@@ -1,10 +1,11 @@
-"""What `earnest bench` says: tables, summary, Markdown for docs/performance.md, JSON."""
+"""What `earnest bench` prints: tables, summary, Markdown for docs/performance.md, JSON."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from host_tools.errors import HostToolError
 from host_tools.xtensa.measure import CLOCK_HZ, KernelCost, Measurement, Variant
@@ -18,29 +19,26 @@ Rows = list[list[str]]
 
 
 def best(result: Measurement) -> Variant:
-    """What runs on the chip: assembler where there is some."""
+    """Return the variant that runs on the chip: assembler where there is some."""
     return result.variants[-1]
 
 
 def tables(result: Measurement) -> list[tuple[str, list[str], Rows]]:
-    """(title, header, rows) of the kernels' table and of the RAM's."""
+    """Return (title, header, rows) of the table of kernels and of that of RAM."""
     return [
-        (f"{result.model}: instructions of a call on Xtensa", *kernel_table(result)),
+        (f"{result.model}: instructions per call on Xtensa", *kernel_table(result)),
         (f"{result.model}: RAM, bytes", ["", "bytes"], _ram_rows(result)),
     ]
 
 
 def _display(kernel: str) -> str:
-    """frontend.kernels.fft as frontend.fft, kernels.dot as model.dot."""
+    """Return frontend.kernels.fft as frontend.fft, kernels.dot as model.dot."""
     room, _, name = kernel.rpartition("kernels.")
     return f"{room or 'model.'}{name}"
 
 
 def kernel_table(result: Measurement) -> tuple[list[str], Rows]:
-    """A row for each kernel and for the sums; for each variant, instructions a call and a second.
-
-    Returns (header, rows).
-    """
+    """Return (header, rows): for each kernel and sum, instructions per call and per second."""
     header = ["kernel", "calls/s"]
     for variant in result.variants:
         header += [variant.name, "M/s"]
@@ -56,9 +54,9 @@ def kernel_table(result: Measurement) -> tuple[list[str], Rows]:
         rows.append(row)
     inferences = 100 / result.stride
     for title, rate, per in (
-        ("front end, 10 ms step", 100, "front_end_per_step"),
-        ("model, an inference", inferences, "per_inference"),
-        ("all, 10 ms step", 100, "per_step"),
+        ("front end, per 10 ms step", 100, "front_end_per_step"),
+        ("model, per inference", inferences, "per_inference"),
+        ("all, per 10 ms step", 100, "per_step"),
     ):
         row = [title, f"{rate:.0f}"]
         for variant in result.variants:
@@ -83,21 +81,22 @@ def _ram_rows(result: Measurement) -> Rows:
 
 
 def summary(result: Measurement) -> str:
-    """A few plain sentences."""
+    """Return the totals as sentences."""
     lines = []
     for variant in result.variants:
         lines.append(
-            f"{variant.name}: {variant.million_per_second:.1f} million instructions a second, "
+            f"{variant.name}: {variant.million_per_second:.1f} M instr/s, "
             f"{100 * variant.share:.1f} % of a {CLOCK_HZ // 1_000_000} MHz core; "
             f"{variant.calls} calls, {variant.values_compared} values, 0 different"
         )
-    if result.glue_per_step is not None:
+    overhead = result.interpreter_overhead_per_step
+    if overhead is not None:
         lines.append(
-            f"Python around the kernels: {result.glue_per_step:,} instructions a step, "
+            f"interpreter overhead: {overhead:,} instructions per step, "
             "counted on this host (x86-64), not on the chip"
         )
     over = result.ram.total > RAM_LIMIT_BYTES
-    limit = f"{'over' if over else 'within'} the {RAM_LIMIT_BYTES // 1000} kB meant for it"
+    limit = f"{'over' if over else 'within'} its limit of {RAM_LIMIT_BYTES // 1000} kB"
     lines.append(f"RAM: {result.ram.total / 1000:.1f} kB, {limit}")
     return "\n".join(lines)
 
@@ -108,12 +107,12 @@ def _markdown_table(header: list[str], rows: Rows) -> str:
 
 
 def markdown(results: list[Measurement]) -> str:
-    """A table of the models, and the kernels of the first of them."""
-    header = ["model", "MACs", "an inference", "a step of 10 ms", "million a second"]
+    """Return a table of the models, and one of the kernels of the first model."""
+    header = ["model", "MACs", "instructions per inference", "per 10 ms step", "M instr/s"]
     header += [
-        f"of a {CLOCK_HZ // 1_000_000} MHz core",
-        "viper alone, million",
-        "RAM of the engine, kB",
+        f"share of a {CLOCK_HZ // 1_000_000} MHz core",
+        "M instr/s, viper only",
+        "engine RAM, kB",
     ]
     rows = []
     for result in results:
@@ -133,20 +132,21 @@ def markdown(results: list[Measurement]) -> str:
     kernels, rows_of_kernels = kernel_table(results[0])
     parts = [
         _markdown_table(header, rows),
-        f"Instructions of each kernel call, and million a second (M/s), {results[0].model}:",
+        f"Instructions per kernel call, and million instructions per second (M/s), for "
+        f"{results[0].model}:",
         _markdown_table(kernels, rows_of_kernels),
     ]
-    glue = results[0].glue_per_step
-    if glue is not None:
+    overhead = results[0].interpreter_overhead_per_step
+    if overhead is not None:
         parts.append(
-            f"The Python around the kernels takes {glue:,} instructions a step in the host's "
-            "MicroPython (x86-64); it is not in the tables."
+            f"The interpreter overhead around the kernels is {overhead:,} instructions per step, "
+            "counted in the host's MicroPython (x86-64); the tables do not include it."
         )
     return "\n\n".join(parts)
 
 
 def update(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a file."""
+    """Replace the text between the markers of a file."""
     old = path.read_text(encoding="utf-8")
     pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
     new, count = pattern.subn(lambda _: f"{BEGIN}\n{text}\n{END}", old)
@@ -155,8 +155,8 @@ def update(path: Path, text: str) -> None:
     path.write_text(new, encoding="utf-8")
 
 
-def as_json(results: list[Measurement]) -> dict:
-    """The measurements for programs; `version` changes when the meaning of a field does."""
+def as_json(results: list[Measurement]) -> dict[str, Any]:
+    """Return the measurements for programs; `version` changes when the meaning of a field does."""
     models = []
     for result in results:
         entry = asdict(result)

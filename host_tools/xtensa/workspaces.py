@@ -1,6 +1,6 @@
-"""Which parts of their buffers the firmware's assembler kernels use as room to work in.
+"""Which parts of their buffers the firmware's assembler kernels use as a workspace.
 
-For: replay.py, which compares everything else. The viper kernels leave those bytes alone, so after
+replay.py compares everything else. The viper kernels leave those bytes alone, so after
 a call they differ, and must not matter: a kernel that read them would be found by its results.
 """
 

@@ -15,7 +15,7 @@ from host_tools.board.console import code
 from host_tools.models.catalog import find_model
 from host_tools.simulation import runner as simulation
 from host_tools.simulation import scenario as script
-from host_tools.xtensa import interpreter_cost as glue
+from host_tools.xtensa import interpreter_cost
 from tests.fakes.simulated import silence
 
 #: About what the device takes; `status` counts its blocks.
@@ -34,7 +34,7 @@ def instructions(seconds: float, rows: list[dict]) -> int:
         result, _ = simulation.simulate("", audio.open_audio(folder / "silence.wav"), settings)
         run = simulation._Run(result, settings, folder, lambda t_ms: None)
         (folder / "settings.json").write_text(json.dumps(run._device_settings(0, -1)))
-        return glue.count(
+        return interpreter_cost.count(
             micropython.command(
                 simulation.DEVICE, folder / "settings.json", heap_bytes=HEAP_BYTES
             ),
