@@ -13,7 +13,7 @@ MODEL ?= okay_nabu
 
 need_board = test -n "$(BOARD)" || { \
 	echo "error: which board? make $@ BOARD=..." >&2; \
-	echo "hint: one of $(notdir $(patsubst %/,%,$(dir $(wildcard boards/*/board.json))))" >&2; \
+	echo "hint: docs/boards.md has their names" >&2; \
 	exit 2; }
 
 .DEFAULT_GOAL := help

@@ -1,7 +1,9 @@
 """The boards in boards/: what install and flash need to know of each, checked when it is read.
 
 A board is a folder with board.json (for the host), board.py (plain constants, for the device) and
-board.md (for people).  board.py is read without running it.
+board.md (for people).  board.py is read without running it.  Where one board is sold with several
+modules, board.json has `variants`: the id of each is FOLDER_VARIANT, and its fields are added to
+those that all variants share.
 """
 
 from __future__ import annotations
@@ -93,9 +95,10 @@ class Pins:
 
 @dataclass(frozen=True)
 class Board:
-    """One folder of boards/."""
+    """A folder of boards/, or one variant of it."""
 
     id: str
+    folder: Path
     name: str
     vendor: str
     kind: str
@@ -108,39 +111,61 @@ class Board:
     sources: tuple[str, ...]
     pins: Pins
 
-    @property
-    def folder(self) -> Path:
-        return BOARDS / self.id
-
 
 def board_names(folder: Path = BOARDS) -> list[str]:
-    """Names of all boards, sorted."""
-    return sorted(path.parent.name for path in folder.glob("*/board.json"))
+    """Return the ids of all boards, sorted."""
+    return sorted(_folders(folder))
 
 
 def load_board(name: str, folder: Path = BOARDS) -> Board:
     """Read and check one board; HostToolError names the file and what is wrong with it."""
-    if name not in board_names(folder):
-        known = ", ".join(board_names(folder)) or "none"
-        raise HostToolError(f"no such board: {name}", f"known boards: {known}")
-    path = folder / name / "board.json"
+    known = _folders(folder)
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise HostToolError(f"no such board: {name}", f"known boards: {names}")
+    home = known[name]
+    path = home / "board.json"
+    data = _read_json(path)
+    variants = data.pop("variants", {})
+    if home.name != name:
+        data |= variants[name.removeprefix(home.name + "_")]
+    pins = {**_constants(DEFAULTS), **_constants(home / "board.py")}
+    data |= {"id": name, "folder": home, "pins": pins}
+    data["psram"] = _make(Psram, data.get("psram"), path)
+    data["micropython"] = _make(MicroPythonImage, data.get("micropython"), path)
+    data["pins"] = _make(Pins, data["pins"], home / "board.py")
+    if isinstance(data.get("sources"), list):
+        data["sources"] = tuple(data["sources"])
+    board: Board = _make(Board, data, path)
+    for problem in _problems(board):
+        raise HostToolError(f"{home}: {problem}", "see docs/boards.md")
+    return board
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """Return each board's id with its folder."""
+    found = {}
+    for path in folder.glob("*/board.json"):
+        variants = _read_json(path).get("variants", {})
+        ids = [f"{path.parent.name}_{variant}" for variant in variants]
+        found.update(dict.fromkeys(ids or [path.parent.name], path.parent))
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise HostToolError(f"{path}: {error}", "board.json must be JSON") from error
     if not isinstance(data, dict):
         raise HostToolError(f"{path}: not an object", "see docs/boards.md")
-    pins = {**_constants(DEFAULTS), **_constants(folder / name / "board.py")}
-    data = dict(data, id=name, pins=pins)
-    data["psram"] = _make(Psram, data.get("psram"), path)
-    data["micropython"] = _make(MicroPythonImage, data.get("micropython"), path)
-    data["pins"] = _make(Pins, data["pins"], folder / name / "board.py")
-    if isinstance(data.get("sources"), list):
-        data["sources"] = tuple(data["sources"])
-    board = _make(Board, data, path)
-    for problem in _problems(board):
-        raise HostToolError(f"{folder / name}: {problem}", "see docs/boards.md")
-    return board
+    if not _are_variants(data.get("variants", {})):
+        raise HostToolError(f"{path}: variants must be objects", "see docs/boards.md")
+    return data
+
+
+def _are_variants(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(each, dict) for each in found.values())
 
 
 def _make(cls: Any, data: Any, path: Path) -> Any:
@@ -205,7 +230,7 @@ def _problems(board: Board) -> list[str]:
         if not condition:
             found.append(sentence)
 
-    require(pins.NAME == board.id, f"board.py says NAME = {pins.NAME!r}")
+    require(pins.NAME == board.folder.name, f"board.py says NAME = {pins.NAME!r}")
     require(board.chip in CHIPS, f"chip is {board.chip!r}, not of {CHIPS}")
     require(board.kind in KINDS, f"kind is {board.kind!r}, not of {KINDS}")
     require(board.flash_mb in (4, 8, 16, 32), f"flash_mb is {board.flash_mb}")

@@ -12,7 +12,7 @@ from host_tools.errors import HostToolError
 from host_tools.xtensa.compile import run_mpy_cross
 
 NAMES = boards.board_names()
-SECTIONS = ("Wiring", "Pins that want a word", "What was tested", "Sources")
+SECTIONS = ("Wiring", "Pin notes", "What was tested", "Sources")
 
 
 def test_the_boards_that_are_promised_are_there():
@@ -27,7 +27,7 @@ def test_the_boards_that_are_promised_are_there():
 @pytest.mark.parametrize("name", NAMES)
 def test_no_pin_without_a_word(name):
     board = boards.load_board(name)
-    words = section(name, "Pins that want a word")
+    words = section(name, "Pin notes")
     delicate = boards.STRAPPING_PINS | boards.UART_PINS | {39, 40, 41, 42}
     for role, pin in board.pins.used():
         if pin in delicate:
@@ -63,12 +63,12 @@ def test_the_description_has_its_sections_and_says_what_was_not_tested(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_board_py_compiles_for_the_chip(name):
-    assert run_mpy_cross(boards.BOARDS / name / "board.py", "-march=xtensawin")
+    assert run_mpy_cross(boards.load_board(name).folder / "board.py", "-march=xtensawin")
 
 
 def section(name, title):
     """The text below a heading of board.md."""
-    text = (boards.BOARDS / name / "board.md").read_text()
+    text = (boards.load_board(name).folder / "board.md").read_text()
     return re.split(r"^## ", text.split(f"\n## {title}\n")[1], flags=re.M)[0]
 
 
@@ -77,8 +77,9 @@ def broken(tmp_path):
     """`broken(change_json, change_py)` -> the error that a damaged copy of a board gives."""
 
     def run(change=None, python=None, name="ESPRESSIF_DEVKITC_1_N16R8"):
-        folder = tmp_path / name
-        shutil.copytree(boards.BOARDS / name, folder, dirs_exist_ok=True)
+        home = boards.load_board(name).folder
+        folder = tmp_path / home.name
+        shutil.copytree(home, folder, dirs_exist_ok=True)
         if change:
             data = json.loads((folder / "board.json").read_text())
             change(data)
@@ -146,7 +147,30 @@ def test_a_wrong_board_py_is_refused(broken, python, words):
     ),
 )
 def test_a_wrong_board_json_is_refused(broken, change, words):
+    assert words in broken(change=change, name="ESPRESSIF_S3_EYE")
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    (
+        (lambda d: d.update(variants=["N16R8"]), "variants must be objects"),
+        (lambda d: d["variants"].update(N8R2="2 MB"), "variants must be objects"),
+        (lambda d: d["variants"]["N16R8"].pop("flash_mb"), "missing or unknown: flash_mb"),
+        (lambda d: d["variants"]["N16R8"].update(flash_mb="16"), "flash_mb is '16'"),
+        (lambda d: d["variants"].pop("N16R8"), "no such board: ESPRESSIF_DEVKITC_1_N16R8"),
+    ),
+)
+def test_a_wrong_variant_is_refused(broken, change, words):
     assert words in broken(change=change)
+
+
+def test_variants_of_one_board_share_its_folder():
+    large, small = map(boards.load_board, NAMES[:2])
+    assert (large.id, small.id) == ("ESPRESSIF_DEVKITC_1_N16R8", "ESPRESSIF_DEVKITC_1_N8R2")
+    assert (large.psram.mode, small.psram.mode) == ("octal", "quad")
+    assert (large.flash_mb, small.flash_mb) == (16, 8)
+    assert large.folder == small.folder and large.pins == small.pins
+    assert not (boards.BOARDS / large.id).exists()
 
 
 def test_a_board_says_only_what_differs_from_the_defaults(tmp_path):
@@ -154,7 +178,7 @@ def test_a_board_says_only_what_differs_from_the_defaults(tmp_path):
     defaults = boards._constants(boards.DEFAULTS)
     needed = {field.name for field in fields(boards.Pins)} - set(defaults)
     assert needed == {"NAME", "MIC_SCK", "MIC_WS", "MIC_SD", "LIGHT", "LIGHT_PINS"}
-    name = "ESPRESSIF_DEVKITC_1_N8R2"
+    name = "ESPRESSIF_S3_EYE"
     shutil.copytree(boards.BOARDS / name, tmp_path / name)
     (tmp_path / name / "board.py").write_text(
         f"NAME = {name!r}\nMIC_SCK, MIC_WS, MIC_SD = 4, 5, 6\n"
@@ -167,7 +191,7 @@ def test_a_board_says_only_what_differs_from_the_defaults(tmp_path):
         shown = json.dumps(value) if isinstance(value, str) else repr(value)
         assert re.search(rf"^\| .*`{key}`.* \| .*`{re.escape(shown)}`.* \|", page, re.M), key
     for board in NAMES:
-        said = boards._constants(boards.BOARDS / board / "board.py")
+        said = boards._constants(boards.load_board(board).folder / "board.py")
         assert not {key for key in said if key in defaults and said[key] == defaults[key]}, board
 
 

@@ -1,9 +1,9 @@
-"""ESP32-S3-DevKitC-1 N16R8 with INMP441.
+"""ESP32-S3-DevKitC-1 with INMP441.
 
 Plain constants, nothing is imported; docs/boards.md explains them and the defaults of the rest.
 """
 
-NAME = "ESPRESSIF_DEVKITC_1_N16R8"
+NAME = "ESPRESSIF_DEVKITC_1"
 
 MIC_SCK, MIC_WS, MIC_SD = 4, 5, 6
 MIC_SETTLE_MS = 260
