@@ -3,12 +3,12 @@
 Place in the pipeline: above everything but main.py, which hands in the drivers.  One loop does
 all that concerns microphone, light and gate, so their order is the order of its lines:
 
-* to listen: the light first, and only if it can be driven the microphone;
-* to stop: the microphone first, read back, then the light;
+* what closes: the microphone, read back; what is stored; the light; the audit log;
+* what opens: what is stored; the audit log; the light; and the microphone last;
 * on a wake word: the gate, then the light, then - when this loop waits - the first byte.
 
-The network runs beside it in `streamer` and can only use the gate's methods.  Must not import
-machine, network or drivers.
+So whatever the light or the log has said survives the next power loss.  The network runs beside
+it in `streamer` and can only use the gate's methods.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NA
 QUIET_STEP_MS = 10
 #: How long to wait before what could not be stored is stored again.
 AGAIN_MS = 1000
+#: How long a switch that reads "muted" at the start may take to be believed to stand open.
+SWITCH_MS = 80
 
 
 class App:
@@ -43,6 +45,9 @@ class App:
         self._chunk = bytearray(CHUNK_BYTES)
         self._silence = bytes(CHUNK_BYTES)
         self._stored_mute = True  # None: not known
+        self._mute_source = None  # of a mute that is not yet in the log
+        self._starts_muted = True
+        self._ready_ms = None  # when to open the gate at the start; None: it was
         self._store_again_ms = 0
         self._tick_again_ms = 0
         self._stream_began_ms = 0
@@ -75,8 +80,9 @@ class App:
         config = parts.config
         self._show(now_ms)
         self._stored_mute = parts.mute_store.load() is not False
-        self._gate.switch(parts.controls.switch_muted() is True)
-        muted = self._stored_mute or config.muted_on_boot
+        is_on_mute = parts.controls.switch_muted() is True
+        self._gate.switch(is_on_mute)
+        self._starts_muted = muted = self._stored_mute or config.muted_on_boot
         self._record(
             "boot",
             reset=parts.reset,
@@ -91,14 +97,16 @@ class App:
         if parts.streamer.withdrawal is not None:
             self._record("consent", what="withdrawn")
         if self._gate.state != ERROR:
-            self._gate.ready(muted)
-            self._record("mute", on=self._gate.muted, source="boot")
+            self._ready_ms = now_ms + SWITCH_MS if is_on_mute else now_ms
+            self._open_at_start(now_ms)
 
     async def step(self):
         """One turn: controls, microphone and light, one chunk of audio."""
         parts = self.parts
         now_ms = parts.clock.now_ms()
         self._serve_controls()
+        if self._ready_ms is not None:
+            self._open_at_start(now_ms)
         self._obey(now_ms)
         if self._gate.may_listen and parts.mic.is_on():
             try:
@@ -112,7 +120,7 @@ class App:
                 self._obey(parts.clock.now_ms())
         else:
             await parts.clock.sleep_ms(QUIET_STEP_MS)
-        self._settle()
+        self._keep_records()
         parts.streamer.notify()
         parts.watchdog.feed()
         await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
@@ -123,7 +131,7 @@ class App:
         self.parts.counters.count("faults")
         self._obey(self.parts.clock.now_ms())
         self._record("fault", what=what)
-        self._settle()
+        self._keep_records()
 
     def close(self, what="crash"):
         """The last thing before the firmware ends: nothing may listen or leave any more.
@@ -131,6 +139,7 @@ class App:
         `what` is recorded as the fault that ended it, when all is closed; that may raise.
         """
         mic = self.parts.mic
+        now_ms = self.parts.clock.now_ms()
         self._gate.fault()
         was_on = mic.is_on()
         mic.stop()
@@ -141,16 +150,18 @@ class App:
                 task.cancel()
             except RuntimeError:
                 pass  # Ctrl-C came while it ran: asyncio takes it for running, and it never will
+        self._store_mute(now_ms)
         if was_on and not mic.is_on():
             self._record("mic", on=False)
+        self._record_mute()
         self._record("fault", what=what)
-        self._settle()
+        self._keep_records()
 
     # --- what the streamer tells ---
 
     def remote_mute(self):
-        """The network muted; the gate has already obeyed."""
-        self._record("mute", on=True, source="network")
+        """The network muted; the gate has already obeyed, and the audio loop does the rest."""
+        self._mute_source = self._mute_source or "network"
 
     def remote_refused(self, what):
         """The network asked for something that it may not have."""
@@ -167,7 +178,10 @@ class App:
         self.is_connected = is_up
 
     def deleted(self, count):
-        """The receiver deleted what it had kept under a consent that was withdrawn."""
+        """The receiver deleted what it had kept under a consent that was withdrawn.
+
+        Recorded first: a deletion that is not in the log is asked for again.
+        """
         self._record("consent", what="deleted", recordings=count)
         try:
             self.parts.consent.confirmed()
@@ -257,8 +271,12 @@ class App:
             gate.switch(switch)
             if is_moved and gate.state == MUTED and self._save_mute(False):
                 gate.unmute()
-            if gate.muted != was_muted:
-                self._record("mute", on=gate.muted, source="switch")
+            if self._ready_ms is not None or gate.muted == was_muted:
+                pass  # at the start the switch has yet to be believed
+            elif gate.muted:
+                self._mute_source = "switch"
+            else:
+                self._record("mute", on=False, source="switch")
         was_pressed = parts.controls.was_pressed()
         was_missed = parts.controls.press_was_missed()
         if was_pressed:
@@ -269,7 +287,7 @@ class App:
     def _mute_by_button(self):
         if not self._gate.muted:
             self._gate.mute()
-            self._record("mute", on=True, source="button")
+            self._mute_source = "button"
 
     def _press(self):
         gate = self._gate
@@ -277,7 +295,7 @@ class App:
             gate.mute()
             if self._show(self.parts.clock.now_ms()):
                 gate.ready(True)
-                self._record("mute", on=True, source="button")
+                self._mute_source = "button"
         elif gate.state != MUTED:
             self._mute_by_button()
         elif not gate.switch_muted and self._save_mute(False):
@@ -302,39 +320,91 @@ class App:
         self._stored_mute = muted
         return True
 
-    def _obey(self, now_ms):
-        """Bring microphone and light in line with the gate, in the order that is true."""
-        mic = self.parts.mic
+    def _open_at_start(self, now_ms):
+        """Open the gate once it is known where the switch stands."""
         gate = self._gate
-        if gate.may_listen and not mic.is_on():
-            if not self.parts.light.update(gate.state, True, now_ms):
-                self.fault("light")
-                return
-            self._record("mic", on=True)
-            if not gate.may_listen:  # the record could not be written
-                return
-            self.parts.engine.reset()  # nothing of what was heard before the silence
-            try:
-                mic.start()
-            except OSError:
-                self._record("mic", on=mic.is_on())
-                self.fault("microphone")
-                return
-        elif not gate.may_listen and mic.is_on():
-            mic.stop()
-            self._chunk[:] = self._silence
-            if not mic.is_on():
-                self._record("mic", on=False)
-            else:  # still on: the light says so, the log counts such faults and writes few
-                self._record("fault", what="microphone")
-        if not self._show(now_ms) and gate.state != ERROR and gate.state != NOT_READY:
+        if gate.switch_muted and now_ms < self._ready_ms:
+            return
+        self._ready_ms = None
+        if gate.state != NOT_READY:
+            return
+        gate.ready(self._starts_muted)
+        if gate.muted:
+            self._mute_source = "boot"
+        else:
+            self._record("mute", on=False, source="boot")
+
+    def _obey(self, now_ms):
+        """Bring microphone, storage, light and log in line with the gate, in the order above."""
+        gate = self._gate
+        if gate.may_listen and not self.parts.mic.is_on():
+            self._open(now_ms)
+            return
+        was_on = not gate.may_listen and self._stop_microphone()
+        self._store_mute(now_ms)
+        is_shown = self._show(now_ms)
+        if was_on:
+            self._record_stop()
+        self._record_mute()
+        if not is_shown and gate.state != ERROR and gate.state != NOT_READY:
             self.fault("light")
 
-    def _show(self, now_ms):
-        return self.parts.light.update(self._gate.state, self.parts.mic.is_on(), now_ms)
+    def _open(self, now_ms):
+        """Log, light, microphone; where one fails, the microphone stays off."""
+        gate = self._gate
+        self._record("mic", on=True)
+        if not gate.may_listen:  # the record could not be written
+            return
+        if not self.parts.light.update(gate.state, True, now_ms):
+            self._record("mic", on=False)
+            self.fault("light")
+            return
+        self.parts.engine.reset()  # nothing of what was heard before the silence
+        try:
+            self.parts.mic.start()
+        except OSError:
+            self._record("mic", on=self.parts.mic.is_on())
+            self.fault("microphone")
 
-    def _settle(self):
-        """Record what ended and what was refused; store a mute that came from elsewhere."""
+    def _stop_microphone(self):
+        """Switch it off and forget what it heard; whether it was on."""
+        mic = self.parts.mic
+        was_on = mic.is_on()
+        if was_on:
+            mic.stop()
+            self._chunk[:] = self._silence
+        return was_on
+
+    def _record_stop(self):
+        if not self.parts.mic.is_on():
+            self._record("mic", on=False)
+        else:  # still on: the light says so, the log counts such faults and writes few
+            self._record("fault", what="microphone")
+
+    @property
+    def _is_mute_stored(self):
+        """Whether the next start is muted as well: by the switch, or by what is stored."""
+        return self._gate.switch_muted or self._stored_mute is True
+
+    def _store_mute(self, now_ms):
+        if self._gate.soft_muted and self._stored_mute is not True and self._ready_ms is None:
+            if self._stored_mute is False or now_ms >= self._store_again_ms:
+                self._save_mute(True)
+
+    def _record_mute(self):
+        if self._mute_source is not None and self._is_mute_stored:
+            source, self._mute_source = self._mute_source, None
+            self._record("mute", on=True, source=source)
+
+    def _show(self, now_ms):
+        """The gate's state; a mute that is not stored yet is not shown as one."""
+        state = self._gate.state
+        if state == MUTED and not self._is_mute_stored:
+            state = NOT_READY
+        return self.parts.light.update(state, self.parts.mic.is_on(), now_ms)
+
+    def _keep_records(self):
+        """Record what ended and what was refused; write the counts that are due."""
         gate = self._gate
         now_ms = self.parts.clock.now_ms()
         if now_ms >= self._tick_again_ms:
@@ -349,9 +419,6 @@ class App:
         if gate.refused != self._refused:
             self._refused = gate.refused
             self.parts.counters.count("refused")
-        if gate.soft_muted and self._stored_mute is not True:
-            if self._stored_mute is False or now_ms >= self._store_again_ms:
-                self._save_mute(True)
 
     def _record_end(self):
         """Record the stream that was running, when the gate says that it has ended."""

@@ -412,7 +412,7 @@ def test_unmuting_needs_the_state_to_be_stored():
 def test_a_press_with_the_switch_on_mute_opens_nothing():
     bench = Bench(muted=True)
     bench.switch = True
-    bench.presses = [3, 5, 7]
+    bench.presses = [13, 15, 17]
     bench.go()
     assert bench.state == MUTED and "mic on" not in bench.log and bench.stored is True
     assert bench.kinds().count("refused") == 3
@@ -688,12 +688,89 @@ def test_what_was_dropped_and_who_received_is_recorded():
 def test_a_press_with_the_switch_on_mute_stores_nothing():
     bench = Bench(muted=True)
     bench.switch = True
-    bench.presses = [3, 5]
+    bench.presses = [13, 15]
     saved = []
     bench.save = saved.append
     bench.go()
     assert False not in saved, "a power loss in between would have opened it"
     assert bench.app.parts.gate.refused == 2
+
+
+def test_a_mute_closes_the_microphone_then_stores_shows_and_records():
+    """Whatever a power loss leaves, the device is muted where light or log said so."""
+    for how in ("button", "missed", "network"):
+        bench = Bench(turns=30)
+        order = bench.log
+        save, append = bench.save, bench.append
+
+        def saving(muted, save=save, order=order):
+            order.append("stored" if muted else "opened")
+            save(muted)
+
+        def appending(kind, now_ms, append=append, order=order, **fields):
+            order.append((kind, fields.get("on")))
+            append(kind, now_ms, **fields)
+
+        def mute(bench=bench):
+            if bench.turn == 10:
+                bench.app.parts.gate.mute()
+                bench.app.remote_mute()
+
+        bench.save, bench.append = saving, appending
+        if how == "network":
+            bench.after_turn = mute
+        else:
+            (bench.presses if how == "button" else bench.missed).append(10)
+        bench.go()
+        steps = ["mic off", "stored", RED, ("mic", False), ("mute", True)]
+        assert [step for step in order if step in steps][:5] == steps, (how, order)
+    bench = Bench(muted=True, turns=30)
+    order, append = bench.log, bench.append
+
+    def appending(kind, now_ms, **fields):
+        order.append((kind, fields.get("on")))
+        append(kind, now_ms, **fields)
+
+    bench.append = appending
+    bench.save = lambda muted: order.append("stored" if muted else "opened")
+    bench.presses = [10]
+    bench.go()
+    steps = ["opened", ("mute", False), ("mic", True), GREEN, "mic on"]
+    assert [step for step in order if step in steps][:5] == steps, order
+
+
+def test_a_mute_that_is_not_stored_is_neither_shown_nor_recorded_as_one():
+    bench = Bench(turns=60)
+    bench.presses = [5]
+    bench.store_fails = True
+    bench.go()
+    assert bench.state == MUTED and not bench.mic_on
+    after = bench.log[bench.log.index("mic off") :]
+    assert RED not in after and YELLOW in after, after
+    assert ("mute", {"on": True, "source": "button"}) not in bench.records
+    bench = Bench(turns=160)
+    bench.presses = [5]
+    bench.store_fails = True
+
+    def mend():
+        bench.store_fails = bench.turn < 50
+
+    bench.after_turn = mend
+    bench.go()
+    assert bench.stored is True and bench.log[-1] == RED
+    assert bench.records[-1] == ("mute", {"on": True, "source": "button"})
+
+
+def test_a_switch_that_stands_open_at_the_start_is_not_an_unmuting():
+    """The debounce says "muted" at first, whatever the switch says."""
+    for stands_open in (True, False):
+        bench = Bench(turns=60)
+        debounce = SwitchDebounce()
+        bench.switch_muted = lambda d=debounce, b=bench, o=stands_open: d.update(not o, b.now)
+        bench.go()
+        mutes = [fields for kind, fields in bench.records if kind == "mute"]
+        assert mutes == [{"on": not stands_open, "source": "boot"}], mutes
+        assert bench.state == (IDLE if stands_open else MUTED)
 
 
 def test_a_mute_that_could_not_be_stored_is_stored_later():
@@ -767,12 +844,8 @@ def test_a_microphone_that_never_waits_leaves_the_network_its_turn():
 def test_what_the_network_does_is_recorded():
     bench = Bench()
     bench.go()
-    bench.app.remote_mute()
     bench.app.remote_refused("unmute")
-    assert bench.records[-2:] == [
-        ("mute", {"on": True, "source": "network"}),
-        ("refused", {"what": "unmute", "source": "network"}),
-    ]
+    assert bench.records[-1] == ("refused", {"what": "unmute", "source": "network"})
     bench.app._stream_began_ms = bench.now - 30
     bench.app.first_byte()
     bench.app._stream_began_ms = bench.now - 10

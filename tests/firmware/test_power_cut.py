@@ -1,0 +1,279 @@
+"""The power is cut at every write to the flash: what light or log have said holds afterwards.
+
+The real App, AuditLog, MuteState and Consent on MicroPython's LittleFS, in RAM; after each cut
+the flash is mounted again, as at the next start.
+"""
+
+import asyncio
+
+import fakes  # noqa: F401
+import main
+import vfs
+from drivers.storage import Files
+from flash_in_ram import FlashInRam
+from satellite.config import Config
+from satellite.consent import Consent
+from satellite.mute_state import MuteState
+
+HEAP_BYTES = 4194304
+ROOT = "/cut"
+
+
+class Drivers:
+    """Everything that a device hands in, in one object; `seen` is what the light showed."""
+
+    has_colour = has_button = True
+    overruns = 0
+    reset = "power"
+    wifi = None
+
+    def __init__(self):
+        self.storage = Files(ROOT)
+        self.seen = []
+        self.presses = 0
+        self._now_ms = 0
+        self._is_on = False
+        for port in ("mic", "light", "controls", "clock", "watchdog"):
+            setattr(self, port, self)
+
+    async def connect(self):
+        await asyncio.Event().wait()
+
+    def random_number(self):
+        return 5
+
+    def show(self, r, g, b):
+        colour = "red" if r and not g and not b else "green" if g and not r and not b else "other"
+        if self.seen[-1:] != [colour]:
+            self.seen.append(colour)
+
+    def is_ok(self):
+        return True
+
+    def start(self):
+        self._is_on = True
+        self.seen.append("listens")
+
+    def stop(self):
+        self._is_on = False
+
+    def is_on(self):
+        return self._is_on
+
+    def health(self):
+        return 0
+
+    async def read(self, chunk):
+        self._now_ms += 10
+
+    async def sleep_ms(self, ms):
+        self._now_ms += ms
+
+    def now_ms(self):
+        return self._now_ms
+
+    def ticks_us(self):
+        return 1000 * self._now_ms
+
+    def was_pressed(self):
+        is_pressed, self.presses = self.presses > 0, 0
+        return is_pressed
+
+    def press_was_missed(self):
+        return False
+
+    def switch_muted(self):
+        return None
+
+    def switch_was_moved(self):
+        return False
+
+    def feed(self):
+        pass
+
+
+class Deaf:
+    """An engine that hears nothing."""
+
+    slice_ready = False
+    detectors = models = ()
+
+    def __init__(self, models, refractory_ms):
+        pass
+
+    def reset(self):
+        pass
+
+    def process(self, chunk):
+        return -1
+
+
+class Kinds(main.Kinds):
+    engine = Deaf
+
+
+def fresh(muted):
+    """A flash with this mute state, and a log that has begun."""
+    flash = FlashInRam()
+    vfs.VfsLfs2.mkfs(flash)
+    with_flash(flash, started, muted)
+    return flash
+
+
+def started(muted):
+    MuteState(Files(ROOT)).save(muted)
+    drivers, app = build()
+    asyncio.run(steps(app, 20, boots=True))
+
+
+def with_flash(flash, work, *arguments):
+    vfs.mount(vfs.VfsLfs2(flash), ROOT)
+    try:
+        return work(*arguments)
+    finally:
+        vfs.umount(ROOT)
+
+
+def build():
+    drivers = Drivers()
+    return drivers, main.build(drivers, Config.defaults(), [], Kinds)
+
+
+async def steps(app, count, boots=False):
+    if boots:
+        app.boot()
+    for _ in range(count):
+        await app.step()
+
+
+def every_cut(flash, act):
+    """Yields what `act()` returned, and the flash, after a cut at each write; then without one."""
+    for is_torn in (False, True):
+        after = 0
+        while True:
+            trial = flash.copy()
+            said = with_flash(trial, act, trial, after, is_torn)
+            was_cut = trial.is_off
+            trial.on()
+            yield said, trial, was_cut
+            if not was_cut:
+                break
+            after += 1
+
+
+def log_bytes():
+    return Files(ROOT).read("audit.jsonl", 40000) or b""
+
+
+def last_mute():
+    """What the last mute record of the log on the flash says, or None."""
+    said = None
+    for line in log_bytes().split(b"\n"):
+        if b'"kind":"mute"' in line and line.endswith(b"}"):
+            said = b'"on":true' in line
+    return said
+
+
+def found():
+    """(the stored mute state, what the log says last)"""
+    return MuteState(Files(ROOT)).load(), last_mute()
+
+
+def muted_by_network(trial, after, is_torn):
+    return press(trial, after, is_torn, by_network=True)
+
+
+def press(trial, after, is_torn, by_network=False):
+    drivers, app = build()
+
+    async def run():
+        app.boot()
+        await steps(app, 3)
+        drivers.seen.clear()
+        trial.cut(after, is_torn)
+        if by_network:
+            app.parts.gate.mute()
+            app.remote_mute()
+        else:
+            drivers.presses = 1
+        await steps(app, 4)
+
+    try:
+        asyncio.run(run())
+    except OSError:
+        pass
+    return drivers.seen
+
+
+def test_a_mute_that_was_shown_or_recorded_survives():
+    flash = fresh(False)
+    for mute in (press, muted_by_network):
+        cuts = 0
+        for seen, trial, was_cut in every_cut(flash, mute):
+            muted, recorded = with_flash(trial, found)
+            cuts += was_cut
+            assert muted or not recorded, (cuts, "the log says muted", seen)
+            assert muted or "red" not in seen, (cuts, "the light has said muted", seen)
+            if not was_cut:
+                assert muted and recorded and seen[-1] == "red", seen
+        assert cuts > 60, cuts
+
+
+def test_an_unmute_is_stored_and_recorded_before_anything_listens():
+    flash = fresh(True)
+    cuts = 0
+    for seen, trial, was_cut in every_cut(flash, press):
+        muted, recorded = with_flash(trial, found)
+        cuts += was_cut
+        if "listens" in seen or "green" in seen:
+            assert muted is False and recorded is False, (cuts, seen)
+        if not was_cut:
+            assert seen[-1] == "listens", seen
+    assert cuts > 60, cuts
+
+
+def test_a_consent_is_on_the_flash_before_a_stream_and_a_withdrawal_until_it_is_recorded():
+    flash = FlashInRam()
+    vfs.VfsLfs2.mkfs(flash)
+
+    def grant(trial, after, is_torn):
+        consent = Consent(Files(ROOT), True, False)
+        consent.load()
+        trial.cut(after, is_torn)
+        try:
+            consent.use()
+        except OSError:
+            return False
+        return True
+
+    def due():
+        consent = Consent(Files(ROOT), False, False)
+        consent.load()
+        return consent.withdrawal() is not None
+
+    for may_stream, trial, _ in every_cut(flash, grant):
+        if may_stream:
+            assert with_flash(trial, due), "kept under a consent that nobody would withdraw"
+    granted = trial
+
+    def withdraw(trial, after, is_torn):
+        drivers, app = build()
+
+        async def run():
+            app.boot()
+            trial.cut(after, is_torn)
+            app.deleted(3)
+
+        try:
+            asyncio.run(run())
+        except OSError:
+            pass
+
+    cuts = 0
+    for _, trial, was_cut in every_cut(granted, withdraw):
+        cuts += was_cut
+        is_due = with_flash(trial, due)
+        log = with_flash(trial, log_bytes)
+        assert is_due or b'"what":"deleted"' in log, "confirmed, and not in the log"
+        assert was_cut or not is_due, "it was confirmed"
+    assert cuts > 20, cuts
