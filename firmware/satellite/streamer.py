@@ -9,11 +9,14 @@ ends the stream.  All times are the device's clock.
 import asyncio
 
 from . import protocol
-from .gate import CHUNK_BYTES, NETWORK, RECEIVER, STREAMING
+from .gate import CHUNK_BYTES, NETWORK, NO_CONSENT, RECEIVER, STREAMING
 
 KEEP_ALIVE_MS = 30000
-#: Without an answer to a ping for so long the connection counts as lost.
-SILENCE_MS = 75000
+#: A ping that is not answered in this time, or a consent that the gate gave up: the connection is
+#: dead, and a new one is made at once.
+ANSWER_MS = 10000
+#: A connection that lasted this long was a good one: the pauses before the next begin anew.
+GOOD_MS = 10000
 #: A write that takes longer ends the connection, and with it what was stuck in it; the first one
 #: makes the TLS handshake.
 STUCK_MS = 2000
@@ -23,12 +26,22 @@ READ_BYTES = 512
 MAX_TLS_ERROR = -1000
 #: Answers that may wait to be sent.
 MAX_OUTGOING = 4
+#: What a receiver may send: so much at once, and then so much a second.  Reading takes the time of
+#: listening, so a flood would make the device deaf.
+MAX_BURST_BYTES = 8192
+MAX_BYTES_PER_S = 1024
+#: Messages on one connection that are of unknown type or ask for what is refused.
+MAX_IGNORED = 100
 
 _FORMAT = {
     "rate": protocol.RATE_HZ,
     "width": protocol.WIDTH_BYTES,
     "channels": protocol.CHANNELS,
 }
+
+
+class SilentError(OSError):
+    """The receiver does not answer, though the connection stands."""
 
 
 class Streamer:
@@ -64,8 +77,13 @@ class Streamer:
         self._stream = 0  # the stream that was announced on this connection, 0 for none
         self._has_audio = False
         self._withdrawn = None  # the withdrawal that was sent on this connection
+        self._unanswered = 0  # the stream whose consent waits to be acknowledged, 0 for none
+        self._asked_ms = None  # when the oldest ping without an answer was sent
         self._spoken_ms = 0
-        self._heard_ms = 0
+        self._up_ms = 0  # since when the receiver is connected
+        self._room_bytes = 0  # what the receiver may send now
+        self._refilled_ms = 0
+        self._ignored = 0
         self._is_writing = False
         self._has_written = False  # anything on this connection
         self._has_ended = False  # one of its tasks
@@ -96,6 +114,7 @@ class Streamer:
     async def run(self):
         """Connect, serve, pause, and again, with pauses that grow and jitter."""
         while True:
+            is_silent = False
             try:
                 reader, self._writer = await self._connect()
                 await self._serve(reader)
@@ -107,9 +126,12 @@ class Streamer:
                 number = error.args[0] if error.args else None
                 is_tls = isinstance(number, int) and number < MAX_TLS_ERROR
                 self._failed("peer" if is_tls else None)
-            if self.is_connected:
+                is_silent = self.is_connected and isinstance(error, SilentError)
+            if self.is_connected and self._clock.now_ms() - self._up_ms >= GOOD_MS:
                 self._back_off.reset()
             await self._hang_up()
+            if is_silent:
+                continue
             wake_ms = self._clock.now_ms() + self._back_off.wait_ms(self._random_number() & 255)
             while self._clock.now_ms() < wake_ms:
                 await self._wait()
@@ -130,7 +152,7 @@ class Streamer:
         self.is_connected = False
         if self._gate.state == STREAMING:
             self._gate.abort(NETWORK)
-        self._stream = 0
+        self._stream = self._unanswered = 0
         self._withdrawn = None
         self._outgoing.clear()
         if self._writer is not None:
@@ -149,8 +171,11 @@ class Streamer:
         Speaking and listening are tasks of their own, since either may wait for ever; here only
         the clock is looked at.
         """
-        self._heard_ms = self._spoken_ms = self._clock.now_ms()
+        self._spoken_ms = self._refilled_ms = self._clock.now_ms()
         self._is_writing = self._has_written = self._has_ended = False
+        self._asked_ms = None
+        self._room_bytes = MAX_BURST_BYTES
+        self._ignored = 0
         tasks = [asyncio.create_task(self._speak())]
         try:
             while not self._has_ended:
@@ -161,28 +186,37 @@ class Streamer:
                 self._look_at_the_clock()
             for task in reversed(tasks):
                 if task.done():
+                    tasks.remove(task)  # MicroPython crashes when one is awaited a second time
                     await task  # raises what ended it
         finally:
             for task in tasks:
-                if not task.done():
-                    task.cancel()
-                    try:
-                        await task
-                    except (asyncio.CancelledError, OSError, ValueError, protocol.ProtocolError):
-                        pass
+                task.cancel()
+            for task in tasks:
+                # Awaiting it before it is done would take a cancel of the streamer for the task's.
+                while not task.done():
+                    await asyncio.sleep_ms(0)
+                try:
+                    await task
+                except (asyncio.CancelledError, OSError, ValueError, protocol.ProtocolError):
+                    pass
 
     def _look_at_the_clock(self):
         now_ms = self._clock.now_ms()
-        if now_ms - self._heard_ms > SILENCE_MS:
-            raise OSError("receiver is silent")
         limit_ms = STUCK_MS if self._has_written else HANDSHAKE_MS
-        if self._is_writing and now_ms - self._spoken_ms > limit_ms:
-            raise OSError("the network is stuck")
+        if self._is_writing:
+            if now_ms - self._spoken_ms > limit_ms:
+                raise OSError("the network is stuck")
+        elif self._asked_ms is not None and now_ms - self._asked_ms > ANSWER_MS:
+            raise SilentError("a ping was not answered")
+        gate = self._gate
+        if self._unanswered and gate.state != STREAMING and gate.stream_id == self._unanswered:
+            if gate.last_reason == NO_CONSENT:
+                raise SilentError("a consent was not acknowledged")
 
     async def _speak(self):
         """Write first: that makes the handshake; then whatever is due, each time something is."""
         try:
-            await self._send(protocol.encode(protocol.PING))
+            await self._ping()
             while True:
                 await self._wait()
                 await self._turn()
@@ -198,31 +232,52 @@ class Streamer:
                 data = await reader.read(READ_BYTES)
                 if not data:
                     return
+                self._count_bytes(len(data))
                 for event in decoder.feed(data):
-                    self._heard_ms = self._clock.now_ms()
                     self._take(event)
         finally:
             self._has_ended = True
             self._tick.set()
+
+    def _count_bytes(self, count):
+        """Raise ProtocolError when the receiver sends more than it may, before it is read."""
+        now_ms = self._clock.now_ms()
+        refill_bytes = (now_ms - self._refilled_ms) * MAX_BYTES_PER_S // 1000
+        self._refilled_ms = now_ms
+        self._room_bytes = min(MAX_BURST_BYTES, self._room_bytes + refill_bytes) - count
+        if self._room_bytes < 0:
+            raise protocol.ProtocolError("more than %d bytes at once" % MAX_BURST_BYTES)
 
     def _take(self, event):
         """Do what a message asks; types without a handler are ignored."""
         handler = self._handlers.get(event.type)
         if handler is not None:
             handler(event)
+        else:
+            self._count_ignored()
         self._event.set()
+
+    def _count_ignored(self):
+        self._ignored += 1
+        if self._ignored > MAX_IGNORED:
+            raise protocol.ProtocolError("more than %d messages of unknown type" % MAX_IGNORED)
 
     def _take_ping(self, event):
         self._answer(protocol.PONG, event.data if "text" in event.data else None)
 
     def _take_pong(self, event):
+        self._asked_ms = None
         if not self.is_connected:
             self.is_connected = True
+            self._up_ms = self._clock.now_ms()
             if self.owner is not None:
                 self.owner.connection(True)
 
     def _take_consent_accepted(self, event):
-        self._gate.acknowledge(int(event.data["stream"], 16))
+        stream = int(event.data["stream"], 16)
+        if stream == self._unanswered:
+            self._unanswered = 0
+        self._gate.acknowledge(stream)
 
     def _take_stop(self, event):
         gate = self._gate
@@ -245,6 +300,7 @@ class Streamer:
 
     def _take_refused(self, event):
         self._refuse(event.type)
+        self._count_ignored()
 
     def _refuse(self, what):
         self._gate.refuse()
@@ -274,10 +330,10 @@ class Streamer:
             if self.withdrawal is not None:
                 await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
         if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
-            await self._send(protocol.encode(protocol.PING))
+            await self._ping()
 
     async def _open_stream(self):
-        self._stream = self._gate.stream_id
+        self._stream = self._unanswered = self._gate.stream_id
         self._has_audio = False
         consent = dict(self._consent)
         consent["stream"] = "%016x" % self._stream
@@ -307,6 +363,15 @@ class Streamer:
         if self._has_audio:
             self._has_audio = False
             await self._send(protocol.encode(protocol.AUDIO_STOP))
+            await self._ping()  # nothing else tells whether the stream arrived
+
+    async def _ping(self):
+        is_first = self._asked_ms is None
+        if is_first:
+            self._asked_ms = self._clock.now_ms()
+        await self._send(protocol.encode(protocol.PING))
+        if is_first and self._asked_ms is not None:  # the time to write it is not the receiver's
+            self._asked_ms = self._clock.now_ms()
 
     async def _send(self, message):
         self._writer.write(message)

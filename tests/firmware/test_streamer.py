@@ -8,11 +8,15 @@ import asyncio
 from drivers.backoff import MAX_MS, BackOff
 from satellite import protocol
 from satellite.counters import Counters
-from satellite.gate import IDLE, LATE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
+from satellite.gate import IDLE, LATE, MUTED, NETWORK, NO_CONSENT, RECEIVER, STREAMING, Gate
 from satellite.streamer import (
+    ANSWER_MS,
     HANDSHAKE_MS,
     KEEP_ALIVE_MS,
-    SILENCE_MS,
+    MAX_BURST_BYTES,
+    MAX_BYTES_PER_S,
+    MAX_IGNORED,
+    READ_BYTES,
     STUCK_MS,
     Streamer,
 )
@@ -38,6 +42,10 @@ class Peer:
 
     def say(self, kind, data=None):
         self._waiting.append(protocol.encode(kind, data))
+
+    def take(self, data):
+        """Bytes for the device, in pieces as it reads them."""
+        self._waiting += [data[at : at + READ_BYTES] for at in range(0, len(data), READ_BYTES)]
 
     def write(self, data):
         for event in self._decoder.feed(bytes(data)):
@@ -140,7 +148,7 @@ def test_a_stream_in_the_order_of_the_protocol():
     kinds = peer.kinds()
     first = kinds.index("consent")
     assert kinds[first : first + 3] == ["consent", "audio-start", "audio-chunk"], kinds
-    assert kinds[-1] == "audio-stop" and "audio-chunk" not in kinds[:first]
+    assert kinds[-2:] == ["audio-stop", "ping"] and "audio-chunk" not in kinds[:first]
     consent = peer.events[first].data
     assert consent["stream"] == "0000000000000009" and consent["keep_recordings"] is True
     assert consent["share_for_training"] is False and consent["preroll_ms"] == 0
@@ -201,12 +209,79 @@ def test_the_pauses_between_attempts_grow_to_a_minute():
     assert 8 <= len(bench.attempts) <= 20 and bench.diagnostics.snapshot()["reconnects"] >= 8
 
 
-def test_a_silent_receiver_is_given_up():
+def test_a_receiver_that_answers_no_ping_is_given_up():
     silent, second = Peer(answers=False), Peer()
     bench = Bench([silent, second])
-    bench.play((SILENCE_MS + 5000) // 10)
+    bench.play((ANSWER_MS + 2000) // 10)
     assert silent.is_closed and bench.streamer.is_connected
-    assert silent.kinds().count("ping") == 1 + SILENCE_MS // KEEP_ALIVE_MS
+    assert silent.kinds() == ["ping"]
+
+
+def test_a_connection_that_falls_silent_while_idle_is_given_up_at_its_next_ping():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def fall_silent():
+        first.answers = False
+
+    bench.play(5, fall_silent, (KEEP_ALIVE_MS + ANSWER_MS) // 10 + 5)
+    assert first.is_closed and bench.streamer.is_connected
+    assert first.kinds() == ["ping", "ping"]
+
+
+def test_a_consent_without_an_answer_ends_the_connection_and_the_next_stream_works():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second], consent_ms=100)
+
+    def fall_silent():
+        first.answers = False
+
+    steps = (lambda: bench.gate.wake(9), 12)
+    bench.play(5, fall_silent, *steps, 3, lambda: bench.gate.wake(10), 4)
+    assert first.is_closed and bench.gate.last_reason == NO_CONSENT
+    assert "audio-chunk" not in first.kinds() and "audio-chunk" in second.kinds()
+    # at once, without the pause that follows other failures
+    assert bench.attempts[1] - bench.attempts[0] <= 300, bench.attempts
+
+
+def test_a_stream_that_nobody_took_note_of_is_noticed_after_its_end():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+
+    def fall_silent():
+        first.answers = False
+
+    end = lambda: bench.gate.close_input(0)  # noqa: E731
+    bench.play(5, lambda: bench.gate.wake(9), 4, fall_silent, 2, end, ANSWER_MS // 10 + 5)
+    assert first.kinds()[-2:] == ["audio-stop", "ping"], first.kinds()
+    assert first.is_closed and bench.streamer.is_connected
+
+
+def test_a_mute_before_the_consent_was_acknowledged_is_no_dead_connection():
+    peer = Peer()
+    bench = Bench([peer], consent_ms=100)
+
+    def fall_silent():
+        peer.answers = False
+
+    bench.play(5, fall_silent, lambda: bench.gate.wake(9), 4, bench.gate.mute, 20)
+    assert not peer.is_closed and len(bench.attempts) == 1
+
+
+def test_a_receiver_that_hangs_up_at_once_each_time_is_asked_less_and_less():
+    peers = [Peer() for _ in range(12)]
+    bench = Bench(peers)
+    for peer in peers:
+        write = peer.write
+
+        def hang_up(data, peer=peer, write=write):
+            write(data)
+            peer.is_closed = True
+
+        peer.write = hang_up
+    bench.play(12000)  # two minutes
+    gaps = [b - a for a, b in zip(bench.attempts, bench.attempts[1:])]
+    assert len(bench.attempts) < 10 and gaps[-1] > 20000, gaps
 
 
 def test_a_sign_of_life_each_30_s_and_nothing_else():
@@ -221,12 +296,51 @@ def test_pings_are_answered_but_not_without_bound():
     bench = Bench([peer])
 
     def flood():
-        for _ in range(500):
+        for _ in range(100):
             peer.say(protocol.PING)
 
-    bench.play(5, flood, 3)
-    assert 1 <= peer.kinds().count("pong") <= 500
-    assert len(bench.streamer._outgoing) <= 4
+    bench.play(5, flood, 20)
+    assert 1 <= peer.kinds().count("pong") <= 100
+    assert len(bench.streamer._outgoing) <= 4 and not peer.is_closed
+
+
+def test_messages_of_unknown_type_are_ignored_up_to_a_limit():
+    for kind, reported in (("chatter", []), ("unmute", ["unmute"])):
+        message = protocol.encode(kind)
+        for count in (MAX_IGNORED, MAX_IGNORED + 1):
+            peer = Peer()
+            bench = Bench([peer])
+            bench.play(5, lambda peer=peer, data=message * count: peer.take(data), 5)
+            assert peer.is_closed == (count > MAX_IGNORED), (kind, count)
+            want = reported * count + ["message"] * (count > MAX_IGNORED)
+            assert bench.refused == want, (kind, len(bench.refused), len(want))
+
+
+def test_a_flood_ends_the_connection_and_most_of_it_is_never_read():
+    message = protocol.encode(protocol.PONG)
+    burst = MAX_BURST_BYTES // len(message)
+    peer = Peer()
+    bench = Bench([peer])
+    read = []
+    take = bench.streamer._take
+    bench.streamer._take = lambda event: (read.append(event), take(event))
+
+    def check():
+        assert not peer.is_closed and len(read) > burst - 22, len(read)
+        peer.take(message * 1000)
+
+    bench.play(5, lambda: peer.take(message * (burst - 20)), 6, check, 6)
+    assert peer.is_closed and bench.refused == ["message"]
+    assert len(read) <= burst + 30, (len(read), burst)
+
+
+def test_what_comes_slowly_enough_goes_on_for_ever():
+    peer = Peer()
+    bench = Bench([peer])
+    message = protocol.encode(protocol.PONG)
+    each = (lambda: peer.take(message), len(message) * 100 // MAX_BYTES_PER_S + 1)
+    bench.play(5, *(each * (2 * MAX_BURST_BYTES // len(message))))
+    assert not peer.is_closed and bench.refused == []
 
 
 def test_a_withdrawal_is_sent_and_its_confirmation_told():
@@ -425,7 +539,7 @@ def test_a_stream_after_one_that_was_cut_has_a_consent_of_its_own():
     assert streams == ["9", "a"], streams
     kinds = peer.kinds()
     second = len(kinds) - 1 - list(reversed(kinds)).index("consent")
-    assert kinds[second - 1] == "audio-stop", kinds
+    assert kinds[second - 2 : second] == ["audio-stop", "ping"], kinds
     assert kinds[second + 1 : second + 3] == ["audio-start", "audio-chunk"], kinds
 
 
@@ -481,3 +595,36 @@ def test_a_deletion_counts_only_after_it_was_asked_for_on_this_connection():
     bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
     bench.play(5, lambda: peer.say(protocol.DELETED, {"count": 1}), 5)
     assert bench.deletions == [] and bench.streamer.withdrawal is not None
+
+
+def test_a_cancel_ends_the_streamer_whenever_it_comes():
+    """Also while a connection is being ended, which waits for tasks that are cancelled too."""
+
+    async def run(turns):
+        peer = Peer()
+        bench = Bench([peer])
+
+        async def drain():  # a connection that takes its time to be given up
+            try:
+                while bench.now < 50:
+                    await asyncio.sleep(0)
+                await asyncio.sleep(10)
+            finally:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+
+        peer.drain = drain
+        task = asyncio.create_task(bench.streamer.run())
+        await bench.turns(6)
+        peer.is_closed = True
+        bench.now += STUCK_MS + HANDSHAKE_MS + 10
+        bench.streamer.notify()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        for _ in range(40):
+            await asyncio.sleep(0)
+        assert task.done(), turns
+
+    for turns in range(12):
+        asyncio.run(run(turns))

@@ -272,7 +272,8 @@ def test_a_dead_receiver_gets_no_audio(run, behave):
 
 def test_without_consent_acknowledged_no_audio(run):
     said, receiver = run(talk())
-    assert said["ups"] == 1 and said["sent"] == 0 and said["reason"] == "no-consent"
+    assert said["sent"] == 0 and said["reason"] == "no-consent"
+    assert said["ups"] == 2  # the connection counts as dead: the device made a new one
     assert b'"consent"' in receiver.seen and b"audio-start" not in receiver.seen
 
 
@@ -306,7 +307,8 @@ REFUSED = (
 
 def test_requests_to_listen_are_refused_and_reported(run):
     said, receiver = run(talk(*(line(kind) for kind in REFUSED)))
-    assert said["refused"] == list(REFUSED) and said["alive"] and said["ups"] == 1
+    # on each connection, of which a consent without an answer makes a new one
+    assert said["refused"] == list(REFUSED) * said["ups"] and said["alive"]
     assert said["sent"] == 0
 
 
@@ -331,6 +333,13 @@ def test_the_receiver_may_end_a_stream(run):
 
     said, receiver = run(behave)
     assert said["state"] == "IDLE" and said["reason"] == "receiver" and said["sent"] < 3200
+
+
+def test_a_flood_of_small_messages_ends_the_connection(run):
+    flood = line("chatter") * 101
+    said, receiver = run(talk(flood, ACCEPT))
+    assert said["alive"] and said["sent"] == 0 and set(said["refused"]) == {"message"}
+    assert said["counts"]["reconnects"] >= 1 and receiver.connections >= 2
 
 
 MALFORMED = {

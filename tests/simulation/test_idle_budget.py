@@ -22,6 +22,7 @@ from satellite import streamer as limits
 from satellite.streamer import Streamer
 limits.STUCK_MS *= {FACTOR}
 limits.HANDSHAKE_MS *= {FACTOR}
+limits.ANSWER_MS *= {FACTOR}
 """
 PONG = b'{"type":"pong","version":"1.10.2"}\n'  # as the receiver writes it
 
