@@ -157,7 +157,7 @@ def _write_with_certificate(
         devices.remove(pending)  # of an attempt that failed
     if old is not None and old.name == pending:
         devices.rename(pending, plan.name)
-    device, credentials = devices.issue(pending, receiver.ca)
+    device, credentials = devices.issue(pending, receiver.ca, renews=old, known_as=plan.name)
     try:
         content = (credentials.key, credentials.certificate, credentials.ca)
         files = {getattr(plan.config, f): c for f, c in zip(_FIELDS, content, strict=True)}

@@ -68,7 +68,13 @@ def add(name: str, output: Path, data: Path, as_json: bool) -> int:
 def remove(name: str, data: Path, as_json: bool) -> int:
     """Refuse a device from its next connection on; its recordings stay."""
     removed = _listed(data).remove(name)
-    say(as_json, {"removed": removed.name}, f"{removed.name} is refused from now on")
+    facts = {"removed": removed.name}
+    say(
+        as_json,
+        facts,
+        f"{removed.name} is refused from its next connection on; its recordings stay until they "
+        "expire, or: earnest recordings delete --unlisted",
+    )
     return 0
 
 

@@ -17,6 +17,8 @@ from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.console import obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.folder_lock import locked
+from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import DEFAULT_KEEP_DAYS, Recordings
 from host_tools.receiver.server import Receiver
 from host_tools.receiver.services import Options
@@ -98,25 +100,27 @@ def command(
     """Receive what devices send: over TLS, from devices with a certificate of this receiver's CA,
     under the consent that opens every stream."""
     address = transcription.parse_address(stt) if stt else None
-    devices = DeviceList(data / "devices.json")
-    recordings = Recordings(data, keep_days)
     authority = authorities.open_or_make(data / "authority")
-    context, name = authority.server_context(name)
-    options = Options(
-        host=host,
-        port=port,
-        tls=None if insecure else context,
-        max_stream_ms=round(max_stream_s * 1000),
-        max_connections=max_connections,
-        stt=address,
-    )
-    view = _view(as_json, verbose)
-    try:
-        _warn(view, options, authority, devices)
-        receiver = Receiver(options, authority, devices, recordings, view)
-        asyncio.run(_serve(receiver, recordings, view, name, commands))
-    finally:
-        view.close()
+    with locked(data):
+        context, name = authority.server_context(name)
+        options = Options(
+            host=host,
+            port=port,
+            tls=None if insecure else context,
+            max_stream_ms=round(max_stream_s * 1000),
+            max_connections=max_connections,
+            stt=address,
+        )
+        devices = DeviceList(data / "devices.json")
+        worker = RecordingWorker(Recordings(data, keep_days), devices)
+        view = _view(as_json, verbose)
+        try:
+            _warn(view, options, authority, devices)
+            receiver = Receiver(options, authority, devices, worker, view)
+            asyncio.run(_serve(receiver, view, name, commands))
+        finally:
+            worker.close()
+            view.close()
     return 0
 
 
@@ -126,14 +130,8 @@ def _view(as_json: bool, is_verbose: bool) -> View:
     return LiveView(None, is_verbose) if sys.stdout.isatty() else LogView(None, is_verbose)
 
 
-async def _serve(
-    receiver: Receiver, recordings: Recordings, view: View, name: str, reads_commands: bool
-) -> None:
+async def _serve(receiver: Receiver, view: View, name: str, reads_commands: bool) -> None:
     """Serve until SIGINT or SIGTERM, which is how a receiver ends: no error."""
-    if count := recordings.clean():
-        view.tell("deleted", count=count, reason="their consent record is missing or damaged")
-    if count := recordings.expire():
-        view.tell("deleted", count=count, reason="expired")
     serving = asyncio.create_task(receiver.run(name))
     stop_on_signals(serving.cancel)
     if reads_commands:

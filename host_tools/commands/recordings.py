@@ -9,6 +9,8 @@ import click
 
 from host_tools.commands.options import data_option, json_option, yes_option
 from host_tools.commands.tables import say, show
+from host_tools.errors import HostToolError
+from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.player import play_wav
 from host_tools.receiver.recordings import Recordings
 
@@ -18,6 +20,7 @@ Examples:
   earnest recordings play 3f2a               a unique beginning of the id is enough
   earnest recordings export 3f2a heard.wav
   earnest recordings delete 3f2a 77b0
+  earnest recordings delete --unlisted       of devices that were removed from the list
   earnest recordings delete --all
 
 Recordings exist only if a device's owner consented to keeping them, until they expire.
@@ -34,9 +37,14 @@ def command() -> None:
 @json_option
 def list_recordings(data: Path, as_json: bool) -> int:
     """List the recordings, the oldest first."""
+    names = {device.id: device.name for device in DeviceList(data / "devices.json").all()}
+    rows = [
+        {**asdict(recording), "name": names.get(recording.device)}
+        for recording in Recordings(data).all()
+    ]
     columns = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
-    columns |= {"training": "share_for_training", "wake word": "wake_word"}
-    show(as_json, [asdict(recording) for recording in Recordings(data).all()], columns)
+    columns |= {"device": "name", "training": "share_for_training", "wake word": "wake_word"}
+    show(as_json, rows, columns)
     return 0
 
 
@@ -67,26 +75,39 @@ def export(id: str, file: Path, overwrite: bool, data: Path, as_json: bool) -> i
 
 
 @command.command("delete")
-@click.argument("ids", metavar="ID...", nargs=-1)
+@click.argument("ids", metavar="[ID...]", nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Delete every recording.")
+@click.option(
+    "--unlisted", "is_unlisted", is_flag=True, help="Delete those of devices not in the list."
+)
 @data_option
 @json_option
 @yes_option
-def delete(ids: tuple[str, ...], is_all: bool, data: Path, as_json: bool, is_sure: bool) -> int:
-    """Delete recordings by their ids, or all of them."""
-    if bool(ids) == is_all:
-        raise click.UsageError("give the ids of recordings, or --all")
+def delete(
+    ids: tuple[str, ...],
+    is_all: bool,
+    is_unlisted: bool,
+    data: Path,
+    as_json: bool,
+    is_sure: bool,
+) -> int:
+    """Delete recordings by their ids, those of devices that were removed, or all."""
+    if bool(ids) + is_all + is_unlisted != 1:
+        raise click.UsageError("give the ids of recordings, --unlisted, or --all")
     recordings = Recordings(data)
-    found = recordings.all() if is_all else [recordings.find(id) for id in ids]
+    if ids:
+        found = [recordings.find(id) for id in ids]
+    else:
+        listed = {device.id for device in DeviceList(data / "devices.json").all()}
+        found = [r for r in recordings.all() if is_all or r.device not in listed]
     question = f"Delete {len(found)} recording{'s' if len(found) != 1 else ''} for good?"
     if not is_sure and not click.confirm(question, False, err=as_json):
         say(as_json, {"deleted": 0}, "deleted nothing")
         return 0
-    if is_all:
-        count = recordings.delete_all()
-    else:
-        for recording in found:
-            recordings.delete(recording)
-        count = len(found)
-    say(as_json, {"deleted": count}, f"deleted {count} recordings")
+    done = recordings.delete_all() if is_all else recordings.delete(found)
+    say(as_json, {"deleted": done.count, "left": done.left}, f"deleted {done.count} recordings")
+    if done.left:
+        raise HostToolError(
+            "could not delete:\n  " + "\n  ".join(done.left), "remove what is left by hand"
+        )
     return 0

@@ -78,21 +78,10 @@ class Authority:
         return _private_bytes(key, _DER), certificate.public_bytes(_DER)
 
     def server_context(self, name: str | None) -> tuple[ssl.SSLContext, str]:
-        """TLS 1.2 or newer that asks for a certificate of this authority, and the receiver's name.
+        """Return TLS 1.2 or newer that asks for a certificate of this CA, and the receiver's name.
 
         Renews the receiver's certificate when it is about to expire or `name` is another one.
         """
-        key_path, path = self.folder / "receiver.key.pem", self.folder / "receiver.cert.pem"
-        current = _load_certificate(path) if path.exists() and key_path.exists() else None
-        current_name = _name_of(current)
-        name = check_name(name or current_name or DEFAULT_NAME)
-        if current is None or current_name != name or days_left(current) < RENEW_DAYS:
-            key = ec.generate_private_key(ec.SECP256R1())
-            certificate = self._sign(
-                key, name, RECEIVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, name
-            )
-            owner_only_files.write(key_path, _private_bytes(key, _PEM))
-            owner_only_files.write(path, certificate.public_bytes(_PEM))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
@@ -101,6 +90,41 @@ class Authority:
         # AEAD only: with others a record is larger than the keep-alive budget reckons.
         context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
         context.load_verify_locations(cadata=self.certificate_der)
+        _, name = self._renew(name)
+        self._load(context)
+        return context, name
+
+    def renew_if_due(self, context: ssl.SSLContext) -> str | None:
+        """Renew the receiver's certificate if it is about to expire; new handshakes have it.
+
+        Returns its new last day, or None when it is good.  Raises HostToolError.
+        """
+        is_new, _ = self._renew(None)
+        if not is_new:
+            return None
+        self._load(context)
+        return expiry(_load_certificate(self._receiver_files[0]))
+
+    @property
+    def _receiver_files(self) -> tuple[Path, Path]:
+        return self.folder / "receiver.cert.pem", self.folder / "receiver.key.pem"
+
+    def _renew(self, name: str | None) -> tuple[bool, str]:
+        """Make the receiver's certificate if it must be; whether it was, and its name."""
+        path, key_path = self._receiver_files
+        current = _load_certificate(path) if path.exists() and key_path.exists() else None
+        current_name = _name_of(current)
+        name = check_name(name or current_name or DEFAULT_NAME)
+        if current is not None and current_name == name and days_left(current) >= RENEW_DAYS:
+            return False, name
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(key, name, RECEIVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, name)
+        owner_only_files.write(key_path, _private_bytes(key, _PEM))
+        owner_only_files.write(path, certificate.public_bytes(_PEM))
+        return True, name
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        path, key_path = self._receiver_files
         try:
             context.load_cert_chain(path, key_path)
         except ssl.SSLError as error:
@@ -108,7 +132,6 @@ class Authority:
                 f"{path} and {key_path.name} do not belong together",
                 "remove both: the receiver makes new ones, devices need no change",
             ) from error
-        return context, name
 
     def _sign(self, key, common_name: str, days: int, usage, dns_name: str | None):
         """A certificate of this authority for `key`, for one usage: client or server."""

@@ -14,31 +14,33 @@ from typing import Any, ClassVar
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
+from host_tools.receiver.admission import READ_BYTES
+from host_tools.receiver.devices import Device
 from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
+from host_tools.receiver.withdrawal import Wishes
 
 #: For a device to read our answers.
 SEND_S = 5.0
-READ_BYTES = 16384
 
 
 class Connection:
-    """One device that was let in: its name on our list, and the tag of its consent."""
+    """One device that was let in."""
 
     def __init__(
         self,
         services: Services,
         number: int,
-        name: str,
-        consent_tag: str,
+        device: Device,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self.number = number
         self._services = services
         self._view = services.view
-        self._name = name
-        self._consent_tag = consent_tag
+        self.device = device
+        #: Why this side gave the connection up; None while it serves.
+        self.dropped: str | None = None
         self._reader = reader
         self._writer = writer
         self._transcription: Transcription | None = None
@@ -46,7 +48,7 @@ class Connection:
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
 
     def tell(self, event: str, **fields: object) -> None:
-        self._view.tell(event, connection=self.number, device=self._name, **fields)
+        self._view.tell(event, connection=self.number, device=self.device.name, **fields)
 
     async def serve(self, address: str) -> None:
         """Read until the end, whatever ends it; then drop what was held."""
@@ -68,8 +70,15 @@ class Connection:
         finally:
             self._writer.transport.abort()
             for action in self._session.close(reason):
-                self._end(action)
-            self.tell("disconnected", reason=reason)
+                self._tell_end(action, None)
+            self.tell("disconnected", reason=self.dropped or reason)
+
+    def drop(self, reason: str) -> None:
+        """Give the connection up: what it held is gone when this returns."""
+        self.dropped = reason
+        for action in self._session.close(reason):
+            self._tell_end(action, None)
+        self._writer.transport.abort()
 
     async def send(self, kind: str, data: dict | None = None) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
@@ -92,6 +101,8 @@ class Connection:
             if not data:
                 return "cut off" if decoder.is_within_message else "hung up"
             for event in decoder.feed(data):
+                if self.dropped is not None:
+                    return self.dropped
                 if event.type != protocol.AUDIO_CHUNK:
                     self.tell("received", type=event.type)
                 for action in self._session.handle(event, clock()):
@@ -136,13 +147,28 @@ class Connection:
         if self._services.options.stt is not None:
             self._transcription = Transcription(self._services.options.stt)
 
-    async def _ended(self, action: sessions.Ended) -> None:
-        self._end(action)
-
-    def _end(self, action: sessions.Ended) -> None:
-        """Keep or drop the stream, and tell; raises HostToolError when it cannot be kept."""
+    async def _end(self, action: sessions.Ended) -> None:
+        """Keep the stream if it may be kept; raises HostToolError when it cannot be."""
         stream = action.stream
+        if not (action.is_complete and stream.keep_recordings and stream.audio):
+            self._tell_end(action, None)
+            return
         recording = None
+        adding = asyncio.ensure_future(self._services.recordings.add(stream, self.device))
+        try:
+            await asyncio.shield(adding)
+        finally:
+            if not adding.done():  # the receiver stops: what was begun is finished, and told
+                await asyncio.wait([adding])
+            if adding.exception() is None:
+                recording = adding.result().id
+                self._services.counters.kept += 1
+            self._tell_end(action, recording)
+
+    def _tell_end(self, action: sessions.Ended, recording: str | None) -> None:
+        """Forget the audio, and tell what became of the stream."""
+        stream = action.stream
+        stream.audio = None
         transcription, self._transcription = self._transcription, None
         if transcription is not None:
             if action.is_complete:
@@ -150,29 +176,17 @@ class Connection:
                 self._services.start(self._transcribe(stream.id, transcription))
             else:
                 transcription.cancel()
-        try:
-            if action.is_complete and stream.keep_recordings and stream.audio:
-                recording = self._services.recordings.add(
-                    bytes(stream.audio),
-                    consent=self._consent_tag,
-                    share_for_training=stream.share_for_training,
-                    preroll_ms=stream.preroll_ms,
-                    wake_word=stream.wake_word,
-                ).id
-                self._services.counters.kept += 1
-        finally:
-            stream.audio = None
-            samples = stream.bytes // protocol.WIDTH_BYTES
-            self.tell(
-                "stream-stop",
-                stream=stream.id,
-                reason=action.reason,
-                samples=samples,
-                bytes=stream.bytes,
-                duration_ms=samples * 1000 // protocol.RATE_HZ,
-                sha256=stream.sha256.hexdigest(),
-                recording=recording,
-            )
+        samples = stream.bytes // protocol.WIDTH_BYTES
+        self.tell(
+            "stream-stop",
+            stream=stream.id,
+            reason=action.reason,
+            samples=samples,
+            bytes=stream.bytes,
+            duration_ms=samples * 1000 // protocol.RATE_HZ,
+            sha256=stream.sha256.hexdigest(),
+            recording=recording,
+        )
 
     async def _transcribe(self, stream: str, transcription: Transcription) -> None:
         try:
@@ -189,13 +203,13 @@ class Connection:
             keep_recordings=action.keep_recordings,
             share_for_training=action.share_for_training,
         )
-        count = 0
-        if not action.keep_recordings:
-            count = self._services.recordings.delete_under(self._consent_tag)
-        elif not action.share_for_training:
-            self._services.recordings.unshare(self._consent_tag)
-        self.tell("deleted", count=count, reason="consent withdrawn")
-        await self.send(protocol.DELETED, {"count": count})
+        wishes = Wishes(action.keep_recordings, action.share_for_training)
+        outcome = await self._services.recordings.withdraw(self.device, wishes)
+        self.tell("deleted", count=outcome.count, reason="consent withdrawn")
+        for doubt in outcome.doubts:
+            self.tell("unconfirmed", reason=doubt)
+        if not outcome.doubts:
+            await self.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
 
     #: What the session may ask for, and what carries it out.
     _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {
@@ -204,6 +218,6 @@ class Connection:
         sessions.Consented: _consented,
         sessions.Detected: _detected,
         sessions.Began: _begin,
-        sessions.Ended: _ended,
+        sessions.Ended: _end,
         sessions.Withdrawn: _withdraw,
     }

@@ -1,21 +1,25 @@
 """The devices that may connect: a name chosen by the owner beside each certificate's fingerprint.
 
-The list is the receiver's own; names never travel.  A certificate that the authority signed and
-that is not listed any more is refused, so removing a device takes effect at its next connection.
+The list is the receiver's own; names never travel.  A certificate that the CA signed and that is
+not listed any more is refused, so removing a device takes effect at its next connection.  Each
+device has a random id, to which its recordings are tied: it outlives every certificate.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import re
+import secrets
+import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cryptography import x509
 
 from host_tools.errors import HostToolError
-from host_tools.receiver import authority, owner_only_files
+from host_tools.receiver import authority, owner_only_files, recording
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 #: What a device gets, in DER as MicroPython reads it.
@@ -31,6 +35,12 @@ class Device:
     fingerprint: str
     #: The certificate's last day, as 2031-05-04.
     expires: str
+    #: Random; stays the same over every renewal of the certificate.  Recordings carry it.
+    id: str = ""
+    #: Since when this id stands for this device, UTC; empty in lists of earlier versions.
+    added: str = ""
+    #: Removed: its certificate is refused; its name, given again, gets its recordings.
+    is_removed: bool = False
 
     @property
     def days_left(self) -> int:
@@ -54,44 +64,50 @@ class DeviceList:
         self._path = path
 
     def all(self) -> list[Device]:
-        if not self._path.exists():
-            return []
-        try:
-            rows = json.loads(owner_only_files.read(self._path))
-            return [Device(**{k: str(v) for k, v in row.items()}) for row in rows]
-        except (ValueError, TypeError, AttributeError) as error:
-            raise HostToolError(
-                f"{self._path} is damaged", "restore it, or remove it and renew every device"
-            ) from error
+        """Return the devices that may connect; raises HostToolError."""
+        return [device for device in self._rows() if not device.is_removed]
 
     def find(self, certificate_der: bytes) -> Device | None:
-        """The device that this certificate was made for, unless it was removed."""
+        """Return the device that this certificate was made for, unless it was removed."""
         wanted = authority.fingerprint(certificate_der)
         return next((d for d in self.all() if d.fingerprint == wanted), None)
 
-    def issue(self, name: str, signer: authority.Authority) -> tuple[Device, Credentials]:
-        """List a new device and return it with its key and certificates, which only memory holds.
+    def issue(
+        self,
+        name: str,
+        signer: authority.Authority,
+        *,
+        renews: Device | None = None,
+        known_as: str | None = None,
+    ) -> tuple[Device, Credentials]:
+        """List a device and return it with its key and certificates, which only memory holds.
+
+        Args:
+            name: Its name in the list, until it is renamed.
+            signer: The CA.
+            renews: The same device with its certificate so far, whose id it keeps.
+            known_as: The name under which it may have been in the list before, if not `name`.
 
         Raises:
             HostToolError: the name cannot be one, or another device has it.
         """
-        devices = self.all()
+        rows = self._rows()
         if not _NAME.fullmatch(name):
             raise HostToolError(
                 f"{name!r} cannot be a device's name",
                 "1 to 40 letters, digits, '.', '_' and '-', as in kitchen",
             )
-        if any(device.name == name for device in devices):
+        if any(device.name == name and not device.is_removed for device in rows):
             raise HostToolError(
                 f"there is a device {name!r} already",
                 "choose another name, or earnest devices remove " + name,
             )
         key_der, certificate_der = signer.sign_device()
         certificate = x509.load_der_x509_certificate(certificate_der)
-        device = Device(
-            name, authority.fingerprint(certificate_der), authority.expiry(certificate)
-        )
-        self._write([*devices, device])
+        id, added = _identity(rows, renews, {name, known_as})
+        fingerprint = authority.fingerprint(certificate_der)
+        device = Device(name, fingerprint, authority.expiry(certificate), id, added)
+        self._write([*(d for d in rows if not (d.is_removed and d.id == id)), device])
         return device, Credentials(key_der, certificate_der, signer.certificate_der)
 
     def add(self, name: str, signer: authority.Authority, folder: Path) -> Device:
@@ -110,11 +126,18 @@ class DeviceList:
         return device
 
     def remove(self, name: str) -> Device:
-        """Forget a device: its certificate is refused from now on.  Raises HostToolError."""
-        devices = self.all()
-        for device in devices:
-            if device.name == name:
-                self._write([d for d in devices if d is not device])
+        """Refuse a device's certificate from now on; raises HostToolError.
+
+        Its name and id stay, unless another entry has the id: whoever gets the name again can
+        still withdraw its consent to what was kept.
+        """
+        rows = self._rows()
+        for device in rows:
+            if device.name == name and not device.is_removed:
+                rest = [d for d in rows if d is not device]
+                if not any(d.id == device.id for d in rest):
+                    rest.append(replace(device, is_removed=True))
+                self._write(rest)
                 return device
         raise HostToolError(
             f"there is no device {name!r}", "earnest devices list shows those there are"
@@ -122,9 +145,47 @@ class DeviceList:
 
     def rename(self, old: str, new: str) -> None:
         """Give a device the name `new`, in place of the device that has it now, if any."""
-        devices = [device for device in self.all() if device.name != new]
-        self._write([replace(d, name=new) if d.name == old else d for d in devices])
+        rows = [d for d in self._rows() if d.name != new or (d.is_removed and old != new)]
+        is_meant = [d.name == old and not d.is_removed for d in rows]
+        self._write(
+            [replace(d, name=new) if meant else d for d, meant in zip(rows, is_meant, strict=True)]
+        )
+
+    def _rows(self) -> list[Device]:
+        """Return every entry, those of removed devices too."""
+        if not self._path.exists():
+            return []
+        try:
+            rows = json.loads(owner_only_files.read(self._path))
+            return [_device(row) for row in rows]
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise HostToolError(
+                f"{self._path} is damaged", "restore it, or remove it and renew every device"
+            ) from error
 
     def _write(self, devices: list[Device]) -> None:
         rows = json.dumps([asdict(device) for device in devices], indent=1)
         owner_only_files.write(self._path, rows.encode())
+
+
+def _device(row: dict) -> Device:
+    """Read an entry; one of an earlier version has the id that its certificate gives it."""
+    is_removed = row.pop("is_removed", False)
+    fields = {name: str(value) for name, value in row.items()}
+    if not fields.get("id"):
+        digest = hashlib.sha256(b"earnest device" + fields["fingerprint"].encode())
+        fields["id"] = digest.hexdigest()[:16]
+    device = Device(**fields, is_removed=bool(is_removed))
+    datetime.date.fromisoformat(device.expires)
+    return device
+
+
+def _identity(
+    rows: list[Device], renews: Device | None, names: set[str | None]
+) -> tuple[str, str]:
+    """Return the id of a new entry, and since when it stands for that device."""
+    if renews is not None:
+        return renews.id, renews.added
+    now = recording.text(time.time())
+    former = [device.id for device in rows if device.is_removed and device.name in names]
+    return former[-1] if former else secrets.token_hex(8), now

@@ -1,97 +1,120 @@
 """Recordings that a device's consent allowed to keep: a WAV and a JSON file under a random id.
 
-The JSON says under which consent, and until when; a WAV without a sound one is removed, since
-nobody could tell what was agreed.  Only this module writes audio to disk.
+Only this module writes audio to disk.  The JSON says under whose consent; a WAV without a sound
+one is removed, since nobody could tell what was agreed.  The index is beside them and holds
+nothing that they do not.  Used by one thread at a time; several processes may work on one folder.
 """
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import hashlib
 import io
-import json
+import os
 import re
 import secrets
+import sqlite3
+import time
 import wave
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
+from host_tools.receiver.recording import Recording, from_json, text
+from host_tools.receiver.recording_index import RecordingIndex
 
-VERSION = 1
 DEFAULT_KEEP_DAYS = 30.0
-_ID = re.compile(r"[0-9a-f]{16}")
-_OURS = re.compile(r"([0-9a-f]{16})\.(wav|json)|\.[0-9a-f]{16}\.(wav|json)\.[0-9a-f]+\.part")
+INDEX_FILE = "index.sqlite"
+_DAY_S = 86400.0
+_OURS = re.compile(
+    r"(?P<id>[0-9a-f]{16})\.(?P<kind>wav|json)|\.[0-9a-f]{16}\.(wav|json)\.[0-9a-f]+\.part"
+)
+#: Rows of the index that one transaction writes.
+_BATCH = 500
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class Deletion:
+    """What came of a deletion: how many recordings are gone, and what could not be removed."""
+
+    count: int = 0
+    left: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Recording:
-    """What is known about a recording; nothing of it names a device, a user or an account."""
+class _Folder:
+    """What a folder holds, by name: the stamp of each JSON, the WAVs, and half-written parts."""
 
-    id: str
-    #: UTC, to the second.
-    created: str
-    expires: str
-    samples: int
-    duration_ms: int
-    #: Of the samples as bytes, int16 little-endian.
-    sha256: str
-    preroll_ms: int
-    share_for_training: bool
-    #: The consent it was kept under: see Authority.consent_tag.
-    consent: str
-    wake_word: str | None = None
-    version: int = VERSION
+    facts: dict[str, str]
+    wavs: set[str]
+    parts: list[str]
 
 
 class Recordings:
-    """The recordings in `folder`; `keep_days` after their creation they are removed."""
+    """The recordings in `folder`; `keep_days` after their creation they are removed, if given,
+    and in any case at the date that each one carries."""
 
-    def __init__(self, folder: Path, keep_days: float = DEFAULT_KEEP_DAYS) -> None:
+    def __init__(self, folder: Path, keep_days: float | None = None) -> None:
         self._folder = folder
-        self._keep = datetime.timedelta(days=keep_days)
+        self._keep_s = None if keep_days is None else keep_days * _DAY_S
+        self._opened: RecordingIndex | None = None
 
     def add(
         self,
         audio: bytes,
         *,
-        consent: str,
+        device: str,
         share_for_training: bool,
         preroll_ms: int,
         wake_word: str | None,
     ) -> Recording:
         """Keep `audio` (int16, 16 kHz, mono) whose stream allowed it; raises HostToolError."""
-        now = _now()
+        now_s = time.time()
+        keep_s = DEFAULT_KEEP_DAYS * _DAY_S if self._keep_s is None else self._keep_s
         samples = len(audio) // protocol.WIDTH_BYTES
         recording = Recording(
             id=secrets.token_hex(8),
-            created=_text(now),
-            expires=_text(now + self._keep),
+            created=text(now_s),
+            expires=text(now_s + keep_s),
             samples=samples,
             duration_ms=samples * 1000 // protocol.RATE_HZ,
             sha256=hashlib.sha256(audio).hexdigest(),
             preroll_ms=preroll_ms,
             share_for_training=share_for_training,
-            consent=consent,
+            device=device,
             wake_word=wake_word,
         )
         owner_only_files.make_folder(self._folder)
-        # The JSON first: a WAV is never on disk without the consent that allows it.
-        self._write_facts(recording)
-        owner_only_files.write(self._wav(recording.id), _wav_bytes(audio))
+        try:
+            # The JSON first: a WAV is never on disk without the consent that allows it.
+            owner_only_files.write(self._facts(recording.id), recording.to_json())
+            owner_only_files.write(self._wav(recording.id), _wav_bytes(audio))
+        except BaseException:
+            self._remove(recording.id, Deletion())  # of a dropped stream nothing stays
+            raise
+        with contextlib.suppress(HostToolError):  # the files are the truth: it is read from them
+            self._with_index(lambda index: self._enter(index, [recording]))
         return recording
 
-    def all(self) -> list[Recording]:
-        """Every recording, the oldest first."""
-        found = [self._read(path) for path in self._folder.glob("*.json") if _is_ours(path)]
-        kept = [r for r in found if r is not None and self._wav(r.id).exists()]
-        return sorted(kept, key=lambda r: (r.created, r.id))
+    def all(self, beginning: str = "") -> list[Recording]:
+        """Return every recording that may still be there, the oldest first."""
+        if not self._folder.is_dir():
+            return []
+        self.reconcile()
+        self.expire()
+        late = {recording.id for recording in self._expired()}
+        found = self._with_index(lambda index: index.all(beginning))
+        return [recording for recording in found if recording.id not in late]
 
     def find(self, id_or_beginning: str) -> Recording:
-        """The one recording whose id begins so; raises HostToolError."""
-        found = [r for r in self.all() if id_or_beginning and r.id.startswith(id_or_beginning)]
+        """Return the one recording whose id begins so; raises HostToolError."""
+        found = self.all(id_or_beginning) if id_or_beginning else []
         if len(found) != 1:
             raise HostToolError(
                 f"{'no' if not found else 'more than one'} recording {id_or_beginning!r}",
@@ -100,7 +123,7 @@ class Recordings:
         return found[0]
 
     def audio(self, recording: Recording) -> bytes:
-        """The samples, checked against their SHA-256; raises HostToolError."""
+        """Return the samples, checked against their SHA-256; raises HostToolError."""
         path = self._wav(recording.id)
         try:
             with wave.open(io.BytesIO(owner_only_files.read(path))) as file:
@@ -123,47 +146,182 @@ class Recordings:
         content = _wav_bytes(self.audio(recording))
         owner_only_files.write(path, content, may_replace=may_replace)
 
-    def delete(self, recording: Recording) -> None:
-        """Remove both files, the audio first; raises HostToolError when that fails."""
-        for path in (self._wav(recording.id), self._facts(recording.id)):
-            _unlink(path)
+    def delete(self, recordings: Iterable[Recording]) -> Deletion:
+        """Remove these, and go on past what cannot be removed."""
+        done = Deletion()
+        gone = [r.id for r in recordings if self._remove(r.id, done)]
+        done.count = len(gone)
+        with contextlib.suppress(HostToolError):  # read from the files the next time
+            self._with_index(lambda index: index.remove(gone))
+        return done
 
-    def delete_all(self) -> int:
-        """Remove every recording, also what is damaged or half written; returns how many."""
-        return self._delete([r for r in self.all()]) + self.clean()
+    def delete_all(self) -> Deletion:
+        """Remove every recording, also what is damaged or half written."""
+        if not self._folder.is_dir():
+            return Deletion()
+        self.reconcile()
+        return self._and_clean(self.delete(self._with_index(lambda index: index.all())))
 
-    def delete_under(self, consent: str) -> int:
-        """Remove what was kept under this consent; returns how many."""
-        return self._delete([r for r in self.all() if r.consent == consent])
+    def delete_of(self, device: str) -> Deletion:
+        """Remove what was kept under this device's consent, and what is nobody's."""
+        self.reconcile()
+        return self._and_clean(
+            self.delete(self._with_index(lambda index: index.of_device(device)))
+        )
 
-    def unshare(self, consent: str) -> int:
-        """Mark what was kept under this consent as not for training; returns how many."""
-        shared = [r for r in self.all() if r.consent == consent and r.share_for_training]
-        for recording in shared:
-            self._write_facts(replace(recording, share_for_training=False))
-        return len(shared)
+    def unshare(self, device: str) -> list[str]:
+        """Mark what was kept under this device's consent as not for training.
 
-    def expire(self) -> int:
-        """Remove what is past its day, or older than this receiver keeps; returns how many."""
-        now = _now()
-        oldest = _text(now - self._keep)
-        text = _text(now)
-        return self._delete([r for r in self.all() if r.expires <= text or r.created <= oldest])
+        Returns what could not be marked.
+        """
+        self.reconcile()
+        shared = self._with_index(lambda index: index.of_device(device, shared_only=True))
+        return self._rewrite(replace(r, share_for_training=False) for r in shared)
 
-    def clean(self) -> int:
-        """Remove WAVs without sound facts, facts without a WAV and parts; returns the WAVs."""
-        sound = {recording.id for recording in self.all()}
-        count = 0
-        for path in sorted(self._folder.glob("*")):
-            if _is_ours(path) and path.name[:16] not in sound:
-                count += path.suffix == ".wav"
-                _unlink(path)
-        return count
+    def adopt(self, owner: str, device: str) -> list[str]:
+        """Tie to a device what an earlier version tied to its certificate.
 
-    def _delete(self, recordings: list[Recording]) -> int:
+        Returns what could not be changed.
+        """
+        found = self._with_index(lambda index: index.of_device(owner))
+        return self._rewrite(replace(recording, device=device) for recording in found)
+
+    def devices(self) -> dict[str, tuple[int, str]]:
+        """Return of each device how many recordings it has, and when the first was made."""
+        return self._with_index(lambda index: index.devices())
+
+    def expire(self) -> Deletion:
+        """Remove what is past its day, or older than this receiver keeps."""
+        return self.delete(self._expired())
+
+    def clean(self, *, is_doubt_enough: bool = False) -> Deletion:
+        """Remove WAVs without sound facts, facts without a WAV and parts; counts the WAVs.
+
+        Facts that cannot be read may be sound: they and their WAV go only if `is_doubt_enough`.
+        """
+        self.reconcile()
+        sound = self._with_index(lambda index: index.stamps())
+        folder = self._scan()
+        done = Deletion()
+        for id in sorted((folder.facts.keys() | folder.wavs) - sound.keys()):
+            if is_doubt_enough or not self._is_in_doubt(id):
+                done.count += self._remove(id, done) and id in folder.wavs
+            else:
+                done.left.append(f"{self._facts(id)}: cannot be read")
+        for name in folder.parts:
+            _unlink(self._folder / name, done)
+        return done
+
+    def reconcile(self) -> None:
+        """Make the index say what the folder holds; reads only the files that changed."""
+        if self._opened is not None:
+            self._with_index(self._reconcile)
+        else:
+            self._with_index(lambda index: None)  # opening does it
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _and_clean(self, done: Deletion) -> Deletion:
+        cleaned = self.clean(is_doubt_enough=True)
+        return Deletion(done.count + cleaned.count, sorted({*done.left, *cleaned.left}))
+
+    def _expired(self) -> list[Recording]:
+        """What is to go; its file is read again, for the index alone deletes nothing."""
+        if found := self._with_index(lambda index: index.expired(self._keep_s)):
+            self._with_index(lambda index: self._refresh(index, [r.id for r in found]))
+            found = self._with_index(lambda index: index.expired(self._keep_s))
+        return found
+
+    def _rewrite(self, recordings: Iterable[Recording]) -> list[str]:
+        """Write the facts anew; returns what could not be written."""
+        left = []
         for recording in recordings:
-            self.delete(recording)
-        return len(recordings)
+            try:
+                owner_only_files.write(self._facts(recording.id), recording.to_json())
+                self._with_index(partial(self._enter, recordings=[recording]))
+            except HostToolError as error:
+                left.append(error.message)
+        return left
+
+    def _reconcile(self, index: RecordingIndex) -> None:
+        folder, known = self._scan(), index.stamps()
+        whole = {id: stamp for id, stamp in folder.facts.items() if id in folder.wavs}
+        changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
+        for start in range(0, len(changed), _BATCH):
+            self._refresh(index, changed[start : start + _BATCH])
+        index.remove(known.keys() - whole.keys())
+
+    def _refresh(self, index: RecordingIndex, ids: Iterable[str]) -> None:
+        """Read the facts of these anew; those that are not sound leave the index."""
+        sound = self._read_all(ids)
+        self._enter(index, sound)
+        index.remove(set(ids) - {recording.id for recording in sound})
+
+    def _enter(self, index: RecordingIndex, recordings: Iterable[Recording]) -> None:
+        stamped = ((r, _stamp(self._facts(r.id))) for r in recordings)
+        index.put([(recording, stamp) for recording, stamp in stamped if stamp])
+
+    def _with_index(self, use: Callable[[RecordingIndex], _Result]) -> _Result:
+        """Use the index; one that fails is opened anew the next time, and read from the files."""
+        if not self._folder.is_dir():
+            owner_only_files.make_folder(self._folder)
+        try:
+            if self._opened is None:
+                index = RecordingIndex(self._folder / INDEX_FILE)
+                self._reconcile(index)
+                self._opened = index
+            return use(self._opened)
+        except sqlite3.Error as error:
+            self.close()
+            raise HostToolError(
+                f"the index of the recordings failed: {error}",
+                f"check the free space; {self._folder / INDEX_FILE} may be removed, "
+                "it is made again",
+            ) from error
+
+    def _scan(self) -> _Folder:
+        found = _Folder({}, set(), [])
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if (match := _OURS.fullmatch(entry.name)) is None:
+                        continue
+                    if match["id"] is None:
+                        found.parts.append(entry.name)
+                    elif match["kind"] == "wav":
+                        found.wavs.add(match["id"])
+                    else:
+                        found.facts[match["id"]] = _stamp(Path(entry.path))
+        except OSError as error:
+            raise HostToolError(
+                f"cannot list {self._folder}: {error.strerror}", "check its permissions"
+            ) from error
+        return found
+
+    def _read_all(self, ids: Iterable[str]) -> list[Recording]:
+        """Return those whose facts are sound; what cannot be read is not."""
+        found = []
+        for id in ids:
+            with contextlib.suppress(HostToolError):
+                recording = from_json(owner_only_files.read(self._facts(id)), id)
+                found += [recording] if recording is not None else []
+        return found
+
+    def _is_in_doubt(self, id: str) -> bool:
+        """Whether there are facts that cannot be read."""
+        try:
+            if self._facts(id).exists():
+                owner_only_files.read(self._facts(id))
+        except (HostToolError, OSError):
+            return True
+        return False
+
+    def _remove(self, id: str, done: Deletion) -> bool:
+        """Remove both files, the audio first: while it is there, so is what says whose it is."""
+        return _unlink(self._wav(id), done) and _unlink(self._facts(id), done)
 
     def _wav(self, id: str) -> Path:
         return self._folder / f"{id}.wav"
@@ -171,35 +329,30 @@ class Recordings:
     def _facts(self, id: str) -> Path:
         return self._folder / f"{id}.json"
 
-    def _write_facts(self, recording: Recording) -> None:
-        text = json.dumps(asdict(recording), indent=1) + "\n"
-        owner_only_files.write(self._facts(recording.id), text.encode())
 
-    def _read(self, path: Path) -> Recording | None:
-        """The facts in `path`, or None when they are damaged or of another version."""
-        try:
-            recording = Recording(**json.loads(owner_only_files.read(path)))
-            _time(recording.created), _time(recording.expires)
-        except (ValueError, TypeError, RecursionError):
-            return None
-        if recording.version != VERSION or recording.id != path.stem:
-            return None
-        if not isinstance(recording.consent, str) or not isinstance(recording.sha256, str):
-            return None
-        return recording
-
-
-def _is_ours(path: Path) -> bool:
-    return _OURS.fullmatch(path.name) is not None
-
-
-def _unlink(path: Path) -> None:
+def _unlink(path: Path, done: Deletion) -> bool:
+    """Remove whatever has this name; what cannot be removed is noted in `done`."""
     try:
-        path.unlink(missing_ok=True)
+        if path.is_symlink() and path.exists():
+            done.left.append(f"{path}: a link; remove {path.resolve()} and the link by hand")
+            return False
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
     except OSError as error:
-        raise HostToolError(
-            f"cannot delete {path}: {error.strerror}", "look at the rights of its folder"
-        ) from error
+        done.left.append(f"{path}: {error.strerror}")
+        return False
+    return True
+
+
+def _stamp(path: Path) -> str:
+    """Return what changes when a file is written anew; empty when it is not there."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
 
 
 def _wav_bytes(audio: bytes) -> bytes:
@@ -210,16 +363,3 @@ def _wav_bytes(audio: bytes) -> bytes:
         file.setframerate(protocol.RATE_HZ)
         file.writeframes(audio)
     return memory.getvalue()
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-def _text(time: datetime.datetime) -> str:
-    """UTC to the second; texts of this form sort as their times do."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _time(text: str) -> datetime.datetime:
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,6 @@
 """The receiver's server: listens, lets in the devices that it knows over TLS, and no one else.
 
-Limits what comes in before anybody is known: handshakes at a time, their length, connections.
+A device has one connection: a newer one replaces the older, whose stream is dropped.
 What a device that was let in may do is in `connection`.
 """
 
@@ -9,42 +9,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Coroutine
 from typing import Any
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
+from host_tools.receiver.admission import Refused, handshake
 from host_tools.receiver.authority import Authority
-from host_tools.receiver.connection import READ_BYTES, Connection
-from host_tools.receiver.devices import DeviceList
-from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.connection import Connection
+from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.handshakes import Dropped, Handshakes
+from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.services import Counters, Options, Services
+from host_tools.receiver.upkeep import enforce_retention, renew_certificate
 from host_tools.receiver.view import View
-
-HANDSHAKE_S = 10.0
-MAX_HANDSHAKES = 32
-WRITE_BUFFER_BYTES = 4096
-EXPIRY_S = 60.0
-_NO_DEVICE = "insecure"
-
-_REASONS = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no certificate",
-    "WRONG_VERSION_NUMBER": "not TLS",
-    "HTTP_REQUEST": "not TLS",
-    "UNEXPECTED_MESSAGE": "not TLS",
-    "UNSUPPORTED_PROTOCOL": "a TLS version below 1.2",
-    "CERTIFICATE_VERIFY_FAILED": "a certificate that is not ours or has expired",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not know our certificate "
-    "(was the board provisioned with another --data?)",
-    "TLSV1_ALERT_DECRYPT_ERROR": "it refused our certificate",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it refused our certificate",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refused our certificate",
-}
-
-
-class Refused(Exception):
-    """Why a peer may not come in."""
+from host_tools.receiver.withdrawal import ANYBODY
 
 
 class Receiver:
@@ -55,7 +34,7 @@ class Receiver:
         options: Options,
         authority: Authority,
         devices: DeviceList,
-        recordings: Recordings,
+        recordings: RecordingWorker,
         view: View,
     ) -> None:
         self._options = options
@@ -69,7 +48,7 @@ class Receiver:
         self._connections: dict[int, Connection] = {}
         self._main: asyncio.Task | None = None
         self._failure: BaseException | None = None
-        self._handshakes = 0
+        self._handshakes = Handshakes()
         self._numbers = 0
 
     async def run(self, name: str) -> None:
@@ -86,7 +65,10 @@ class Receiver:
                 is_secure=self._options.tls is not None,
                 authority=self._authority.fingerprint,
             )
-            self.start(self._expire())
+            self.start(enforce_retention(self._recordings, self._view))
+            if self._options.tls is not None:
+                tls = self._options.tls
+                self.start(renew_certificate(self._authority, tls, self._view))
             loop = asyncio.get_running_loop()
             while True:
                 try:
@@ -95,7 +77,7 @@ class Receiver:
                     self._view.tell("warning", message=f"cannot accept: {error}")
                     await asyncio.sleep(1.0)
                     continue
-                self.start(self._meet(peer, f"{address[0]}:{address[1]}"))
+                self.start(self._meet(peer, address[0], address[1]))
         except asyncio.CancelledError:
             if self._failure is not None:
                 raise self._failure from None
@@ -143,24 +125,31 @@ class Receiver:
             if self._main is not None:
                 self._main.cancel()
 
-    async def _expire(self) -> None:
-        while True:
-            await asyncio.sleep(EXPIRY_S)
-            try:
-                if count := self._recordings.expire():
-                    self._view.tell("deleted", count=count, reason="expired")
-            except HostToolError as error:
-                self._view.tell("warning", message=error.message)
-
-    async def _meet(self, peer: socket.socket, address: str) -> None:
+    async def _meet(self, peer: socket.socket, host: str, port: int) -> None:
         """From an accepted socket to the end of its connection."""
+        address = f"{host}:{port}"
         try:
-            reader, writer = await self._admit(peer)
-            try:
-                name, consent_tag = self._identify(writer)
-            except BaseException:
-                writer.transport.abort()
-                raise
+            with self._handshakes.one(host):
+                reader, writer = await handshake(peer, self._options.tls)
+        except Dropped:
+            reason = "too many handshakes at a time; this was the oldest"
+            self._view.tell("refused", address=address, reason=reason)
+            return
+        except Refused as refusal:
+            self._view.tell("refused", address=address, reason=str(refusal))
+            return
+        try:
+            await self._serve(reader, writer, address)
+        finally:
+            writer.transport.abort()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
+    ) -> None:
+        """Serve a peer if it is a device of the list, in place of its older connection."""
+        try:
+            device = self._identify(writer)
+            self._make_way(device)
         except Refused as refusal:
             self._view.tell("refused", address=address, reason=str(refusal))
             return
@@ -168,55 +157,41 @@ class Receiver:
             self._view.tell("refused", address=address, reason=error.message)
             return
         self._numbers += 1
-        connection = Connection(self._services, self._numbers, name, consent_tag, reader, writer)
+        connection = Connection(self._services, self._numbers, device, reader, writer)
         self._connections[connection.number] = connection
         try:
             await connection.serve(address)
         finally:
             del self._connections[connection.number]
-            writer.transport.abort()
 
-    def _identify(self, writer: asyncio.StreamWriter) -> tuple[str, str]:
-        """The device's name on our list and its consent tag; raises Refused."""
-        if len(self._connections) >= self._options.max_connections:
-            raise Refused("too many connections")
+    def _identify(self, writer: asyncio.StreamWriter) -> Device:
+        """Return the device as our list has it; raises Refused or HostToolError."""
         if self._options.tls is None:
-            return _NO_DEVICE, _NO_DEVICE
+            return ANYBODY
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         device = self._devices.find(certificate) if certificate else None
         if device is None:
             raise Refused("its certificate is not on the list of devices")
-        return device.name, self._authority.consent_tag(certificate)
+        self.start(self._adopt(device, certificate))
+        return device
 
-    async def _admit(
-        self, peer: socket.socket
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The TLS handshake; raises Refused with the peer hung up on."""
-        is_full = len(self._connections) >= self._options.max_connections
-        if is_full or self._handshakes >= MAX_HANDSHAKES:
-            peer.close()
+    def _make_way(self, device: Device) -> None:
+        """Drop the device's older connection, which may be half dead; raises Refused."""
+        serving = [c for c in self._connections.values() if c.dropped is None]
+        if device is not ANYBODY:
+            for connection in [c for c in serving if c.device.id == device.id]:
+                connection.drop("replaced by a newer connection of the device")
+                serving.remove(connection)
+        if len(serving) >= self._options.max_connections:
             raise Refused("too many connections")
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=READ_BYTES)
-        streams = asyncio.StreamReaderProtocol(reader)
-        tls = self._options.tls
-        self._handshakes += 1
+
+    async def _adopt(self, device: Device, certificate: bytes) -> None:
+        """Take over what an earlier version kept for this certificate."""
         try:
-            transport, _ = await loop.connect_accepted_socket(
-                lambda: streams,
-                peer,
-                ssl=tls,
-                ssl_handshake_timeout=HANDSHAKE_S if tls else None,
-            )
-        except ssl.SSLError as error:
-            reason = _REASONS.get(error.reason or "", error.reason or "TLS failed")
-            raise Refused(reason) from error
-        except OSError as error:
-            raise Refused("no TLS handshake in time, or hung up during it") from error
-        finally:
-            self._handshakes -= 1
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        return reader, asyncio.StreamWriter(transport, streams, reader, loop)
+            for left in await self._recordings.adopt(device, certificate, self._authority):
+                self._view.tell("warning", message=left)
+        except HostToolError as error:
+            self._view.tell("warning", message=error.message)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.view import View
 
 
@@ -36,7 +36,7 @@ class Counters:
 @dataclass(frozen=True)
 class Services:
     options: Options
-    recordings: Recordings
+    recordings: RecordingWorker
     view: View
     #: Runs a coroutine beside everything else, until the receiver ends.
     start: Callable[[Coroutine[Any, Any, None]], None]

@@ -30,6 +30,7 @@ _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _EVENTS = {
     "listening": (_INFO, "listening on {host} port {port} as {name}"),
     "ca": (_INFO, "made a new CA in {folder}; only devices provisioned with it can connect"),
+    "renewed": (_INFO, "renewed the receiver's certificate; it is valid until {expires}"),
     "connected": (_INFO, "{device} connected from {address}"),
     "disconnected": (_INFO, "{device} disconnected: {reason}"),
     "received": (_DEBUG, "{device} sent {type}"),
@@ -51,6 +52,7 @@ _EVENTS = {
         _INFO,
         "{device} withdrew consent: keep {keep_recordings}, training {share_for_training}",
     ),
+    "unconfirmed": (_WARNING, "the withdrawal of {device} is not confirmed: {reason}"),
     "deleted": (_INFO, "deleted {count} recordings ({reason})"),
     "warning": (_WARNING, "{message}"),
     "stopped": (_INFO, "stopped; {streams} streams, {kept} kept"),

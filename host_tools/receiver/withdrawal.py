@@ -1,0 +1,67 @@
+"""Carries out a withdrawn consent, and judges whether its deletion may be confirmed.
+
+Confirmed is only what was done: nothing of the device's is left, and nothing is kept that may be
+the device's from before it was in the list under its present id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.recordings import Recordings
+
+#: Who connects in plain text, and may be any device.
+ANYBODY = Device("insecure", fingerprint="", expires="", id="insecure")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The consent as it stands now."""
+
+    keep_recordings: bool
+    share_for_training: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many recordings were deleted, and why the withdrawal may not be confirmed."""
+
+    count: int
+    doubts: tuple[str, ...] = ()
+
+
+def withdraw(
+    recordings: Recordings, devices: DeviceList, device: Device, wishes: Wishes
+) -> Outcome:
+    """Delete what was kept under this device's consent, or mark it as not for training.
+
+    Raises:
+        HostToolError: the folder or the list cannot be read; nothing may be confirmed.
+    """
+    count, doubts = 0, []
+    if not wishes.keep_recordings:
+        done = recordings.delete_of(device.id)
+        count = done.count
+        doubts += [f"cannot remove {left}" for left in done.left]
+    elif not wishes.share_for_training:
+        doubts += recordings.unshare(device.id)
+    else:
+        return Outcome(0)
+    listed = {other.id for other in devices.all()} if device is not ANYBODY else set()
+    unknown = sum(
+        count
+        for owner, (count, first) in recordings.devices().items()
+        if owner != device.id and owner not in listed and _may_be_of(device, owner, first)
+    )
+    if unknown:
+        doubts.append(
+            f"{unknown} recordings of devices that are not in the list may be earlier ones of "
+            f"{device.name}; delete them: earnest recordings delete --unlisted"
+        )
+    return Outcome(count, tuple(doubts))
+
+
+def _may_be_of(device: Device, owner: str, first_created: str) -> bool:
+    """Whether recordings of an unlisted owner may be this device's, made before it had its id."""
+    return owner == ANYBODY.id or not device.added or first_created <= device.added
