@@ -57,6 +57,7 @@ def build(drivers, config, models, kinds=Kinds):
     parts.watchdog = drivers.watchdog
     parts.random_number = drivers.random_number
     parts.reset = drivers.reset
+    parts.wifi = drivers.wifi
     parts.end_of_speech = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = kinds.audit_log(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)

@@ -3,7 +3,7 @@
 MicroPython's own `getaddrinfo` waits for the answer, with a dead name server longer than the
 watchdog does.  Questions and answers are those of RFC 1035; a name that ends in .local is asked
 for by multicast, once (RFC 6762, 5.1).  A forged answer leads to a receiver that cannot show the
-certificate.  Imports socket; must not import wakeword or satellite.
+certificate.  A name server that fails or refuses is asked again; only "no such name" is final.
 """
 
 import asyncio
@@ -16,7 +16,12 @@ ATTEMPTS = 4
 ATTEMPT_MS = 1500
 MAX_ANSWER_BYTES = 512
 _LOOK_MS = 50
-_A, _IN = 1, 1
+_A, _AAAA, _IN = 1, 28, 1
+_NO_SUCH_NAME = 3
+
+
+class ServerFailed(OSError):
+    """The name server could not or would not answer; asking again may help."""
 
 
 class Resolver:
@@ -30,8 +35,10 @@ class Resolver:
         self._mdns = mdns
 
     async def address(self, host):
-        """`host` in digits.  Raises OSError: no such name, no way there, or nobody answered after
-        ATTEMPTS questions.
+        """Return `host` in digits.
+
+        Raises OSError, and says why: no such name, no IPv4 address, no way there, or no answer
+        after ATTEMPTS questions.
         """
         if ":" in host or all(c in "0123456789." for c in host):
             return host
@@ -39,24 +46,43 @@ class Resolver:
         if not is_local and self._name_server is None:
             raise OSError("no name server to ask for %s" % host)
         where = self._mdns if is_local else (self._name_server(), self._dns_port)
-        number = os.urandom(2)
-        asked = question(number, host)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             udp.setblocking(False)
             to = socket.getaddrinfo(*where)[0][-1]  # digits: nobody is asked
-            if not is_local:
-                udp.connect(to)  # others' answers do not come in
-            for _ in range(ATTEMPTS):
-                udp.sendto(asked, to) if is_local else udp.send(asked)
-                for _ in range(ATTEMPT_MS // _LOOK_MS):
-                    await asyncio.sleep_ms(_LOOK_MS)
-                    found = answer(_received(udp), number)
-                    if found:
-                        return found
+            if is_local:
+                return await _ask(host, lambda asked: udp.sendto(asked, to), udp)
+            udp.connect(to)  # others' answers do not come in
+            return await _ask(host, udp.send, udp)
         finally:
             udp.close()
-        raise OSError("no answer to the look-up of %s" % host)
+
+
+async def _ask(host, send, udp):
+    """The address of `host`; where it has none of IPv4, ask for one of IPv6 to say so."""
+    kind = _A
+    why = OSError("no answer to the look-up of %s" % host)
+    for _ in range(ATTEMPTS):
+        number = os.urandom(2)
+        send(question(number, host, kind))
+        for _ in range(ATTEMPT_MS // _LOOK_MS):
+            await asyncio.sleep_ms(_LOOK_MS)
+            try:
+                found = answer(_received(udp), number, kind)
+            except ServerFailed as error:
+                why = error
+                continue
+            if found is None:
+                continue
+            if found and kind == _A:
+                return found
+            if found:
+                raise OSError("%s has only an IPv6 address; give its IPv4 address" % host)
+            if kind == _AAAA:
+                raise OSError("%s has no address" % host)
+            kind = _AAAA
+            break
+    raise why
 
 
 def _received(udp):
@@ -67,8 +93,8 @@ def _received(udp):
         return b""
 
 
-def question(number, host):
-    """The DNS message that asks for the IPv4 address of `host`; `number` is two bytes.
+def question(number, host, kind=_A):
+    """Return the DNS message that asks for an address of `host`; `number` is two bytes.
 
     Raises OSError when it cannot be a name: a label is 1 to 63 bytes, all of it at most 253.
     """
@@ -79,33 +105,39 @@ def question(number, host):
             raise OSError("%s is no name of a host" % host)
         message.append(len(label))
         message += label
-    message += bytes((0, 0, _A, 0, _IN))
+    message += bytes((0, 0, kind, 0, _IN))
     return message
 
 
-def answer(data, number):
-    """The first IPv4 address, in digits, in the answer with that number; None where there is none,
-    whatever `data` is.  Raises OSError when the name server says that there is no such name.
+def answer(data, number, kind=_A):
+    """Return the first address of that kind in the answer with that number: IPv4 in digits.
+
+    "" where the answer has none; None where `data` is not that answer, whatever it is.  Raises
+    ServerFailed, and OSError when the name server says that there is no such name.
     """
     try:
         if bytes(data[:2]) != bytes(number) or not data[2] & 0x80:
             return None
         code = data[3] & 15
-        if code:
+        if code == _NO_SUCH_NAME:
             raise OSError("the name server knows no such host, code %d" % code)
+        if code:
+            raise ServerFailed("the name server gave no answer, code %d" % code)
         at = 12
         for _ in range(_word(data, 4)):
             at = _after_name(data, at) + 4
         for _ in range(_word(data, 6)):
             at = _after_name(data, at)
-            kind, size = _word(data, at), _word(data, at + 8)
+            found, size = _word(data, at), _word(data, at + 8)
             at += 10
-            if kind == _A and size == 4:
+            if found == kind == _A and size == 4:
                 return "%d.%d.%d.%d" % tuple(data[at + i] for i in range(4))
+            if found == kind == _AAAA and size == 16:
+                return "IPv6"
             at += size
+        return "" if at <= len(data) else None
     except IndexError:
-        pass  # cut off
-    return None
+        return None  # cut off
 
 
 def _word(data, at):

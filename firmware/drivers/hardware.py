@@ -19,6 +19,7 @@ from .lights import LIGHTS, PWMLight
 from .pcm import CHANNEL_NAMES
 from .storage import Files
 from .watchdog import Watchdog, reset_reason
+from .watched_stream import WatchedStream
 from .wifi import Wifi
 
 CPU_HZ = 240000000
@@ -63,9 +64,11 @@ class Hardware:
         async def connect_over_wifi():
             while wifi is None:  # nothing is configured, nothing is tried
                 await asyncio.Event().wait()
-            while not wifi.is_connected():
+            while not (wifi.is_connected() and wifi.may_try()):
                 await asyncio.sleep_ms(WIFI_STEP_MS)
-            return await connect()
+            reader, writer = await connect()
+            stream = WatchedStream(reader, writer, wifi.carried)
+            return stream, stream
 
         self.wifi = wifi
         self.connect = connect_over_wifi

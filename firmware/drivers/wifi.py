@@ -1,8 +1,7 @@
 """Wi-Fi as a client: connect, and connect again, with waits that grow and are never in step.
 
 Place in the pipeline: below the streamer, which only sees whether there is a network.  Opens no
-port, makes no access point and starts no WebREPL.  Imports network; must not import wakeword or
-satellite.
+port, makes no access point and starts no WebREPL.
 """
 
 import asyncio
@@ -13,36 +12,58 @@ import network
 from .backoff import BackOff
 
 CONNECT_MS = 20000
+#: After so many connections in a row over which nothing came, Wi-Fi is connected anew; twice as
+#: many each time, up to the last.
+RENEW_TRIES = 4
+MAX_RENEW_TRIES = 64
 _STEP_MS = 250
 _WATCH_MS = 1000
+#: What the port raises: OSError for errors that it knows, RuntimeError for others.
+_ERRORS = (OSError, RuntimeError)
 
 
 class Wifi:
-    """Keeps a station connected while `run` runs; `attempts` is for diagnostics."""
+    """Keeps a station connected while `run` runs; any error of the radio is a failed attempt.
+
+    `attempts` and `renewals` count since the start.
+    """
 
     def __init__(self, ssid, password, back_off=None):
         self._ssid = ssid
         self._password = password
         self._back_off = back_off or BackOff()
+        self._station = None
+        self._tries = 0
+        self._max_tries = RENEW_TRIES
         self.attempts = 0
-        network.WLAN(network.AP_IF).active(False)
-        self._station = network.WLAN(network.STA_IF)
+        self.renewals = 0
 
     def is_connected(self):
         """Whether there is a network with an address."""
-        return self._station.isconnected()
+        try:
+            return self._station is not None and self._station.isconnected()
+        except _ERRORS:
+            return False
 
     def name_server(self):
-        """The address of the network's DNS server, in digits."""
-        return self._station.ifconfig()[3]
+        """The address of the network's DNS server, in digits.  Raises OSError."""
+        if self._station is None:
+            raise OSError("Wi-Fi is off")
+        try:
+            return self._station.ifconfig()[3]
+        except RuntimeError as error:
+            raise OSError(str(error))
 
     def status(self):
         """connected, connecting, wrong password, no access point, or off."""
-        if not self._station.active():
+        try:
+            if self._station is None or not self._station.active():
+                return "off"
+            if self._station.isconnected():
+                return "connected"
+            state = self._station.status()
+        except _ERRORS:
             return "off"
-        if self._station.isconnected():
-            return "connected"
-        state = self._station.status()
         if state == network.STAT_WRONG_PASSWORD:
             return "wrong password"
         if state == network.STAT_NO_AP_FOUND:
@@ -51,9 +72,12 @@ class Wifi:
 
     async def connect(self):
         """One attempt of up to CONNECT_MS; True when connected."""
-        station = self._station
         self.attempts += 1
         try:
+            if self._station is None:
+                network.WLAN(network.AP_IF).active(False)
+                self._station = network.WLAN(network.STA_IF)
+            station = self._station
             station.active(True)
             station.config(reconnects=0)  # the waiting between attempts is ours
             station.disconnect()
@@ -62,15 +86,37 @@ class Wifi:
                 if station.isconnected():
                     return True
                 await asyncio.sleep_ms(_STEP_MS)
-        except OSError:
+        except _ERRORS:
             pass  # the radio is busy or gave up: the next attempt decides
-        return station.isconnected()
+        return self.is_connected()
 
     async def run(self):
         """Connect, watch, connect again; until cancelled."""
         while True:
             if await self.connect():
                 self._back_off.reset()
-                while self._station.isconnected():
+                while self.is_connected():
                     await asyncio.sleep_ms(_WATCH_MS)
             await asyncio.sleep_ms(self._back_off.wait_ms(os.urandom(1)[0]))
+
+    # --- a network that says "connected" and carries nothing ---
+
+    def may_try(self):
+        """Ask before each connection over it; False when it was disconnected, to connect anew."""
+        if self._tries < self._max_tries:
+            self._tries += 1
+            return True
+        self._tries = 0
+        self._max_tries = min(2 * self._max_tries, MAX_RENEW_TRIES)
+        self.renewals += 1
+        try:
+            if self._station is not None:
+                self._station.disconnect()
+        except _ERRORS:
+            pass  # `run` finds out
+        return False
+
+    def carried(self):
+        """Something came from the other end."""
+        self._tries = 0
+        self._max_tries = RENEW_TRIES

@@ -35,6 +35,7 @@ class App:
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     counters  counters.Counters                       watchdog   feed()
     consent   consent.Consent                        config     config.Config
+    wifi      ports.Wifi or None
     reset     why the device started, a word of audit_record.RESETS
     random_number() -> int, fresh for each stream
     """
@@ -56,6 +57,7 @@ class App:
         self._refused = 0
         self._health = 0
         self._overruns = 0
+        self._renewals = 0
         self._tasks = []
         self.is_connected = False
         self.worst_first_byte_ms = 0  # from the deciding inference to the socket
@@ -416,6 +418,11 @@ class App:
                     gate.fault()
                     self.parts.counters.count("faults")
         self._record_end()
+        wifi = self.parts.wifi
+        if wifi is not None and wifi.renewals != self._renewals:
+            self.parts.counters.count("wifi_renewals", wifi.renewals - self._renewals)
+            self._renewals = wifi.renewals
+            self._record("fault", what="network")
         if gate.refused != self._refused:
             self._refused = gate.refused
             self.parts.counters.count("refused")

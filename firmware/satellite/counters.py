@@ -11,6 +11,7 @@ COUNTERS = (
     "wakes",
     "streams",
     "reconnects",
+    "wifi_renewals",  # it said connected, carried nothing, and was connected anew
     "dropped_chunks",  # of a stream, not sent
     "refused",  # what a peer or an event asked for and did not get
     "faults",

@@ -18,7 +18,7 @@ class Hardware:
     clock = "Clock"
     watchdog = "Watchdog"
     storage = "Storage"
-    wifi = "Wifi, or None where no network is configured; read by diagnostics only"
+    wifi = "Wifi, or None where no network is configured"
     reset = "why the device started, a word of audit_record.RESETS"
 
     def connect(self):
@@ -134,9 +134,10 @@ class Storage:
 
 
 class Wifi:
-    """For `earnest status`; the satellite itself only sees `connect`."""
+    """For the log and `earnest status`; the way to the receiver is Hardware.connect."""
 
     attempts = "how often it tried to join since the start"
+    renewals = "how often it said connected, carried nothing, and was connected anew"
 
     def status(self):
         """off, connecting, connected, wrong password, or no access point."""

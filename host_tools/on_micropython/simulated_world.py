@@ -288,7 +288,7 @@ class Disk(Files):
 class Wifi:
     """What `status` asks of it: the script's network."""
 
-    attempts = 0
+    attempts = renewals = 0
 
     def __init__(self, world):
         self._world = world

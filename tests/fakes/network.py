@@ -12,6 +12,7 @@ class Air:
         self.ssid, self.password = "home", "secret"
         self.is_near = True
         self.radio_fails = False
+        self.broken = set()  # methods of WLAN that fail as the port does
         self.interfaces = {}
         self.connects = 0
 
@@ -22,6 +23,11 @@ air = Air()
 def reset():
     """A new chip, in reach of `home`."""
     air.__init__()
+
+
+def _may_break(name):
+    if name in air.broken:
+        raise RuntimeError("Wifi Unknown Error 0x3001")
 
 
 class WLAN:
@@ -35,20 +41,23 @@ class WLAN:
         return wlan
 
     def __init__(self, interface=STA_IF):
-        pass
+        _may_break("WLAN")
 
     def active(self, is_active=None):
+        _may_break("active")
         if is_active is None:
             return self.is_active
         self.is_active = is_active
 
     def config(self, **settings):
+        _may_break("config")
         for name, value in settings.items():
             if name != "reconnects":
                 raise ValueError("unknown config param")
             self.reconnects = value
 
     def connect(self, ssid, password):
+        _may_break("connect")
         if air.radio_fails or not self.is_active:
             raise OSError("Wifi Internal Error")
         air.connects += 1
@@ -60,15 +69,19 @@ class WLAN:
             self.state = STAT_GOT_IP
 
     def ifconfig(self):
+        _may_break("ifconfig")
         return ("192.168.1.31", "255.255.255.0", "192.168.1.1", "192.168.1.1")
 
     def disconnect(self):
+        _may_break("disconnect")
         self.state = STAT_IDLE
 
     def isconnected(self):
+        _may_break("isconnected")
         if self.state == STAT_GOT_IP and not air.is_near:
             self.state = STAT_NO_AP_FOUND
         return self.state == STAT_GOT_IP
 
     def status(self):
+        _may_break("status")
         return self.state

@@ -84,6 +84,7 @@ class Bench:
         parts.streamer = self
         parts.random_number = lambda: 77
         parts.level = Level()
+        parts.wifi = None
         parts.reset = "power"
         self.detectors = [self]
         self.mean = 230
@@ -683,6 +684,22 @@ def test_what_was_dropped_and_who_received_is_recorded():
     assert [end["dropped_chunks"] for end in ends] == [4, 6], ends
     assert all(end["receiver"] == "earnest-receiver" and end["bytes"] == 0 for end in ends)
     assert bench.app.parts.counters.snapshot()["dropped_chunks"] == 10
+
+
+def test_a_wifi_that_had_to_be_connected_anew_is_counted_and_recorded():
+    class Wifi:
+        renewals = 0
+
+    bench = Bench()
+    bench.app.parts.wifi = wifi = Wifi()
+
+    def renew():
+        wifi.renewals = (bench.turn > 5) + (bench.turn > 9)
+
+    bench.after_turn = renew
+    bench.go()
+    assert bench.records.count(("fault", {"what": "network"})) == 2
+    assert bench.app.parts.counters.snapshot()["wifi_renewals"] == 2 and bench.state == IDLE
 
 
 def test_a_press_with_the_switch_on_mute_stores_nothing():

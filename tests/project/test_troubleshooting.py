@@ -19,7 +19,7 @@ LABEL = (
 #: Names of errors, of records and of rows: no sentences of ours.
 OTHERS = {
     *("OSError", "MemoryError", "ImportError", "ConfigError", "ModelFormatError"),
-    *("fault what", "refused what unmute", "shows MUTED"),
+    *("fault what", "fault what network", "refused what unmute", "shows MUTED"),
 }
 
 
