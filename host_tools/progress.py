@@ -40,6 +40,9 @@ def bar(total: float, unit: str = "bytes", console: Console | None = None) -> It
         The Report.  Without a terminal it does nothing.
     """
     out = console or Console(stderr=True)
+    if not (out.is_terminal if console else sys.stderr.isatty()):
+        yield lambda text, done: None
+        return
     columns = {
         "bytes": DownloadColumn(),
         "count": MofNCompleteColumn(),
@@ -52,7 +55,6 @@ def bar(total: float, unit: str = "bytes", console: Console | None = None) -> It
         TimeRemainingColumn(),
         console=out,
         transient=True,
-        disable=not (out.is_terminal if console else sys.stderr.isatty()),
     )
     task = shown.add_task("", total=total)
     with shown:

@@ -15,9 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
 from host_tools.errors import HostToolError
+
+#: int16 at 16 kHz, one dimension.
+Samples = NDArray[np.int16]
 
 SAMPLE_RATE_HZ = 16000
 MIN_RATE_HZ = 4000

@@ -1,8 +1,8 @@
-"""The demo: someone talks in a room, and the real firmware listens, sends, and is muted.
+"""`earnest demo`: someone talks in a room, and the real firmware listens, sends, and is muted.
 
 Makes speech with the wake word in it, runs the whole simulated device with a real receiver over
-real TLS, and prints on one time line what was said, done, heard and sent.  Sound, script, trace
-and picture stay in build/.  Started by `make demo`.
+TLS, and prints on one time line what was said, done, heard and sent.  Audio, scenario, trace and
+plot stay in build/.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from rich.console import Console
 from host_tools import micropython
 from host_tools.audio import files as audio
 from host_tools.audio import speech
-from host_tools.commands.simulate import print_sent, run_events
+from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model
 from host_tools.shared_firmware import ROOT
-from host_tools.simulation import runner as simulation
-from host_tools.simulation import scenario as script
-from host_tools.simulation.runner import Result, Settings
+from host_tools.simulation import scenario, trace
+from host_tools.simulation.events import Event
+from host_tools.simulation.result import Result
+from host_tools.simulation.runner import Settings, simulate
+from host_tools.simulation.text import print_sent
 
 WAKE_WORDS = "okay naboo"
 #: Who says what; None: somebody presses the mute button.
@@ -51,9 +53,9 @@ Spans = list[tuple[float, float, str]]
 
 
 @click.command()
-@click.option("--folder", type=Path, default=ROOT / "build", help="Where the files go.")
+@click.option("--folder", type=Path, default=ROOT / "build", help="Write the files here.")
 def command(folder: Path) -> int:
-    """Say a few sentences with the wake word among them, and show what the firmware does."""
+    """Simulate a conversation with the wake word in it, and draw what the device sent."""
     from host_tools.simulation import plot
 
     out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -66,43 +68,47 @@ def command(folder: Path) -> int:
     samples, spans, presses = scene()
     audio.write(folder / "demo.wav", samples)
     rows = [{"t_ms": t_ms, "action": "press"} for t_ms in presses]
-    (folder / "demo-script.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "demo-scenario.json").write_text(json.dumps(rows, indent=1) + "\n")
     out.print(f"2  converting the model {DEFAULT_MODEL}")
     model = find_model(DEFAULT_MODEL)
     out.print("3  starting a receiver with certificates of its own")
     out.print("4  running the firmware in MicroPython\n")
     file = audio.open_audio(folder / "demo.wav")
     settings = Settings(
-        (model,), with_features=True, script=script.check(rows), with_receiver=True
+        (model,), with_features=True, scenario=scenario.check(rows), with_receiver=True
     )
-    simulated = simulation.simulate("demo.wav", file, settings)
     with open(folder / "demo.jsonl", "w", encoding="utf-8", newline="\n") as sink:
-        result = run_events(simulated, sink, with_features=False)
+
+        def on_event(event: Event) -> None:
+            if event["event"] != "features":
+                sink.write(trace.line(event))
+
+        result = simulate("demo.wav", file, settings, on_event)
     print_time_line(out, spans, result)
     title = "Earnest sends what follows its wake word, and nothing while it is muted"
     plot.draw(result, folder / "demo.png", tuple(spans), title)
-    out.print(f"\npicture  {shown(folder / 'demo.png')}", style="bold")
-    out.print(f"sound    {shown(folder / 'demo.wav')}")
+    out.print(f"\nplot     {shown(folder / 'demo.png')}", style="bold")
+    out.print(f"audio    {shown(folder / 'demo.wav')}")
     out.print(f"trace    {shown(folder / 'demo.jsonl')}\n")
     print_sent(out, result)
     is_kept = print_promise(out, spans, result)
     return 0 if is_kept else 1
 
 
-def scene() -> tuple[np.ndarray, Spans, list[int]]:
-    """The sound, (start, end, words) of each sentence in s, and the presses in ms."""
+def scene() -> tuple[Samples, Spans, list[int]]:
+    """Return the audio, (start, end, text) of each sentence in s, and the presses in ms."""
     parts = [speech.silence(GAP_S)]
     spans: Spans = []
     presses: list[int] = []
     length = parts[0].size
-    for i, words in enumerate(SCENE):
-        if words is None:
+    for i, text in enumerate(SCENE):
+        if text is None:
             presses.append(length // 160 * 10)
             added = [speech.silence(PRESS_S)]
         else:
-            spoken = speech.synthesise(words)
+            spoken = speech.synthesise(text)
             start_s = length / speech.SAMPLE_RATE_HZ
-            spans.append((start_s, start_s + spoken.size / speech.SAMPLE_RATE_HZ, words))
+            spans.append((start_s, start_s + spoken.size / speech.SAMPLE_RATE_HZ, text))
             is_command = i > 0 and SCENE[i - 1] == WAKE_WORDS
             added = [spoken, speech.silence(AFTER_COMMAND_S if is_command else GAP_S)]
         parts += added
@@ -111,25 +117,25 @@ def scene() -> tuple[np.ndarray, Spans, list[int]]:
 
 
 def print_time_line(out: Console, spans: Spans, result: Result) -> None:
-    """What was said, done, heard and shown, in order of time."""
+    """Print what was said, done, heard and shown, in order of time."""
     lines: list[tuple[float, str, str | None]] = [
         (start_s, f"said   {text}", None) for start_s, _, text in spans
     ]
     for event in result.events:
         at_s = event["t_ms"] / 1000
         if event["event"] == "detection":
-            words = f"HEARD  {event['model']}, probability {event['probability'] / 255:.2f}"
-            lines.append((at_s, words, "bold green"))
-        elif event["event"] == "script":
+            text = f"HEARD  {event['model']}, probability {event['probability'] / 255:.2f}"
+            lines.append((at_s, text, "bold green"))
+        elif event["event"] == "scenario":
             lines.append((at_s, "done   mute button pressed", "bold"))
         elif event["event"] == "light":
-            words = f"light  {event['state']}, microphone {'on' if event['mic'] else 'off'}"
-            lines.append((at_s, words, _LIGHT_STYLES.get(event["state"])))
-    for at_s, words, style in sorted(lines, key=lambda line: line[0]):
-        out.print(f"{at_s:7.2f} s  {words}", style=style)
+            text = f"light  {event['state']}, microphone {'on' if event['mic'] else 'off'}"
+            lines.append((at_s, text, _LIGHT_STYLES.get(event["state"])))
+    for at_s, text, style in sorted(lines, key=lambda line: line[0]):
+        out.print(f"{at_s:7.2f} s  {text}", style=style)
     factor = result.real_time_factor
     out.print(
-        f"\n{result.duration_s:.1f} s of sound in {result.wall_s:.2f} s: "
+        f"\n{result.duration_s:.1f} s of audio in {result.wall_s:.2f} s: "
         f"real-time factor {factor:.3f}, {len(result.probabilities[0])} inferences"
     )
 
@@ -138,29 +144,29 @@ _LIGHT_STYLES = {"IDLE": "green", "STREAMING": "blue", "MUTED": "red"}
 
 
 def print_promise(out: Console, spans: Spans, result: Result) -> bool:
-    """Say whether it heard what was said to it, and sent that alone; False when it did not."""
+    """Print whether it heard what was said to it, and sent that alone; return False if not."""
     is_heard = heard_as_said(spans, result)
     is_sent = sent_as_promised(result)
     if is_heard:
         out.print(
-            "each wake word was heard but those while muted, and nothing else", style="green"
+            "heard every wake word except those said while muted, and nothing else", style="green"
         )
     else:
-        out.print("what was heard is not what was said", style="bold red")
+        out.print("FAILED: what was heard is not what was said", style="bold red")
     if is_sent:
         out.print(
-            "nothing left before a wake word, after the end of speech, or while muted; "
-            "the receiver has exactly what left",
+            "sent nothing before a wake word, after the end of speech, or while muted; "
+            "the receiver has exactly what was sent",
             style="bold green",
         )
     else:
-        out.print("what left is not what was promised", style="bold red")
+        out.print("FAILED: what was sent is not what was promised", style="bold red")
     return is_heard and is_sent
 
 
 def heard_as_said(spans: Spans, result: Result) -> bool:
-    """Whether there is one detection for each wake word said to a device that was not muted, at
-    its end, and none besides."""
+    """Return whether there is one detection for each wake word said while not muted, at its end,
+    and none besides."""
     muted = muted_spans(result)
     said = [
         (start_s, end_s)
@@ -175,8 +181,8 @@ def heard_as_said(spans: Spans, result: Result) -> bool:
 
 
 def sent_as_promised(result: Result) -> bool:
-    """Whether every sample that left was heard between a wake word and the end of its stream, none
-    while muted, and the receiver has the same."""
+    """Return whether every sample sent was heard between a wake word and the end of its stream,
+    none while muted, and the receiver has the same."""
     muted = muted_spans(result)
     for stream in result.streams.all:
         if stream.samples_from is None or stream.samples_to is None or stream.end_ms is None:
@@ -190,11 +196,11 @@ def sent_as_promised(result: Result) -> bool:
 
 
 def muted_spans(result: Result) -> list[tuple[float, float]]:
-    """From press to press, in s: when the person at the button wanted it muted."""
-    presses = [event["t_ms"] / 1000 for event in result.of("script")]
+    """Return when the person at the button wanted it muted: from press to press, in s."""
+    presses = [event["t_ms"] / 1000 for event in result.scenario]
     return list(zip(presses[::2], [*presses[1::2], float("inf")], strict=False))
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be."""
+    """Return a path, relative to the current folder where it can be."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,4 +1,4 @@
-"""The simulated serial line: what the script types arrives, what the device says is emitted.
+"""The simulated serial line: what the scenario types arrives, what the device says is emitted.
 
 Runs inside MicroPython, in place of diagnostics.console.Line.  A byte that the device says takes
 BYTE_US, and for that time the audio waits in the ring of simulated_world.Microphone.

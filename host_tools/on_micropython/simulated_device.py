@@ -75,7 +75,7 @@ class Device:
         self._trace = trace
         self.world = trace.world = simulated.SimulatedWorld(
             sys.stdin.buffer,
-            settings["script"],
+            settings["scenario"],
             trace.emit,
             settings["start_ms"],
             settings["reported_ms"],

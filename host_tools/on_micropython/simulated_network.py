@@ -1,6 +1,6 @@
 """The simulated network: a receiver in memory, or real TLS to a real one on loopback.
 
-Runs inside MicroPython.  `Wire` is what the streamer sees of either; it obeys the script's loss,
+Runs inside MicroPython.  `Wire` is what the streamer sees of either; it obeys the scenario's loss,
 silence and delay of the network, and emits every message that the device sends.
 """
 
@@ -139,7 +139,7 @@ class InMemoryReceiver:
         await asyncio.sleep_ms(0)
 
     def ask(self, kind):
-        """Send a request of the script, whatever it is: the raw line, as a bad server would."""
+        """Send a request of the scenario, whatever it is: the raw line, as a bad server would."""
         data = {"stream": self._stream} if kind == protocol.STOP else None
         message = json.dumps({"type": kind, "data": data or {}})
         self.wire.arrive(message.encode() + b"\n")
@@ -157,7 +157,7 @@ class InMemoryReceiver:
 
 
 class Network:
-    """`connect` for the streamer; `serve` gives the script's requests and cuts to a connection.
+    """`connect` for the streamer; `serve` gives the scenario's requests and cuts to a connection.
 
     `real` is the firmware's own `connect` (drivers/tls.py), None for an InMemoryReceiver.
     """
@@ -204,7 +204,7 @@ class Network:
             self._far.close()
 
     def serve(self):
-        """Carry out what the script did to the network; called once each 10 ms."""
+        """Carry out what the scenario did to the network; called once each 10 ms."""
         if self._wire is None:
             return
         if self.world.network == "down":

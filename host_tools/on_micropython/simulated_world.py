@@ -1,9 +1,9 @@
-"""Simulated drivers: the same few methods as firmware/drivers, and a world of sound and scripts.
+"""Simulated drivers: the same few methods as firmware/drivers, and a world of sound and scenarios.
 
 Runs inside MicroPython.  Time is the position in the input: the microphone, when on, delivers the
 next 10 ms of it; when off, the same 10 ms pass unheard.  So a simulated minute is the same on
 every run.  What happens goes to `emit(event, **fields)`, in order.  docs/simulate.md has the
-script's actions.
+scenario's actions.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ class EndOfInput(Exception):
 
 
 class PowerLoss(Exception):
-    """The script cuts the power."""
+    """The scenario cuts the power."""
 
 
 class SimulatedWorld:
     """Sound, time and what people do.
 
-    `script` is a list of (t_ms, action, value), sorted; `switch` is whether the mute switch stands
-    on mute before it, None without one.  `start_ms` is when this power-on is, in
-    the time of the input, and `reported_ms` how far the power-on before has reported.
+    `scenario` is a list of (t_ms, action, value), sorted; `switch` is whether the mute switch
+    stands on mute before it, None without one.  `start_ms` is when this power-on is, in the
+    time of the input, and `reported_ms` how far the power-on before has reported.
     """
 
-    def __init__(self, stream, script, emit, start_ms=0, reported_ms=-1, switch=None):
+    def __init__(self, stream, scenario, emit, start_ms=0, reported_ms=-1, switch=None):
         self._stream = stream
-        self._script = script
+        self._scenario = scenario
         self._next = 0
         self.emit = emit
         self.start_ms = start_ms
@@ -68,10 +68,10 @@ class SimulatedWorld:
         self.late_us = 0  # how long sound has waited in the ring
         self._sleepers = []  # (when, in ms; asyncio.Event)
         self._unheard = bytearray(CHUNK_BYTES)
-        while self._next < len(script) and script[self._next][0] <= start_ms:
-            t_ms, action, value = script[self._next]
+        while self._next < len(scenario) and scenario[self._next][0] <= start_ms:
+            t_ms, action, value = scenario[self._next]
             if t_ms > reported_ms:
-                emit("script", action=action, value=value)
+                emit("scenario", action=action, value=value)
             if start_ms == 0 or action not in _MOMENTS:
                 self._act(action, value)
             self._next += 1
@@ -92,7 +92,7 @@ class SimulatedWorld:
         return self.network == "up" and not self.network_delay_ms and self.receiver_consents
 
     def pass_by(self, chunk=None):
-        """Let 10 ms of sound go by, into `chunk` if someone listens; then do what is scripted."""
+        """Let 10 ms of sound go by, into `chunk` if someone listens; then act the scenario."""
         chunk = chunk or self._unheard
         if self._stream.readinto(chunk) != CHUNK_BYTES:
             raise EndOfInput
@@ -102,10 +102,10 @@ class SimulatedWorld:
             if sleeper[0] <= self.now_ms:
                 self._sleepers.remove(sleeper)
                 sleeper[1].set()
-        while self._next < len(self._script) and self._script[self._next][0] <= self.input_ms:
-            _, action, value = self._script[self._next]
+        while self._next < len(self._scenario) and self._scenario[self._next][0] <= self.input_ms:
+            _, action, value = self._scenario[self._next]
             self._next += 1
-            self.emit("script", action=action, value=value)
+            self.emit("scenario", action=action, value=value)
             self._act(action, value)
 
     def hold_up(self, took_us):
@@ -220,7 +220,7 @@ class Microphone:
 
 
 class LightDriver:
-    """Three numbers, kept.  On request of the script it stays as it is and does not answer, or
+    """Three numbers, kept.  On request of the scenario it stays as it is and does not answer, or
     shows the opposite of what it is told, which reading it back finds.
     """
 
@@ -241,7 +241,7 @@ class LightDriver:
 
 
 class Controls:
-    """The board's button and mute switch; without a board a button, and a switch when the script
+    """The board's button and mute switch; without a board a button, and a switch when the scenario
     moves it.
     """
 
@@ -286,7 +286,7 @@ class Disk(Files):
 
 
 class Wifi:
-    """What `status` asks of it: the script's network."""
+    """What `status` asks of it: the scenario's network."""
 
     attempts = renewals = 0
 

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 from host_tools.shared_firmware import ROOT
+from host_tools.simulation.sent_streams import ReceivedStream
 
 NAME = "earnest-receiver"
 HOST = "127.0.0.1"
@@ -40,13 +42,13 @@ class LoopbackReceiver:
             cwd=ROOT,
             start_new_session=True,
         )
-        self._lines: queue.Queue[dict | None] = queue.Queue()
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.events: list[dict] = []
+        self.events: list[dict[str, Any]] = []
         self.port = self._wait_for("listening", _START_S)["port"]
 
-    def settings(self, device_folder: Path) -> dict:
-        """The device's configuration for this receiver; its certificates go into its folder."""
+    def settings(self, device_folder: Path) -> dict[str, Any]:
+        """Return the device's configuration for this receiver; write its certificates."""
         made = self._data / "device"
         if not made.exists():
             DeviceList(self._data / "devices.json").add("simulated", self._signer, made)
@@ -64,15 +66,15 @@ class LoopbackReceiver:
     def request(self, kind: str) -> None:
         """Have it ask the device for something: mute, stop, or whatever it has no right to."""
         assert self._process.stdin is not None
-        words = kind if kind in ("mute", "stop") else f"send {kind}"
+        line = kind if kind in ("mute", "stop") else f"send {kind}"
         try:
-            self._process.stdin.write(words.encode() + b"\n")
+            self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise self._failed() from error
 
-    def end(self) -> list[dict]:
-        """Wait until the device's connections have ended, stop it; the streams that it got."""
+    def end(self) -> list[ReceivedStream]:
+        """Wait until the device's connections have ended, stop it; return the streams it got."""
         connected = "disconnected"
         while self._count("connected") > self._count(connected):
             self._wait_for(connected, _END_S)
@@ -101,14 +103,14 @@ class LoopbackReceiver:
                 self.events.append(event)
         return sum(event["event"] == kind for event in self.events)
 
-    def _wait_for(self, kind: str, timeout_s: float) -> dict:
+    def _wait_for(self, kind: str, timeout_s: float) -> dict[str, Any]:
         while True:
             try:
                 event = self._lines.get(timeout=timeout_s)
             except queue.Empty:
                 self.close()
                 raise HostToolError(
-                    f"the receiver said no {kind!r} within {timeout_s:g} s", "try again"
+                    f"the receiver did not report {kind!r} within {timeout_s:g} s", "try again"
                 ) from None
             if event is None:
                 raise self._failed()
@@ -119,8 +121,8 @@ class LoopbackReceiver:
     def _failed(self) -> HostToolError:
         self.close()
         assert self._process.stderr is not None
-        words = self._process.stderr.read().decode(errors="replace").strip()
-        return HostToolError(f"the receiver stopped: {words}", "try earnest receive by itself")
+        text = self._process.stderr.read().decode(errors="replace").strip()
+        return HostToolError(f"the receiver stopped: {text}", "try earnest receive by itself")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

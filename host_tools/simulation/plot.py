@@ -1,12 +1,13 @@
-"""The picture of a simulation: what was heard, what the light showed, what left the device.
+"""The plot of a simulation: what was heard, what the light showed, what was sent.
 
 Panels over one time axis: waveform, feature slices, probability with the cutoff, then light and
-microphone, then the audio sent (plot_device).  Detections run through all of them, and while the
+microphone, then the audio sent (plot_lanes).  Detections run through all of them, and while the
 device is muted all are shaded.  Draws into a file without a display.
 """
 
 from __future__ import annotations
 
+import math
 import textwrap
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from host_tools.errors import HostToolError
-from host_tools.simulation import plot_lanes as plot_device
-from host_tools.simulation.runner import Result
+from host_tools.simulation import plot_lanes
+from host_tools.simulation.result import Result
 
 FORMATS = (".png", ".svg", ".pdf")
-MAX_COLUMNS = 3000  # a picture has no use for more; longer input is drawn by its extremes
+MAX_COLUMNS = 3000  # a plot has no use for more; longer input is drawn by its extremes
 DPI = 120
 
 _INK, _QUIET, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -48,19 +49,19 @@ _LETTER = 0.0075  # share of the width that a letter of a caption takes
 _CAPTION_GAP_S = 0.3
 _HZ_TICKS = (250, 500, 1000, 2000, 4000, 7000)
 
-Caption = tuple[float, float, str]  # start and end in seconds, words
+Caption = tuple[float, float, str]  # start and end in seconds, text
 
 
 def check_path(path: Path) -> None:
-    """Refuse a picture that could not be written, before any work is done."""
+    """Refuse a plot that could not be written, before any work is done."""
     if path.suffix.lower() not in FORMATS:
         raise HostToolError(
-            f"{path}: no picture format of that name", f"end the name in {', '.join(FORMATS)}"
+            f"{path}: unsupported image format", f"use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         )
 
 
 def draw(result: Result, path: Path, captions: tuple[Caption, ...] = (), title: str = "") -> None:
-    """Draw a finished simulation into `path`; `captions` are words written over the waveform."""
+    """Draw a finished simulation into `path`; `captions` are written over the waveform."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(12, 8.6), dpi=DPI, layout="constrained")
         wave, slices, chance, strips, sent = figure.subplots(
@@ -72,9 +73,9 @@ def draw(result: Result, path: Path, captions: tuple[Caption, ...] = (), title: 
         _draw_wave(wave, result, captions)
         _draw_features(slices, result)
         _draw_probability(chance, result)
-        plot_device.draw_light_and_microphone(strips, result, end_s)
-        plot_device.draw_sent(sent, result, end_s)
-        plot_device.shade([wave, slices, chance, strips, sent], result, end_s)
+        plot_lanes.draw_light_and_microphone(strips, result, end_s)
+        plot_lanes.draw_sent(sent, result, end_s)
+        plot_lanes.shade([wave, slices, chance, strips, sent], result, end_s)
         _draw_detections((wave, slices, chance, strips, sent), result, end_s)
         sent.set_xlabel("time in s")
         try:
@@ -91,8 +92,8 @@ def _title(result: Result) -> str:
     return f"{Path(result.audio).name}: {heard}"
 
 
-def _metadata(path: Path) -> dict:
-    """No dates and versions in the file: the same simulation makes the same picture."""
+def _metadata(path: Path) -> dict[str, None]:
+    """No dates and versions in the file: the same simulation makes the same plot."""
     if path.suffix.lower() == ".png":
         return {"Software": None}
     if path.suffix.lower() == ".svg":
@@ -114,13 +115,13 @@ def _draw_wave(axes: Axes, result: Result, captions: tuple[Caption, ...]) -> Non
     limit = max(1.1 * tick, 1.1 * peak)
     axes.set_ylim(-limit, limit * (2.2 if captions else 1.0))
     axes.set_yticks([-tick, 0, tick])
-    axes.set_ylabel("sound,\n% of full scale")
+    axes.set_ylabel("audio,\n% of full scale")
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     width_s = axes.get_xlim()[1]
-    for start_s, end_s, words in captions:
+    for start_s, end_s, text in captions:
         room_s = end_s - start_s + _CAPTION_GAP_S
-        lines = textwrap.fill(words, max(6, int(room_s / (_LETTER * width_s))))
+        lines = textwrap.fill(text, max(6, int(room_s / (_LETTER * width_s))))
         axes.annotate(
             lines,
             ((start_s + end_s) / 2, limit * 2.15),
@@ -134,9 +135,9 @@ def _draw_wave(axes: Axes, result: Result, captions: tuple[Caption, ...]) -> Non
         _caption(axes, ", ".join(result.notes))
 
 
-def _caption(axes: Axes, words: str) -> None:
+def _caption(axes: Axes, text: str) -> None:
     """A quiet line at the upper right of a panel."""
-    axes.set_title(words, loc="right", fontsize=9, color=_QUIET, pad=4)
+    axes.set_title(text, loc="right", fontsize=9, color=_QUIET, pad=4)
 
 
 def _draw_features(axes: Axes, result: Result) -> None:
@@ -151,7 +152,7 @@ def _draw_features(axes: Axes, result: Result) -> None:
     values = np.maximum.reduceat(values, starts)
     heard = np.logical_or.reduceat(heard, starts)
     axes.imshow(
-        np.ma.masked_array(values.T, np.broadcast_to(~heard, values.T.shape)),
+        np.where(np.broadcast_to(heard, values.T.shape), values.T, np.nan),
         origin="lower",
         aspect="auto",
         cmap="magma",
@@ -165,7 +166,7 @@ def _draw_features(axes: Axes, result: Result) -> None:
     axes.set_ylabel("feature slices,\nkHz")
     _caption(
         axes,
-        "what the model sees: one slice each 10 ms, dark is -128, bright is 127, white: off",
+        "what the model sees: one slice every 10 ms, dark is -128, bright is 127, white: off",
     )
 
 
@@ -173,7 +174,7 @@ def _channel_of(hz: float) -> float:
     """Where a frequency lies on the axis of 40 channels, channel c drawn from c to c + 1."""
 
     def mel(value: float) -> float:
-        return 1127 * np.log1p(value / 700)
+        return 1127 * math.log1p(value / 700)
 
     step = (mel(_MEL_HIGH_HZ) - mel(_MEL_LOW_HZ)) / _MEL_BANDS
     return (mel(hz) - mel(_MEL_LOW_HZ)) / step - 0.5

@@ -1,14 +1,19 @@
-"""The lanes of the picture that show the promise: light, microphone, what left the device.
+"""The lanes of the plot that show the promise: light, microphone, what left the device.
 
 Beside `plot`, which draws the panels of what was heard.  All panels share one time axis, in s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import numpy as np
 from matplotlib.axes import Axes
 
-from host_tools.simulation.runner import Result
+from host_tools.simulation.events import Event, LightEvent, ScenarioEvent
+from host_tools.simulation.result import Result
+from host_tools.simulation.text import action_text
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 MUTED_SHADE, OFF_SHADE = "#e03131", "#343a40"
@@ -30,41 +35,38 @@ _LETTER = 0.0075
 _BAR_S = 0.1
 
 Span = tuple[float, float]
+Held = TypeVar("Held", bound=Event)
 
 
-def spans(result: Result, kind: str, end_s: float) -> list[tuple[float, float, dict]]:
-    """(start, end, event): how long each event of a kind held, in s; a power loss ends all."""
-    found = []
-    last: tuple[float, dict] | None = None
-    for event in result.events:
-        at_s = event["t_ms"] / 1000
-        if event["event"] == "power" and not event["on"]:
-            if last is not None:
-                found.append((last[0], at_s, last[1]))
-            last = None
-        elif event["event"] == kind:
-            if last is not None and at_s > last[0]:
-                found.append((last[0], at_s, last[1]))
-            last = (at_s, event)
-    if last is not None and end_s > last[0]:
-        found.append((last[0], end_s, last[1]))
+def spans(result: Result, events: Iterable[Held], end_s: float) -> list[tuple[float, float, Held]]:
+    """Return (start, end, event): how long each event held, in s; a power loss ends all."""
+    losses_s = [event["t_ms"] / 1000 for event in result.power if not event["on"]]
+    found: list[tuple[float, float, Held]] = []
+    until_s = end_s
+    for event in reversed(list(events)):
+        since_s = event["t_ms"] / 1000
+        until_s = min([until_s, *(loss_s for loss_s in losses_s if loss_s >= since_s)])
+        if until_s > since_s:
+            found.insert(0, (since_s, until_s, event))
+        until_s = since_s
     return found
 
 
 def muted_spans(result: Result, end_s: float) -> list[Span]:
-    """When the gate was muted."""
+    """Return when the gate was muted."""
+    states = [event for event in result.events if event["event"] == "state"]
     return [
         (start, end)
-        for start, end, event in spans(result, "state", end_s)
+        for start, end, event in spans(result, states, end_s)
         if event["to"] == "MUTED"
     ]
 
 
 def powerless_spans(result: Result, end_s: float) -> list[Span]:
-    """When the device had no power."""
+    """Return when the device had no power."""
     found: list[Span] = []
     since: float | None = None
-    for event in result.of("power"):
+    for event in result.power:
         if not event["on"]:
             since = event["t_ms"] / 1000
         elif since is not None:
@@ -86,28 +88,30 @@ def shade(panels: list[Axes], result: Result, end_s: float) -> None:
 
 def draw_light_and_microphone(axes: Axes, result: Result, end_s: float) -> None:
     """Two strips: what the light showed, and whether the microphone was on."""
-    for start, end, event in spans(result, "light", end_s):
+    lights = [event for event in result.events if event["event"] == "light"]
+    for start, end, event in spans(result, lights, end_s):
         colour, word = _look(event)
         axes.broken_barh([(start, end - start)], (1.1, 0.8), facecolors=colour, linewidth=0)
         _label(axes, start, end, 1.5, word, end_s)
-    for start, end, event in spans(result, "mic", end_s):
-        if event["on"]:
+    for start, end, switched in spans(result, result.microphone, end_s):
+        if switched["on"]:
             axes.broken_barh([(start, end - start)], (0.1, 0.8), facecolors=_MIC_ON, linewidth=0)
-        word = "on" if event["on"] else "off"
-        _label(axes, start, end, 0.5, word, end_s, "white" if event["on"] else INK)
+        word = "on" if switched["on"] else "off"
+        _label(axes, start, end, 0.5, word, end_s, "white" if switched["on"] else INK)
     for start, end in powerless_spans(result, end_s):
         _label(axes, start, end, 1.0, "no power", end_s, INK)
     axes.set_ylim(0, 2)
     axes.set_yticks([0.5, 1.5], ["microphone", "light"])
     axes.tick_params(axis="y", length=0)
-    _draw_script(axes, result, end_s)
+    _draw_scenario(axes, result, end_s)
 
 
 def draw_sent(axes: Axes, result: Result, end_s: float) -> None:
-    """Audio bytes that left in each 100 ms, in kB: where there is no bar, nothing left."""
+    """Audio bytes sent in each 100 ms, in kB: where there is no bar, nothing was sent."""
     bars = np.zeros(int(end_s / _BAR_S) + 2)
-    for event in result.of("sent"):
-        bars[event["t_ms"] // round(_BAR_S * 1000)] += event["bytes"] / 1000
+    for event in result.events:
+        if event["event"] == "sent":
+            bars[event["t_ms"] // round(_BAR_S * 1000)] += event["bytes"] / 1000
     at = np.flatnonzero(bars)
     axes.bar(at * _BAR_S, bars[at], width=_BAR_S, align="edge", color=SENT, linewidth=0)
     top = max(bars.max(), 3.2) * 1.75
@@ -134,7 +138,7 @@ def draw_sent(axes: Axes, result: Result, end_s: float) -> None:
         _label(axes, start, end, top * 0.3, "nothing leaves", end_s, MUTED_SHADE)
 
 
-def _look(event: dict) -> tuple[str, str]:
+def _look(event: LightEvent) -> tuple[str, str]:
     if event["state"] == "FAILED":
         return _LIT_OFF["FAILED"]
     if event["mic"]:
@@ -153,20 +157,22 @@ def _label(
         )  # fmt: skip
 
 
-def _draw_script(axes: Axes, result: Result, end_s: float) -> None:
+def _draw_scenario(axes: Axes, result: Result, end_s: float) -> None:
     """Small arrows above the strips: what somebody did; close ones share no place."""
     last_s = {0: -1e9, 1: -1e9}
-    refused = {e["t_ms"] // 1000: e["what"] for e in result.of("audit") if e["kind"] == "refused"}
-    for event in result.of("script"):
-        words = _words(event, refused)
-        if not words:
-            continue
+    refused = {
+        event["t_ms"] // 1000: event["what"]
+        for event in result.events
+        if event["event"] == "audit" and event["kind"] == "refused"
+    }
+    for event in result.scenario:
+        text = _action(event, refused)
         at_s = event["t_ms"] / 1000
-        width_s = len(words) * _LETTER * end_s
+        width_s = len(text) * _LETTER * end_s
         row = 0 if at_s - last_s[0] > width_s else 1
         last_s[row] = at_s
         axes.annotate(
-            words,
+            text,
             (at_s, 2.0),
             xytext=(0, 9 + 11 * row),
             textcoords="offset points",
@@ -178,19 +184,10 @@ def _draw_script(axes: Axes, result: Result, end_s: float) -> None:
         )
 
 
-def _words(event: dict, refused: dict[int, str]) -> str:
-    action, value = event["action"], event["value"]
-    if action == "press":
-        return "mute button"
-    if action == "switch":
-        return f"switch {value}"
-    if action == "request":
-        is_refused = value in (refused.get(event["t_ms"] // 1000 + i) for i in (0, 1))
-        return f"receiver asks: {value}" + (" (refused)" if is_refused else "")
-    if action == "network":
-        return f"network {value}"
-    if action == "power-loss":
-        return "power cut"
-    if isinstance(value, bool):
-        return action.replace("-", " ") + ("" if value else ": over")
-    return f"{action} {value}"
+def _action(event: ScenarioEvent, refused: dict[int, str]) -> str:
+    """What somebody did, and whether the device refused it."""
+    if event["action"] == "request":
+        second = event["t_ms"] // 1000
+        is_refused = event["value"] in (refused.get(second), refused.get(second + 1))
+        return action_text(event) + (" (refused)" if is_refused else "")
+    return action_text(event)

@@ -1,4 +1,4 @@
-"""Scripts of a simulation: who does what to the simulated device, and when.
+"""Scenarios of a simulation: who does what to the simulated device, and when.
 
 A JSON file, specified in docs/simulate.md: a list of `{"t_ms": 4000, "action": "press"}`, some
 with a `value`.  Checked here, played by host_tools/on_micropython/simulated_world.py.
@@ -81,12 +81,12 @@ class Event:
 
 
 def read(path: str | Path) -> tuple[Event, ...]:
-    """The events of a script file, in order of time; raises HostToolError."""
+    """Return the events of a scenario file, in order of time; raises HostToolError."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise HostToolError(f"{path}: {error.strerror}", "check the script's name") from error
+        raise HostToolError(f"{path}: {error.strerror}", "check the scenario's name") from error
     except UnicodeDecodeError as error:
         raise _wrong(path, "not UTF-8 text") from error
     if len(text) > MAX_BYTES:
@@ -99,8 +99,8 @@ def read(path: str | Path) -> tuple[Event, ...]:
     return check(rows, path)
 
 
-def check(rows: object, path: str | Path = "script") -> tuple[Event, ...]:
-    """The events of what a script file holds; raises HostToolError that names `path`."""
+def check(rows: object, path: str | Path = "scenario") -> tuple[Event, ...]:
+    """Return the events of a scenario's rows; raises HostToolError that names `path`."""
     if not isinstance(rows, list):
         raise _wrong(path, "not a list of events")
     if len(rows) > MAX_EVENTS:
@@ -110,13 +110,13 @@ def check(rows: object, path: str | Path = "script") -> tuple[Event, ...]:
 
 
 def require_board(events: tuple[Event, ...], board: Board) -> None:
-    """HostToolError when a person does what this board has no part for."""
+    """Raise HostToolError when a person uses a part that this board does not have."""
     for event in events:
         for action, pin in (("press", board.pins.BUTTON), ("switch", board.pins.SWITCH)):
             if event.action == action and pin is None:
                 part = "button" if action == "press" else "mute switch"
                 raise HostToolError(
-                    f"the script has {action!r} at {event.t_ms} ms, and {board.id} has no {part}",
+                    f"{board.id} has no {part}: {action!r} at {event.t_ms} ms",
                     f"see boards/{board.id}/board.md, or simulate without --board",
                 )
 
@@ -143,7 +143,7 @@ def _event(row: object, where: str) -> Event:
         raise HostToolError(f"{where}: {action} of {_shown(value)}", f"allowed: {kind[0]}")
     if action == POWER_LOSS and t_ms < STEP_MS:
         raise HostToolError(
-            f"{where}: the power is lost before it is there", f"t_ms of at least {STEP_MS}"
+            f"{where}: power-loss before the device has power", f"t_ms of at least {STEP_MS}"
         )
     return Event(t_ms, action, value)
 

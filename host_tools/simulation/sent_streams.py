@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
+from host_tools.simulation.events import Event, SentEvent
 from host_tools.simulation.tape import Tape
 
 SAMPLES_PER_MS = 16
+
+
+class ReceivedStream(TypedDict):
+    """What a receiver got of a stream."""
+
+    samples: int
+    sha256: str
+    reason: str
 
 
 @dataclass
@@ -27,7 +37,7 @@ class SentStream:
     end_ms: int | None = None
     reason: str | None = None
     sha256: str | None = None  # of the input's samples that were sent
-    received: dict | None = None  # samples, sha256, reason
+    received: ReceivedStream | None = None
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
 
     @property
@@ -41,7 +51,7 @@ class SentStream:
             return None if self.samples else True
         return (self.received["samples"], self.received["sha256"]) == (self.samples, self.sha256)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         return {
             "wake_ms": self.wake_ms,
             "end_ms": self.end_ms,
@@ -73,28 +83,28 @@ class SentStreams:
         """Whether a receiver has exactly what was sent, of every stream."""
         return all(stream.is_as_received for stream in self.all) and not self.stray_bytes
 
-    def read(self, event: dict) -> None:
+    def read(self, event: Event) -> None:
         """Take note of an event of the trace."""
-        kind = event["event"]
-        if kind == "state" and event["to"] == "STREAMING":
-            self.all.append(SentStream(event["t_ms"]))
-        elif kind == "state" and event["from"] == "STREAMING":
-            self._end(event["t_ms"], event["reason"])
-        elif kind == "first-byte" and self.all:
+        if event["event"] == "state":
+            if event["to"] == "STREAMING":
+                self.all.append(SentStream(event["t_ms"]))
+            elif event["from"] == "STREAMING":
+                self._end(event["t_ms"], event["reason"])
+        elif event["event"] == "first-byte" and self.all:
             self.all[-1].first_byte_after_ms = event["after_ms"]
-        elif kind == "sent":
+        elif event["event"] == "sent":
             self._sent(event)
-        elif kind in ("power", "end") and self.all and self.all[-1].end_ms is None:
-            self._end(event["t_ms"], "power" if kind == "power" else "end of input")
+        elif event["event"] in ("power", "end") and self.all and self.all[-1].end_ms is None:
+            self._end(event["t_ms"], "power" if event["event"] == "power" else "end of input")
 
-    def received(self, streams: list[dict]) -> None:
+    def received(self, streams: list[ReceivedStream]) -> None:
         """Lay beside it what a receiver says that it got: samples, sha256 and reason of each."""
         # A stream that ended before its first sample left is opened and closed, empty.
         sent = [stream for stream in self.all if stream.samples]
         for stream, got in zip(sent, [got for got in streams if got["samples"]], strict=False):
             stream.received = got
 
-    def _sent(self, event: dict) -> None:
+    def _sent(self, event: SentEvent) -> None:
         if not self.all or self.all[-1].end_ms is not None:
             self.stray_bytes += event["bytes"]
             return

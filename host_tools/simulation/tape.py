@@ -1,7 +1,7 @@
-"""The sound of one simulation on its way into the device: counted, cut, remembered for a while.
+"""The audio of one simulation on its way into the device: counted, cut, kept for a while.
 
-Place: between the microphone's effects and the device's stdin.  A device process that loses its
-power gets its part of the sound, then the next gets the rest.  What was fed stays known for some
+Stands between the microphone's effects and the device's stdin.  A device process that loses its
+power gets its part of the audio, then the next gets the rest.  What was fed stays known for some
 minutes, so that what left the device can be compared with what went in.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from host_tools.audio.files import Samples
+
 CHUNK_SAMPLES = 160
 #: How much is remembered: far more than the longest stream and all that lies in pipes.
 KEPT_SAMPLES = 10 * 60 * 16000
@@ -21,13 +23,13 @@ KEPT_SAMPLES = 10 * 60 * 16000
 
 @dataclass
 class Envelope:
-    """The lowest and highest sample of each 10 ms, for a picture of the waveform."""
+    """The lowest and highest sample of each 10 ms, for the plot of the waveform."""
 
-    low: list[np.ndarray] = field(default_factory=list)
-    high: list[np.ndarray] = field(default_factory=list)
-    _rest: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
+    low: list[Samples] = field(default_factory=list)
+    high: list[Samples] = field(default_factory=list)
+    _rest: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
 
-    def add(self, block: np.ndarray) -> None:
+    def add(self, block: Samples) -> None:
         samples = np.concatenate([self._rest, block])
         whole = samples.size // CHUNK_SAMPLES * CHUNK_SAMPLES
         chunks = samples[:whole].reshape(-1, CHUNK_SAMPLES)
@@ -39,10 +41,10 @@ class Envelope:
 class Tape:
     """Blocks of int16 samples, read once, from start to end."""
 
-    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
+    def __init__(self, blocks: Iterable[Samples]) -> None:
         self._blocks = iter(blocks)
-        self._rest = np.zeros(0, np.int16)
-        self._kept: deque[np.ndarray] = deque()
+        self._rest: Samples = np.zeros(0, np.int16)
+        self._kept: deque[Samples] = deque()
         self._kept_from = 0
         self._lock = threading.Lock()
         self.samples = 0  # taken so far
@@ -79,9 +81,10 @@ class Tape:
                 if at < end and at + block.size > start:
                     parts.append(block[max(0, start - at) : end - at])
                 at += block.size
-        return np.concatenate([np.zeros(0, np.int16), *parts]).astype("<i2").tobytes()
+        samples: Samples = np.concatenate([np.zeros(0, np.int16), *parts])
+        return samples.astype("<i2").tobytes()
 
-    def _keep(self, block: np.ndarray) -> None:
+    def _keep(self, block: Samples) -> None:
         self.envelope.add(block)
         with self._lock:
             self._kept.append(block)

@@ -10,9 +10,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from host_tools.errors import HostToolError
+from host_tools.simulation.events import (
+    DetectionEvent,
+    DeviceEvent,
+    EndEvent,
+    Event,
+    FeaturesEvent,
+    ProbabilityEvent,
+    StartEvent,
+)
 
 VERSION = 1
 MAX_LINE_BYTES = 1 << 16
@@ -21,7 +30,7 @@ CHUNK_MS = 10
 #: `board` of the start event when no board was named.
 NO_BOARD = "SIM"
 
-#: Events that the device itself tells, and their keys in order; an audit record has more.
+#: Events that the device itself reports, and their keys in order; an audit record has more.
 DEVICE_EVENTS = {
     "light": ("state", "rgb", "mic"),
     "mic": ("on",),
@@ -30,57 +39,59 @@ DEVICE_EVENTS = {
     "message": ("type", "bytes"),
     "first-byte": ("after_ms",),
     "audit": ("kind",),
-    "script": ("action", "value"),
+    "scenario": ("action", "value"),
     "cable": ("line", "late_ms"),
 }
 
 
 def start_event(
     audio: str, models: list[str], microphone: str = "", board: str = NO_BOARD
-) -> dict:
-    """The first line of a run: one `model`, or `models` when several listen at once."""
-    event: dict = {"t_ms": 0, "event": "start", "version": VERSION}
-    if len(models) == 1:
-        event["model"] = models[0]
-    else:
-        event["models"] = models
-    event |= {"board": board, "audio": audio}
-    if microphone:
-        event["microphone"] = microphone
-    return event
+) -> StartEvent:
+    """Return the first line of a run: one `model`, or `models` when several listen at once."""
+    named: dict[str, object] = {"model": models[0]} if len(models) == 1 else {"models": models}
+    effects = {"microphone": microphone} if microphone else {}
+    first: dict[str, object] = {"t_ms": 0, "event": "start", "version": VERSION}
+    return cast(StartEvent, first | named | {"board": board, "audio": audio} | effects)
 
 
-def features_event(t_ms: int, index: int, values: list[int]) -> dict:
-    """Slice `index` with its 40 int8 values."""
+def features_event(t_ms: int, index: int, values: list[int]) -> FeaturesEvent:
+    """Return slice `index` with its 40 int8 values."""
     return {"t_ms": t_ms, "event": "features", "slice": index, "values": values}
 
 
-def probability_event(t_ms: int, index: int, value: int, model: str | None = None) -> dict:
-    """One inference after slice `index`: uint8, before averaging; `model` when several listen."""
+def probability_event(
+    t_ms: int, index: int, value: int, model: str | None = None
+) -> ProbabilityEvent:
+    """Return an inference after slice `index`: uint8, before averaging; `model` when several
+    listen."""
+    event: ProbabilityEvent
     event = {"t_ms": t_ms, "event": "probability", "slice": index, "value": value}
-    return event if model is None else {**event, "model": model}
+    if model is not None:
+        event["model"] = model
+    return event
 
 
-def detection_event(t_ms: int, model: str, mean: int) -> dict:
-    """The detector decided; `mean` is that of its window, 0..255."""
+def detection_event(t_ms: int, model: str, mean: int) -> DetectionEvent:
+    """Return what the detector decided; `mean` is that of its window, 0..255."""
     return {"t_ms": t_ms, "event": "detection", "model": model, "probability": mean}
 
 
-def device_event(t_ms: int, fields: dict) -> dict:
-    """An event as the device told it, with its keys in the order of the document."""
+def device_event(t_ms: int, fields: dict[str, Any]) -> DeviceEvent:
+    """Return an event that the device reported, with its keys in the order of the document."""
     kind = fields["event"]
     keys = DEVICE_EVENTS[kind]
     rest = sorted(set(fields) - set(keys) - {"event"})
-    return {"t_ms": t_ms, "event": kind} | {key: fields[key] for key in (*keys, *rest)}
+    event = {"t_ms": t_ms, "event": kind} | {key: fields[key] for key in (*keys, *rest)}
+    return cast(DeviceEvent, event)
 
 
-def end_event(chunks: int, samples: int) -> dict:
-    """The input is over after `samples`, of which `chunks` whole 10 ms chunks were processed."""
+def end_event(chunks: int, samples: int) -> EndEvent:
+    """Return the end of an input of `samples`, of which `chunks` of 10 ms were processed."""
     return {"t_ms": chunks * CHUNK_MS, "event": "end", "samples": samples}
 
 
-def line(event: dict) -> str:
-    """An event as its line, newline included; the same text on every machine."""
+def line(event: Event) -> str:
+    """Return an event as its line, newline included; the same text on every machine."""
     return json.dumps(event, allow_nan=False) + "\n"
 
 
@@ -88,31 +99,31 @@ def line(event: dict) -> str:
 class Run:
     """One start line and the events up to the next."""
 
-    start: dict
-    events: list[dict] = field(default_factory=list)
+    start: StartEvent
+    events: list[Event] = field(default_factory=list)
 
     @property
     def models(self) -> list[str]:
         return self.start["models"] if "models" in self.start else [self.start["model"]]
 
-    def of(self, kind: str) -> list[dict]:
-        """The events of one kind, in order."""
+    def of(self, kind: str) -> list[Event]:
+        """Return the events of one kind, in order."""
         return [event for event in self.events if event["event"] == kind]
 
 
 def read(path: str | Path) -> list[Run]:
-    """All runs of a trace file; raises HostToolError for anything that is not version 1."""
+    """Return all runs of a trace file; raises HostToolError for anything that is not version 1."""
     runs: list[Run] = []
     try:
         with open(path, encoding="utf-8") as file:
             for event in _events(file, path):
                 if event["event"] == "start":
                     _check_start(event, path)
-                    runs.append(Run(event))
+                    runs.append(Run(cast(StartEvent, event)))
                 elif not runs:
                     raise _wrong(path, 1, "the first event is not `start`")
                 else:
-                    runs[-1].events.append(event)
+                    runs[-1].events.append(cast(Event, event))
     except OSError as error:
         raise HostToolError(f"{path}: {error.strerror}", "check the trace's name") from error
     except UnicodeDecodeError as error:
@@ -122,7 +133,7 @@ def read(path: str | Path) -> list[Run]:
     return runs
 
 
-def _events(file: TextIO, path: str | Path) -> Iterator[dict]:
+def _events(file: TextIO, path: str | Path) -> Iterator[dict[str, Any]]:
     number = 0
     while text := file.readline(MAX_LINE_BYTES):
         number += 1
@@ -137,7 +148,7 @@ def _events(file: TextIO, path: str | Path) -> Iterator[dict]:
         yield event
 
 
-def _check_start(event: dict, path: str | Path) -> None:
+def _check_start(event: dict[str, Any], path: str | Path) -> None:
     if event.get("version") != VERSION:
         raise HostToolError(
             f"{path}: trace of version {event.get('version')}; version {VERSION} is read here",

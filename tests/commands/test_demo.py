@@ -13,10 +13,10 @@ def test_the_demo_hears_what_is_said(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count(f"said   {demo.WAKE_WORDS}") == 3
     assert out.count("HEARD  okay_nabu") == 2 and out.count("received the same") == 2
-    assert "each wake word was heard but those while muted, and nothing else" in out
-    assert "nothing left before a wake word, after the end of speech, or while muted" in out
+    assert "heard every wake word except those said while muted, and nothing else" in out
+    assert "sent nothing before a wake word, after the end of speech, or while muted" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "demo-script.json",
+        "demo-scenario.json",
         "demo.jsonl",
         "demo.png",
         "demo.wav",
@@ -49,7 +49,7 @@ def test_the_demo_does_not_claim_what_it_did_not_keep(tmp_path):
     after.streams.all[0].samples_to += 160 * 200
     assert not demo.sent_as_promised(after)
     muted = result_of(tmp_path)
-    muted.of("script")[0]["t_ms"] = 3000
+    muted.scenario[0]["t_ms"] = 3000
     assert not demo.sent_as_promised(muted)
     received = result_of(tmp_path)
     received.streams.all[0].received["sha256"] = "0" * 64

@@ -1,6 +1,7 @@
 """`earnest simulate`: the firmware in MicroPython, exact, reproducible, patient with bad files."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from host_tools.audio import files as audio
 from host_tools.audio import speech
 from host_tools.models import catalog as model_files
 from host_tools.models import reference as oracle
-from host_tools.simulation import trace
+from host_tools.simulation import text, trace
 
 WORDS = "okay naboo"
 
@@ -133,6 +134,42 @@ def test_damage_found_on_the_way_leaves_a_run_without_end(simulate, tmp_path):
     assert run.of("end") == [] and run.of("probability")
 
 
+def test_a_muted_run_says_that_it_was_muted(simulate, recording):
+    status, out, _ = simulate(recording, "--muted")
+    assert status == 0 and "muted for the whole run: the microphone was off" in out
+    assert "too short" not in out and "no wake word heard" not in out
+    assert f"sent nothing (0 of {audio.open_audio(recording).duration_s:.2f} s of audio)" in out
+
+
+def test_the_summary_tells_the_scenario_in_order_of_time(simulate, recording, tmp_path):
+    rows = [
+        {"t_ms": 2800, "action": "network", "value": "down"},
+        {"t_ms": 300, "action": "press"},
+        {"t_ms": 600, "action": "press"},
+    ]
+    (tmp_path / "s.json").write_text(json.dumps(rows))
+    status, out, _ = simulate(recording, "--scenario", tmp_path / "s.json")
+    assert status == 0
+    lines = [
+        line.split("s  ", 1)[1] for line in out.splitlines() if re.match(r" +\d+\.\d\d s ", line)
+    ]
+    assert lines[:2] == ["scenario: mute button"] * 2
+    assert lines[2].startswith("okay_nabu heard") and lines[3] == "scenario: network down"
+
+
+@pytest.mark.parametrize(
+    "factor, words",
+    [
+        (0.01, "100 times faster than real time"),
+        (0.7, "1.4 times faster than real time"),
+        (0.99, "real time"),
+        (1.5, "1.5 times slower than real time"),
+    ],
+)
+def test_the_speed_is_told_as_it_was(factor, words):
+    assert text.speed_text(factor) == words
+
+
 @pytest.mark.parametrize("samples", [1, 159, 479, 480, 799, 800])
 def test_short_audio_is_no_error(simulate, tmp_path, samples):
     audio.write(tmp_path / "a.wav", np.ones(samples, np.int16))
@@ -153,9 +190,9 @@ def test_short_audio_is_no_error(simulate, tmp_path, samples):
         (["--model", "alexa"] * 9, "9 models are too many"),
         (["--trace", "/nonexistent/t"], "No such file"),
         (["--plot", "/nonexistent/p.png"], "no such folder"),
-        (["--plot", "p.doc"], "no picture format"),
+        (["--plot", "p.doc"], "unsupported image format"),
         (["--trace-features"], "add --trace"),
-        (["--json", "--trace", "-"], "both want stdout"),
+        (["--json", "--trace", "-"], "both write to stdout"),
         (["--drop", "5"], "MS@MS"),
         (["--gain-db", "500"], "out of range"),
     ],

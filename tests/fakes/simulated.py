@@ -9,9 +9,9 @@ import numpy as np
 from host_tools.audio import files as audio
 from host_tools.audio import speech
 from host_tools.models.catalog import find_model
-from host_tools.simulation import runner as simulation
-from host_tools.simulation import scenario as script
-from host_tools.simulation.runner import Result, Settings
+from host_tools.simulation import runner, scenario
+from host_tools.simulation.result import Result
+from host_tools.simulation.runner import Settings
 
 WORDS = "okay naboo"
 COMMAND = "Turn on the light in the kitchen, please."
@@ -37,18 +37,16 @@ def silence(seconds: float) -> np.ndarray:
 
 
 def simulate(tmp_path, samples: np.ndarray, rows=(), **settings) -> Result:
-    """Run the device on the samples with the script `rows`: (t_ms, action) or with a value."""
+    """Run the device on the samples with the scenario `rows`: (t_ms, action) or with a value."""
     path = tmp_path / "sound.wav"
     audio.write(path, samples)
     events = [dict(zip(("t_ms", "action", "value"), row, strict=False)) for row in rows]
     models = (find_model("okay_nabu"),)
-    result, events_of = simulation.simulate(
+    result = runner.simulate(
         "sound.wav",
         audio.open_audio(path),
-        Settings(models, script=script.check(events), **settings),
+        Settings(models, scenario=scenario.check(events), **settings),
     )
-    for _ in events_of:
-        pass
     check_promises(result)
     return result
 
@@ -113,7 +111,7 @@ def preroll_samples(result: Result) -> int:
 
 
 def _is_stuck(result: Result) -> bool:
-    return any(event["action"] == "microphone-stuck" for event in result.of("script"))
+    return any(event["action"] == "microphone-stuck" for event in result.scenario)
 
 
 def records(result: Result, kind: str) -> list[dict]:

@@ -10,11 +10,9 @@ import tempfile
 from pathlib import Path
 
 from host_tools import micropython
-from host_tools.audio import files as audio
 from host_tools.board.console import code
 from host_tools.models.catalog import find_model
-from host_tools.simulation import runner as simulation
-from host_tools.simulation import scenario as script
+from host_tools.simulation import runner, scenario
 from host_tools.xtensa import interpreter_cost
 from tests.fakes.simulated import silence
 
@@ -25,19 +23,15 @@ ANSWERS = 10
 
 
 def instructions(seconds: float, rows: list[dict]) -> int:
-    """Of the simulated device in so much silence with this script."""
+    """Of the simulated device in so much silence with this scenario."""
     model = find_model("okay_nabu")
     with tempfile.TemporaryDirectory(prefix="earnest-") as name:
         folder = Path(name)
-        audio.write(folder / "silence.wav", silence(seconds))
-        settings = simulation.Settings((model,), script=script.check(rows))
-        result, _ = simulation.simulate("", audio.open_audio(folder / "silence.wav"), settings)
-        run = simulation._Run(result, settings, folder, lambda t_ms: None)
-        (folder / "settings.json").write_text(json.dumps(run._device_settings(0, -1)))
+        settings = runner.Settings((model,), scenario=scenario.check(rows))
+        device = runner.device_settings(settings, folder, runner.PowerOn())
+        (folder / "settings.json").write_text(json.dumps(device))
         return interpreter_cost.count(
-            micropython.command(
-                simulation.DEVICE, folder / "settings.json", heap_bytes=HEAP_BYTES
-            ),
+            micropython.command(runner.DEVICE, folder / "settings.json", heap_bytes=HEAP_BYTES),
             silence(seconds).astype("<i2").tobytes(),
             MICROPYPATH=micropython.environment()["MICROPYPATH"],
         )

@@ -18,9 +18,10 @@ import numpy as np
 from host_tools.audio import speech
 from host_tools.audio.effects import Noise
 from host_tools.models.catalog import find_model
-from host_tools.simulation import runner as simulation
-from host_tools.simulation import scenario as script
-from host_tools.simulation.runner import Result, Settings
+from host_tools.simulation import scenario
+from host_tools.simulation.events import Event
+from host_tools.simulation.result import Result
+from host_tools.simulation.runner import Settings, simulate
 from tests.fakes.simulated import COMMAND, WORDS, check_promises
 
 TALK = (
@@ -62,7 +63,7 @@ class Endless:
             yield block
 
 
-def people(duration_s: float, seed: int) -> tuple[script.Event, ...]:
+def people(duration_s: float, seed: int) -> tuple[scenario.Event, ...]:
     """What people, networks and receivers do: something about each minute."""
     choice = random.Random(seed + 1)
     events = []
@@ -81,17 +82,15 @@ def people(duration_s: float, seed: int) -> tuple[script.Event, ...]:
         else:
             events += [(t_ms, "switch", "muted"), (later_ms, "switch", "open")]
         t_ms += choice.randrange(40_000, 80_000)
-    return tuple(script.Event(*event) for event in events)
+    return tuple(scenario.Event(*event) for event in events)
 
 
-def run(duration_s: float, seed: int = 0, on_time=None) -> Result:
+def run(duration_s: float, seed: int = 0, on_event=None) -> Result:
     """Simulate; the promises are checked on the whole trace."""
     settings = Settings(
-        (find_model("okay_nabu"),), script=people(duration_s, seed), with_heap=True
+        (find_model("okay_nabu"),), scenario=people(duration_s, seed), with_heap=True
     )
-    result, events = simulation.simulate("soak", Endless(duration_s, seed), settings, on_time)
-    for _ in events:
-        pass
+    result = simulate("soak", Endless(duration_s, seed), settings, on_event)
     check_promises(result)
     return result
 
@@ -135,7 +134,7 @@ def report(result: Result) -> str:
         f"{len(result.probabilities[0])} inferences, {missed_chunks(result)} chunks missed",
         f"{len(result.detections)} wakes, {len(result.streams.all)} streams: {dict(reasons)}; "
         f"{within} wakes within a stream, {unsent} without a connection or budget of the log",
-        f"{len(result.of('script'))} events of the script, {len(records)} audit records",
+        f"{len(result.scenario)} events of the scenario, {len(records)} audit records",
         f"{result.streams.bytes} bytes sent; streams as received: "
         f"{result.streams.are_as_received}",
         f"first byte after at most {max([a for a in after if a is not None], default=0)} ms",
@@ -151,11 +150,13 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     started = time.time()
-    told = [0]
+    reported_ms = 0
 
-    def progress(t_ms: int) -> None:
-        if t_ms - told[0] >= 600_000:
-            told[0] = t_ms
+    def progress(event: Event) -> None:
+        global reported_ms
+        t_ms = event["t_ms"]
+        if t_ms - reported_ms >= 600_000:
+            reported_ms = t_ms
             print(f"{t_ms / 3.6e6:.2f} h after {time.time() - started:.0f} s", flush=True)
 
     print(report(run(given.hours * 3600, given.seed, progress)))

@@ -49,7 +49,6 @@ HAS_FLOOR = "every room has a floor in FLOORS"
 
 #: Breaches that are being mended; to be emptied.
 KNOWN = (
-    "host_tools/commands/demo.py: host_tools.commands.simulate",
     "host_tools/commands/log.py: host_tools.commands.status",
     "host_tools/commands/status.py: host_tools.commands.audit",
     "diag <-> main",

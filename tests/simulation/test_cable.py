@@ -57,7 +57,7 @@ DISTURBANCES = {
 
 def without_cable(result):
     """Everything that happened but what was typed and answered."""
-    return [event for event in result.events if event["event"] not in ("script", "cable")]
+    return [event for event in result.events if event["event"] not in ("scenario", "cable")]
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +166,13 @@ def test_the_real_line_sees_that_nobody_reads(tmp_path):
 
 def test_the_trace_tells_what_was_typed_and_answered(tmp_path):
     result = simulate(tmp_path, silence(1), [(300, "cable", "diag.levels()\r")])
-    (typed,) = result.of("script")
-    assert typed == {"t_ms": 300, "event": "script", "action": "cable", "value": "diag.levels()\r"}
+    (typed,) = result.scenario
+    assert typed == {
+        "t_ms": 300,
+        "event": "scenario",
+        "action": "cable",
+        "value": "diag.levels()\r",
+    }
     lines = result.of("cable")
     assert list(lines[0]) == ["t_ms", "event", "line", "late_ms"]
     assert "state IDLE" in [event["line"] for event in lines]

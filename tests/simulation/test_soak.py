@@ -14,7 +14,7 @@ def test_twenty_minutes_of_speech_and_noise():
     assert soak.missed_chunks(result) == 0
     assert len(result.detections) >= 10 and len(result.streams.all) >= 5
     assert result.streams.are_as_received
-    assert len(result.of("script")) > 20
+    assert len(result.scenario) > 20
     used = [bytes_used for bytes_used, _ in result.heap[1:]]
     assert max(used) - used[0] < soak.HEAP_NOISE_BYTES, used
     assert used[-1] - used[0] < soak.HEAP_NOISE_BYTES // 4, used
