@@ -43,7 +43,8 @@ def finish():
 
     manifest = json.load(file)
     file.close()
-    for name in manifest["files"]:
+    # The owner's own, as the configuration, come along but are not compared with the manifest.
+    for name in list(manifest["files"]) + manifest.get("owner_files", []):
         if_there(os.rename, staged(name), name)
     for name in manifest["remove"]:
         if_there(os.remove, name)

@@ -12,6 +12,10 @@ MAX_BYTES = 4096
 
 _BOOL = "true or false"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#: What may be set for a wake word, by the names of a model's manifest.
+CUTOFF = "probability_cutoff"
+WINDOW = "sliding_window_size"
+
 _HIDDEN = "(hidden)"
 _MAX_SHOWN = 40
 
@@ -107,11 +111,55 @@ class _Names:
         return all(self._name.check(v) for v in value) and len(set(value)) == len(value)
 
 
+class _Sensitivity:
+    """An object: wake word -> {"probability_cutoff": 0.9, "sliding_window_size": 12}."""
+
+    def __init__(self, name, window):
+        self._name, self._window = name, window
+        self.allowed = (
+            "an object of wake words, each with probability_cutoff (0.1 to 0.99 in steps of 0.001)"
+            " or sliding_window_size (1 to 50) or both"
+        )
+
+    def check(self, value):
+        if not isinstance(value, dict) or not all(self._name.check(word) for word in value):
+            return False
+        return all(self._check_word(value[word]) for word in value)
+
+    def _check_word(self, setting):
+        if not isinstance(setting, dict) or not setting:
+            return False
+        for name in setting:
+            if name == CUTOFF:
+                if not _is_cutoff(setting[name]):
+                    return False
+            elif name != WINDOW or not self._window.check(setting[name]):
+                return False
+        return True
+
+
+def _is_cutoff(value):
+    if not isinstance(value, float) or not 0.0999 < value < 0.9901:
+        return False
+    return abs(1000 * value - _thousandths(value)) < 0.01  # the chip has 24 bits of it
+
+
+def _thousandths(value):
+    return int(1000 * value + 0.5)
+
+
+def cutoff_of(value):
+    """A probability_cutoff as the detector takes it, 0..255: int(255 * value), computed so that
+    the chip's short floats and the host's long ones give the same.
+    """
+    return 255 * _thousandths(value) // 1000
+
+
 _FILE_NAME = _Text(1, 64, _LETTERS + "-_.", "letters, digits, - _ and . (a file name)")
 _MODEL_NAME = _Text(1, 32, _LETTERS + "-_", "letters, digits, - and _")
 
 #: (name, default, what is allowed), in the order in which the file is written.
-FIELDS = (
+FIELDS: tuple = (
     ("wifi_ssid", "", _Ssid()),
     ("wifi_password", "", _Password()),
     (
@@ -130,6 +178,7 @@ FIELDS = (
     ("ssl_key", "device.key.der", _FILE_NAME),
     ("ssl_ca", "ca.cert.der", _FILE_NAME),
     ("models", ("okay_nabu",), _Names(4, _MODEL_NAME)),
+    ("sensitivity", {}, _Sensitivity(_MODEL_NAME, _Int(1, 50))),
     ("refractory_ms", 1000, _Int(0, 10000)),
     ("preroll_ms", 0, _Int(0, 500, 10)),
     ("max_stream_ms", 15000, _Int(1000, 60000, 10)),
@@ -160,6 +209,7 @@ class Config:
     ssl_key: str
     ssl_ca: str
     models: tuple
+    sensitivity: dict
     refractory_ms: int
     preroll_ms: int
     max_stream_ms: int
@@ -185,6 +235,9 @@ class Config:
     def _check_together(self):
         if self.share_for_training and not self.keep_recordings:
             raise ConfigError("share_for_training", True, "false while keep_recordings is false")
+        for word in self.sensitivity:
+            if word not in self.models:
+                raise ConfigError("sensitivity", word, "the names in models")
         if self.wifi_password and not self.wifi_ssid:
             raise ConfigError("wifi_ssid", "", "the network's name, since there is a password")
 
@@ -225,6 +278,17 @@ class Config:
         values = dict(self._values)
         values.update(fields)
         return Config(values)
+
+    def detector_settings(self):
+        """For each of `models`, (cutoff, window) as wakeword.engine takes them, or None."""
+        found = []
+        for word in self.models:
+            own = self.sensitivity.get(word)
+            if own is not None:
+                cutoff = own.get(CUTOFF)
+                own = (None if cutoff is None else cutoff_of(cutoff), own.get(WINDOW))
+            found.append(own)
+        return found
 
     def __repr__(self):
         shown = []

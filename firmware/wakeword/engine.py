@@ -12,10 +12,11 @@ from .model_format import FEATURE_STEP_MS, FEATURES, WAKE_WORD
 CHUNK_SAMPLES = 160
 
 
-def _wake_word(header, refractory_ms):
+def _wake_word(header, refractory_ms, setting=(None, None)):
+    cutoff, window = setting
     return Detector(
-        header.probability_cutoff,
-        header.sliding_window_size,
+        header.probability_cutoff if cutoff is None else cutoff,
+        header.sliding_window_size if window is None else window,
         header.stride * FEATURE_STEP_MS,
         refractory_ms,
     )
@@ -28,16 +29,21 @@ _DECIDERS = {WAKE_WORD: _wake_word}
 class Engine:
     """Listen with several models at once.
 
-    `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`.  After
-    `process`: `slice_ready` tells whether the chunk completed a feature slice, `slice` holds it
-    (40 uint8, int8 + 128); each model has its own `inferred` and `probability`.
+    `models` is a sequence of `model.Model`; `refractory_ms` as in `detector.Detector`; `settings`
+    has for each model None or (cutoff, window), which count instead of those in the model's file
+    where they are not None.  After `process`: `slice_ready` tells whether the chunk completed a
+    feature slice, `slice` holds it (40 uint8, int8 + 128); each model has its own `inferred` and
+    `probability`.
     """
 
-    def __init__(self, models, refractory_ms=1000):
+    def __init__(self, models, refractory_ms=1000, settings=()):
         self.models = tuple(models)
-        self.detectors = tuple(
-            _DECIDERS[model.header.kind](model.header, refractory_ms) for model in self.models
-        )
+        detectors = []
+        for i, model in enumerate(self.models):
+            own = settings[i] if i < len(settings) else None
+            more = () if own is None else (own,)
+            detectors.append(_DECIDERS[model.header.kind](model.header, refractory_ms, *more))
+        self.detectors = tuple(detectors)
         self._pairs = tuple(zip(self.models, self.detectors))
         self.frontend = Frontend()
         self.slice = bytearray(FEATURES)

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from host_tools.board.build import MANIFEST
@@ -31,6 +32,8 @@ BOOT = "boot.py"
 BLOCK_BYTES = 4096
 SPARE_BYTES = 32 * 1024  # left for configuration, certificates and the audit log
 MODELS = "models"
+#: What may come along with an installation and is its owner's.
+OWNER_FILES = ("config.json",)
 
 _LIST = """import os, json
 def _walk(d, top):
@@ -117,10 +120,23 @@ def finish_interrupted(link: SerialLink, boot: bytes) -> None:
     link.repeat(boot.decode(), timeout_s=60)
 
 
-def make_plan(link: SerialLink, files: dict[str, bytes], manifest: dict[str, Any]) -> Plan:
+def make_plan(
+    link: SerialLink,
+    files: dict[str, bytes],
+    manifest: dict[str, Any],
+    owner_files: Mapping[str, bytes] = MappingProxyType({}),
+) -> Plan:
     """Compare by hashes that the device computes; nothing is written.
 
-    `manifest`: what installed.json shall say; its `files` and `remove` are set here.
+    Args:
+        link: the board's line.
+        files: name -> content of what is installed.
+        manifest: what installed.json shall say; `files`, `owner_files` and `remove` are set here.
+        owner_files: name -> content of the owner's own that shall come together with them.  The
+            manifest names them without their hash, since they change later.
+
+    Raises:
+        HostToolError: the board's flash is too full.
     """
     link.sha256("")  # defines the function
     known = read_manifest(link)
@@ -135,7 +151,8 @@ def make_plan(link: SerialLink, files: dict[str, bytes], manifest: dict[str, Any
             free_bytes = value
         else:
             there[name] = value
-    want = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    every = {**files, **owner_files}
+    want = {name: hashlib.sha256(data).hexdigest() for name, data in every.items()}
     stale = {name for name in old if name not in want and name in there}
     for name in there:
         is_source = name.endswith(".py") and name[:-3] + ".mpy" in want  # would be imported
@@ -143,8 +160,9 @@ def make_plan(link: SerialLink, files: dict[str, bytes], manifest: dict[str, Any
             stale.add(name)
     copy = tuple(name for name in sorted(want) if there.get(name) != want[name])
     staged = tuple(name for name in copy if there.get(_staged(name)) == want[name])
-    manifest["files"], manifest["remove"] = want, sorted(stale)
-    send = {name: len(files[name]) for name in copy if name not in staged}
+    manifest["files"] = {name: want[name] for name in files}
+    manifest["owner_files"], manifest["remove"] = list(OWNER_FILES), sorted(stale)
+    send = {name: len(every[name]) for name in copy if name not in staged}
     in_blocks = sum(-(-size // BLOCK_BYTES) * BLOCK_BYTES for size in send.values())
     short_bytes = in_blocks + SPARE_BYTES - free_bytes
     if send and short_bytes > 0:
@@ -165,7 +183,15 @@ def carry_out(
     plan: Plan,
     progress: Callable[[str, int], object],
 ) -> None:
-    """Steps 2 to 5.  `progress` gets a file's name and the bytes of it written since."""
+    """Steps 2 to 5.
+
+    Args:
+        link: the board's line.
+        files: everything that was planned, the owner's files too.
+        manifest: as make_plan left it.
+        plan: what make_plan returned.
+        progress: gets a file's name and the bytes of it written since it was last called.
+    """
     keep = {_staged(name) for name in plan.staged}
     link.repeat(_FOLDERS.format(names=[STAGE]))
     waiting = link.exec_json("import os, json\nprint(json.dumps(os.listdir('new')))")
@@ -183,7 +209,7 @@ def carry_out(
     _rename(link, f"{STAGE}/part", f"{STAGE}/{MANIFEST}")
     link.repeat(_FINISH, timeout_s=60)
     link.repeat(_TIDY)
-    _verify(link, manifest)
+    _verify(link, files)
 
 
 def _is_there(link: SerialLink, boot: bytes) -> bool:
@@ -204,9 +230,9 @@ def _rows(output: bytes) -> list[list] | None:
         return None
 
 
-def _verify(link: SerialLink, manifest: dict[str, Any]) -> None:
-    for name, want in manifest["files"].items():
-        if link.sha256(name) != want:
+def _verify(link: SerialLink, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        if link.sha256(name) != hashlib.sha256(data).hexdigest():
             raise HostToolError(f"{name} on the board is not what was copied", "install again")
 
 

@@ -1,21 +1,28 @@
 """Put the firmware, its board description and its models on a board, and start it.
 
 Place: below `earnest install`, above file_set, which copies the files so that a pulled plug leaves
-the old set or the new one.
+the old set or the new one.  Where the wake words change, the configuration that names them comes
+with the models, in the same set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firmware.satellite.config import Config
 from host_tools.board import file_set
 from host_tools.board.build import CHIP, MpyKind, build, digest
 from host_tools.board.definition import Board
+from host_tools.board.inventory import read_config
+from host_tools.board.personal_data import CONFIG_FILE, Hidden
+from host_tools.board.sensitivity import Change, text_of
 from host_tools.board.serial_link import SerialLink
+from host_tools.board.serial_port import LinkError
+from host_tools.board.wake_words import Model, gather, with_words
 from host_tools.errors import HostToolError
-from host_tools.models.catalog import DEFAULT_MODEL, find_model
 from host_tools.progress import OpenProgress, no_progress
 from host_tools.shared_firmware import FIRMWARE
 from host_tools.version import installed_version
@@ -34,7 +41,7 @@ print(json.dumps({"version": list(i.version[:3]), "mpy": getattr(i, "_mpy", 0),
 _SPACE = """import os, gc, json
 gc.collect()
 s = os.statvfs("/")
-print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free(), "config.json" in os.listdir()]))
+print(json.dumps([s[0] * s[3], s[1] * s[2], gc.mem_free()]))
 """
 
 
@@ -49,6 +56,7 @@ class Report:
     digest: str
     board: str
     models: list[str]
+    sensitivity: dict[str, str]  # of each model, in words
     copied: int  # files
     copied_bytes: int
     unchanged: int
@@ -64,20 +72,24 @@ class Report:
 def install(
     board: Board,
     port: str,
-    models: tuple[str, ...] = (),
+    models: Sequence[str] = (),
+    changes: Sequence[Change] = (),
     start: bool = True,
     firmware: Path = FIRMWARE,
     progress: OpenProgress = no_progress,
+    choose: Callable[[], Sequence[str]] = tuple,
 ) -> Report:
     """Copy what differs, verify it and start the firmware.
 
     Args:
         board: the board's description.
         port: its serial port.
-        models: names or files of models; empty: those that are on the board.
+        models: names or files of the wake words; empty: those of the board's configuration.
+        changes: what the owner wants of a word's sensitivity.
         start: start the firmware at the end; else leave the board at its prompt.
         firmware: the tree to install.
         progress: shows how much of the files was copied.
+        choose: returns the wake words of a board that has none yet; empty for the default.
 
     Raises:
         HostToolError: the board or its MicroPython does not fit, or the copy failed.
@@ -93,11 +105,16 @@ def install(
             warnings.append(
                 f"board changed from {before['board']} to {board.id}; pin assignments updated"
             )
-        names = models or tuple(before.get("models", ())) or (DEFAULT_MODEL,)
-        found = [find_model(name) for name in names]
+        text, present = read_config(link)
+        if text is not None and present is None:
+            warnings.append("config.json is damaged and was not changed: earnest provision")
+        known = present.models if present else tuple(before.get("models", ()))
+        config = present or Config.defaults()
+        found = gather(models or known or choose() or config.models, link)
+        config = with_words(config, {model.name: model.own for model in found}, changes)
         files["board.py"] = (board.folder / "board.py").read_bytes()
-        for model in found:
-            files[f"models/{model.name}.ewm"] = model.path.read_bytes()
+        files.update({model.file_name: model.data for model in found})
+        owner_files = _owner_files(config, present, text)
         manifest: dict[str, Any] = {
             "version": installed_version(),
             "digest": digest(files),
@@ -105,11 +122,10 @@ def install(
             "architecture": kind.architecture,
             "models": [model.name for model in found],
         }
-        plan = file_set.make_plan(link, files, manifest)
+        plan = file_set.make_plan(link, files, manifest, owner_files)
         if not plan.is_nothing:
-            with progress(plan.send_bytes) as report:
-                file_set.carry_out(link, files, manifest, plan, report)
-        free_bytes, flash_bytes, free_ram, is_provisioned = link.exec_json(_SPACE)
+            _carry_out(link, {**files, **owner_files}, manifest, plan, progress, config)
+        free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
         said = b""
         if start:
             said = link.start_and_listen(LISTEN_S)
@@ -126,17 +142,51 @@ def install(
         digest=manifest["digest"],
         board=board.id,
         models=manifest["models"],
+        sensitivity=_sensitivity(config, found),
         copied=len(plan.copy) - len(plan.staged),
         copied_bytes=plan.send_bytes,
-        unchanged=len(files) - len(plan.copy),
+        unchanged=len(files) + len(owner_files) - len(plan.copy),
         removed=list(plan.remove),
         free_bytes=free_bytes,
         flash_bytes=flash_bytes,
         free_ram_bytes=free_ram,
-        provisioned=is_provisioned,
+        provisioned=bool(config.wifi_ssid or config.receiver_host),
         stopped=stopped,
         warnings=warnings,
     )
+
+
+def _owner_files(config: Config, present: Config | None, text: bytes | None) -> dict[str, bytes]:
+    """Return config.json where it has to be written: the firmware must find its models named."""
+    if text is not None and present is None:
+        return {}  # damaged: nobody knows what it said
+    wanted = config.to_json().encode()
+    is_needed = wanted != (present or Config.defaults()).to_json().encode()
+    return {CONFIG_FILE: wanted} if is_needed else {}
+
+
+def _carry_out(
+    link: SerialLink,
+    files: dict[str, bytes],
+    manifest: dict[str, Any],
+    plan: file_set.Plan,
+    progress: OpenProgress,
+    config: Config,
+) -> None:
+    """Copy, and let no error show the password that config.json holds."""
+    try:
+        with progress(plan.send_bytes) as report:
+            file_set.carry_out(link, files, manifest, plan, report)
+    except HostToolError as error:
+        if not config.wifi_password or CONFIG_FILE not in files:
+            raise
+        hidden = Hidden((config.wifi_password,))
+        kind = LinkError if isinstance(error, LinkError) else HostToolError
+        raise kind(hidden.scrub(error.message), hidden.scrub(error.hint)) from None
+
+
+def _sensitivity(config: Config, models: Sequence[Model]) -> dict[str, str]:
+    return {m.name: text_of(config.sensitivity.get(m.name, {}), m.own) for m in models}
 
 
 def why_stopped(said: bytes) -> str:

@@ -38,14 +38,20 @@ class Inventory:
         ]
 
 
+def read_config(link: SerialLink) -> tuple[bytes | None, Config | None]:
+    """Return the text of config.json and what it says; None where there is none or it is damaged.
+    Raises HostToolError."""
+    text = link.get(CONFIG_FILE, personal_data.MAX_FILE_BYTES)
+    with contextlib.suppress(ConfigError):
+        if text is not None:
+            return text, Config.from_json(text)
+    return text, None
+
+
 def take_inventory(link: SerialLink) -> Inventory:
     """Read what the board has.  Raises HostToolError."""
     names = personal_data.names(link)
-    text = link.get(CONFIG_FILE, personal_data.MAX_FILE_BYTES)
-    config = None
-    with contextlib.suppress(ConfigError):
-        if text is not None:
-            config = Config.from_json(text)
+    text, config = read_config(link)
     used = config or Config.defaults()
     return Inventory(
         config,

@@ -23,6 +23,7 @@ from host_tools.errors import HostToolError
 
 CONFIG_FILE = configuration.FILE
 TEMPORARY = ".new"
+STAGED_CONFIG = f"new/{CONFIG_FILE}"  # of an installation that was interrupted
 #: What a board holds of its owner, besides: device and receiver, mute, consent, what happened.
 PERSONAL = (
     *(CONFIG_FILE, "*.der", "mute.state", "consent.state"),
@@ -108,8 +109,10 @@ def _ways_to_write(secret: str) -> list[str]:
 
 
 def is_personal(name: str) -> bool:
-    """Whether a file of the board's root says something about its owner, or half of one does."""
+    """Whether a file, or half of one, says something about the board's owner."""
     plain = name.removesuffix(TEMPORARY)
+    if name == STAGED_CONFIG:
+        return True
     return "/" not in name and any(fnmatchcase(plain, pattern) for pattern in PERSONAL)
 
 

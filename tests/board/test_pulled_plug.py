@@ -82,14 +82,15 @@ WHOLE = "w = lambda n, v: (n + v).encode() * 300  # more than LittleFS keeps bes
 
 def test_what_boot_finishes(run_micropython):
     """Whenever the power goes while the files change places, the next start has all of them."""
-    manifest = json.dumps({"files": dict.fromkeys(("a", "d/b", "same"), ""), "remove": ["stale"]})
+    files = dict.fromkeys(("a", "d/b", "same"), "")
+    manifest = json.dumps({"files": files, "owner_files": ["mine"], "remove": ["stale"]})
     boot = (FIRMWARE / "boot.py").read_text()
     prepare = (
         WHOLE
         + f"""
 os.mkdir("d"); os.mkdir("new")
-for name in ("a", "d/b", "same", "stale", "installed.json"): put(name, w(name, "old"))
-put("new/a", w("a", "new")); put("new/d~b", w("d/b", "new"))
+for name in ("a", "d/b", "same", "mine", "stale", "installed.json"): put(name, w(name, "old"))
+put("new/a", w("a", "new")); put("new/d~b", w("d/b", "new")); put("new/mine", w("mine", "new"))
 put("new/installed.json", {manifest.encode()!r})
 """
     )
@@ -97,8 +98,9 @@ put("new/installed.json", {manifest.encode()!r})
         WHOLE
         + f"""
 exec({boot!r}, {{}})
-got = [get(n) for n in ("a", "d/b", "same", "stale", "installed.json")]
-assert got == [w("a", "new"), w("d/b", "new"), w("same", "old"), None, {manifest.encode()!r}]
+got = [get(n) for n in ("a", "d/b", "same", "mine", "stale", "installed.json")]
+want = [w("a", "new"), w("d/b", "new"), w("same", "old"), w("mine", "new"), None]
+assert got == want + [{manifest.encode()!r}]
 assert os.listdir("new") == []
 """
     )

@@ -65,6 +65,39 @@ def test_numbers_at_and_past_their_limits():
             refused(name, {name: low + 1})
 
 
+def test_sensitivity_at_and_past_its_limits():
+    def words(setting, word="okay_nabu"):
+        return {"sensitivity": {word: setting}}
+
+    for cutoff in (0.1, 0.101, 0.5, 0.949, 0.99):
+        accepted(words({"probability_cutoff": cutoff}))
+        accepted(words({"probability_cutoff": cutoff, "sliding_window_size": 12}))
+    for window in (1, 50):
+        accepted(words({"sliding_window_size": window}))
+    accepted({"sensitivity": {}})
+    for cutoff in (0.099, 0.991, 0, 1, 1.0, -0.5, 0.9005, True, None, "0.9", [0.9]):
+        refused("sensitivity", words({"probability_cutoff": cutoff}))
+    for window in (0, 51, 5.0, True, None, "5"):
+        refused("sensitivity", words({"sliding_window_size": window}))
+    for setting in ({}, {"cutoff": 0.9}, [], None, "low", 0.9):
+        refused("sensitivity", words(setting))
+    refused("sensitivity", words({"sliding_window_size": 5}, "alexa"))  # it does not listen for it
+    refused("sensitivity", words({"sliding_window_size": 5}, "a b"))
+    for value in ([], None, "low", 1):
+        refused("sensitivity", {"sensitivity": value})
+
+
+def test_what_the_detectors_take_of_it():
+    both = {"probability_cutoff": 0.9, "sliding_window_size": 12}
+    sensitivity = {"alexa": both, "hey_jarvis": {"sliding_window_size": 9}}
+    made = Config({"models": ["okay_nabu", "alexa", "hey_jarvis"], "sensitivity": sensitivity})
+    assert made.detector_settings() == [None, (229, 12), (None, 9)]
+    again = Config.from_json(made.to_json())
+    assert again.sensitivity == sensitivity and again.to_json() == made.to_json()
+    for thousandths in range(100, 991):  # as the converter computes it, exactly
+        assert config.cutoff_of(thousandths / 1000) == 255 * thousandths // 1000
+
+
 def test_only_true_and_false_are_yes_and_no():
     for name in ("insecure", "keep_recordings", "muted_on_boot"):
         accepted({name: True})

@@ -111,6 +111,17 @@ def test_detectors_take_what_the_file_says():
     assert Engine(engine.models).detectors[0].refractory_ms == 1000
 
 
+def test_a_setting_counts_instead_of_what_the_file_says():
+    usual = models(MIXED)
+    engine = Engine(usual, 700, [(200, 12), None, (None, 3), (90, None)][: len(usual)])
+    as_in_file = Engine(usual, 700)
+    for i, want in enumerate(((200, 12), (None, None), (None, 3), (90, None))[: len(usual)]):
+        detector, other = engine.detectors[i], as_in_file.detectors[i]
+        assert detector.cutoff == (other.cutoff if want[0] is None else want[0])
+        assert len(detector._recent) == (len(other._recent) if want[1] is None else want[1])
+        assert (detector.step_ms, detector.refractory_ms) == (other.step_ms, 700)
+
+
 def test_another_kind_of_model_brings_what_decides_on_it():
     class Always:
         mean = 7

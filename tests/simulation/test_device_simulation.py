@@ -274,6 +274,19 @@ def test_preroll_is_what_the_owner_set_and_is_recorded(tmp_path):
     assert records(result, "stream-start")[0]["preroll_ms"] == 500
 
 
+def test_a_words_sensitivity_is_the_owners(tmp_path):
+    """Each inference more in the window delays the detection by 30 ms; no new model is made."""
+    times_ms = []
+    for window in (5, 8):
+        sensitivity = {"okay_nabu": {"sliding_window_size": window}}
+        result = simulate(tmp_path, wake_and_command(), config={"sensitivity": sensitivity})
+        times_ms.append(result.streams.all[0].wake_ms)
+    assert 30 <= times_ms[1] - times_ms[0] <= 90, times_ms
+    sensitivity = {"okay_nabu": {"probability_cutoff": 0.99, "sliding_window_size": 50}}
+    result = simulate(tmp_path, wake_and_command(), config={"sensitivity": sensitivity})
+    assert result.streams.all == []
+
+
 def test_a_stream_has_a_hard_cap(tmp_path):
     result = simulate(tmp_path, wake_and_command(), config={"max_stream_ms": 1000})
     (stream,) = result.streams.all

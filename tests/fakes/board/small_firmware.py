@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from mpremote.transport_serial import SerialTransport
 
-from host_tools.board import installer
+from host_tools.board import installer, wake_words
 from host_tools.board.definition import load_board
 from host_tools.board.raw_repl import RawREPL
 from host_tools.models.catalog import ModelFile
@@ -59,7 +59,7 @@ def write_tree(folder: Path, version: int) -> Path:
 def use_tiny_models(monkeypatch) -> None:
     """Have install take any file for a model, and not listen for long."""
     monkeypatch.setattr(
-        installer, "find_model", lambda name: ModelFile("tiny", Path(name), "tiny", 250, 5, 1)
+        wake_words, "find_model", lambda name: ModelFile("tiny", Path(name), "tiny", 250, 5, 1)
     )
     monkeypatch.setattr(installer, "LISTEN_S", 0.01)
 
@@ -67,7 +67,7 @@ def use_tiny_models(monkeypatch) -> None:
 def put(plugged: PtyBoard, tree: Path, **options) -> installer.Report:
     """Install a tree and wait until main.py runs; see use_tiny_models()."""
     report = installer.install(
-        replace(BOARD, id=str(tree)),  # its folder
+        replace(BOARD, id=str(tree), folder=tree),
         plugged.port,
         models=(str(tree / "tiny.ewm"),),
         firmware=tree / "firmware",
