@@ -14,30 +14,30 @@ from host_tools.version import installed_version
 
 #: Heading to command to what the list says.  Its module in `commands/` defines `command`.
 GROUPS = {
-    "Try it on this computer": {
+    "Develop and test": {
         "demo": "Simulate a conversation and draw what left the device.",
         "models": "List the available wake-word models.",
         "convert": "Check, convert and prove a .tflite model.",
         "simulate": "Run the real firmware on audio files.",
-        "evaluate": "Measure false rejects and false accepts of a model on recordings.",
-        "bench": "Count the chip's instructions and RAM.",
+        "evaluate": "Measure false rejects and false accepts of a model.",
+        "bench": "Count instructions and RAM on the chip.",
     },
     "Set up a board": {
-        "flash": "Put MicroPython on a board.",
-        "install": "Put or renew the firmware on a board.",
-        "provision": "Give a board its Wi-Fi, receiver and consent.",
-        "erase": "Remove every personal thing from a board.",
+        "flash": "Write MicroPython to a board.",
+        "install": "Install or update the firmware on a board.",
+        "provision": "Set a board's Wi-Fi, receiver, certificate and consent.",
+        "erase": "Delete all personal data from a board.",
     },
-    "Look into a board": {
-        "status": "What a board is and does just now.",
+    "Inspect a board": {
+        "status": "Show a board's current state.",
         "monitor": "Watch a board: level, probability, state, light.",
-        "mic": "Judge a board's microphone.",
-        "selftest": "Test a board part by part.",
-        "log": "What a board printed and recorded last.",
+        "mic": "Check a board's microphone.",
+        "selftest": "Test every part of a board.",
+        "log": "Show a board's newest records and its last error.",
         "audit": "Verify and show a device's audit log.",
-        "repl": "Talk to a board's MicroPython by hand.",
+        "repl": "Open the MicroPython prompt of a board.",
     },
-    "Hear from it": {
+    "Receive audio": {
         "receive": "Receive what devices send, and nothing without consent.",
         "recordings": "List, play, export and delete what was kept.",
         "devices": "List, add and remove the devices that may connect.",
@@ -91,8 +91,8 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(installed_version(), prog_name="earnest")
 def command(debug: bool) -> None:
-    """Tools around the Earnest firmware: convert wake-word models, simulate the device from
-    audio files, measure both; set up and look into a board; receive what it sends."""
+    """Tools for the Earnest firmware: convert wake-word models, simulate the device on audio
+    files, measure both; set up and inspect a board; receive what it sends."""
 
 
 def main(arguments: list[str] | None = None) -> None:
