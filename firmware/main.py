@@ -75,6 +75,7 @@ def build(drivers, config, models, kinds=Kinds):
         drivers.random_number,
         BackOff(),
     )
+    parts.streamer.log = parts.audit
     parts.config = config
     app = kinds.app(parts)
     parts.streamer.owner = app

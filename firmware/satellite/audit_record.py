@@ -14,7 +14,7 @@ import binascii
 import hashlib
 import json
 
-from .protocol import MAX_PREROLL_MS, REFUSED
+from .protocol import MAX_PREROLL_MS, MAX_SEQ, REFUSED
 
 if False:  # for type checkers alone: it is not compiled
     from typing import Any
@@ -30,7 +30,7 @@ NO_HASH = "0" * 64
 
 BOOL = "true or false"
 NAME = "a name"
-COUNT = (0, 0x7FFFFFFFFFFF)
+COUNT = (0, MAX_SEQ)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. "
 
 SOURCES = ("button", "switch", "network", "boot", "stored", "usb")

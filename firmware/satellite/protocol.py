@@ -37,6 +37,8 @@ MAX_SEPARATORS = 128
 MAX_NAME_CHARACTERS = 64
 MAX_PREROLL_MS = 500
 MAX_COUNT = 1000000
+#: The largest number of a record in the audit log.
+MAX_SEQ = 0x7FFFFFFFFFFF
 
 #: The largest payload that the device puts into one audio-chunk: 100 ms.
 MAX_CHUNK_BYTES = 3200
@@ -47,6 +49,7 @@ DETECTION = "detection"
 CONSENT = "consent"
 CONSENT_ACCEPTED = "consent-accepted"
 CONSENT_WITHDRAWN = "consent-withdrawn"
+AUDIT_HEAD = "audit-head"
 AUDIO_START = "audio-start"
 AUDIO_CHUNK = "audio-chunk"
 AUDIO_STOP = "audio-stop"
@@ -88,6 +91,13 @@ def _is_stream(value: object) -> bool:
     """A random number of 64 bits, as 16 lower-case hexadecimal digits."""
     return (
         isinstance(value, str) and len(value) == 16 and all(c in "0123456789abcdef" for c in value)
+    )
+
+
+def _is_hash(value: object) -> bool:
+    """A SHA-256, as 64 lower-case hexadecimal digits."""
+    return (
+        isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value)
     )
 
 
@@ -141,6 +151,10 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
     ),
     CONSENT_ACCEPTED: (_RECEIVER, _STREAM),
     CONSENT_WITHDRAWN: (_DEVICE, _WISHES),
+    AUDIT_HEAD: (
+        _DEVICE,
+        {"seq": lambda value: _is_int(value, 0, MAX_SEQ), "hash": _is_hash},
+    ),
     AUDIO_START: (_DEVICE, _FORMAT),
     AUDIO_CHUNK: (_DEVICE, _FORMAT),
     AUDIO_STOP: (_DEVICE, {"timestamp?": _is_time_or_none}),

@@ -17,6 +17,8 @@ KEEP_ALIVE_MS = 30000
 ANSWER_MS = 10000
 #: A connection that lasted this long was a good one: the pauses before the next begin anew.
 GOOD_MS = 10000
+#: The newest record of the audit log is told to the receiver no more often than this.
+ANCHOR_MS = 60000
 #: A write that takes longer ends the connection, and with it what was stuck in it; the first one
 #: makes the TLS handshake.
 STUCK_MS = 2000
@@ -89,6 +91,9 @@ class Streamer:
         self._has_ended = False  # one of its tasks
         self.owner = None
         self.is_connected = False
+        self.log = None  # the audit log: seq, hash of its newest record; None for none
+        self._anchored_seq = None  # the record that was told on this connection
+        self._anchored_ms = -ANCHOR_MS
         self.withdrawal = None  # a consent that has to be withdrawn at the receiver, until it did
         self._handlers = {
             protocol.PING: self._take_ping,
@@ -154,6 +159,7 @@ class Streamer:
             self._gate.abort(NETWORK)
         self._stream = self._unanswered = 0
         self._withdrawn = None
+        self._anchored_seq = None
         self._outgoing.clear()
         if self._writer is not None:
             writer, self._writer = self._writer, None
@@ -325,12 +331,28 @@ class Streamer:
             if gate.is_closing and not gate.waiting_chunks:
                 await self._end_stream()
                 gate.drained()
-        elif self.is_connected and self.withdrawal is not self._withdrawn:
-            self._withdrawn = self.withdrawal
-            if self.withdrawal is not None:
-                await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
+        elif self.is_connected:
+            if self.withdrawal is not self._withdrawn:
+                self._withdrawn = self.withdrawal
+                if self.withdrawal is not None:
+                    await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
+            await self._anchor()
         if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
             await self._ping()
+
+    async def _anchor(self):
+        """Tell the receiver the newest record of the log: what is in it now cannot be undone
+        unnoticed.
+        """
+        log = self.log
+        if log is None or log.seq < 0 or log.seq == self._anchored_seq:
+            return
+        now_ms = self._clock.now_ms()
+        if now_ms - self._anchored_ms < ANCHOR_MS:
+            return
+        self._anchored_ms = now_ms
+        self._anchored_seq = log.seq
+        await self._send(protocol.encode(protocol.AUDIT_HEAD, {"seq": log.seq, "hash": log.hash}))
 
     async def _open_stream(self):
         self._stream = self._unanswered = self._gate.stream_id

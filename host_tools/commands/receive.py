@@ -15,6 +15,7 @@ import click
 from host_tools.commands.options import data_option
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
+from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.console import obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
@@ -116,7 +117,7 @@ def command(
         view = _view(as_json, verbose)
         try:
             _warn(view, options, authority, devices)
-            receiver = Receiver(options, authority, devices, worker, view)
+            receiver = Receiver(options, authority, devices, worker, Anchors(data), view)
             asyncio.run(_serve(receiver, view, name, commands))
         finally:
             worker.close()

@@ -8,6 +8,7 @@ that allows keeping.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
+from host_tools.receiver.anchors import Anchor
 from host_tools.receiver.devices import Device
 from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
-from host_tools.receiver.withdrawal import Wishes
+from host_tools.receiver.withdrawal import ANYBODY, Wishes
 
 #: For a device to read our answers.
 SEND_S = 5.0
@@ -211,6 +213,13 @@ class Connection:
         if not outcome.doubts:
             await self.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
 
+    async def _anchor(self, action: sessions.Anchored) -> None:
+        """Keep what the device says is the newest record of its log."""
+        if self.device is ANYBODY:  # nobody knows whose log it is
+            return
+        anchor = Anchor(action.seq, action.hash, time.time())
+        self._services.anchors.add(self.device.id, anchor)
+
     #: What the session may ask for, and what carries it out.
     _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {
         sessions.Send: _answer,
@@ -220,4 +229,5 @@ class Connection:
         sessions.Began: _begin,
         sessions.Ended: _end,
         sessions.Withdrawn: _withdraw,
+        sessions.Anchored: _anchor,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from host_tools import atomic_file
@@ -25,6 +26,19 @@ def make_folder(folder: Path) -> None:
 def write(path: Path, content: bytes, *, may_replace: bool = True) -> None:
     """Write the whole file or nothing, mode 0600 from its first byte on; raises HostToolError."""
     atomic_file.write(path, content, mode=atomic_file.OWNER_ONLY_MODE, may_replace=may_replace)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to the file's end, which a first call makes with mode 0600; raises HostToolError."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags, atomic_file.OWNER_ONLY_MODE), "ab") as file:
+            file.write(content)
+    except OSError as error:
+        raise HostToolError(
+            f"cannot write {path}: {error.strerror}",
+            "check its folder's permissions and the free space",
+        ) from error
 
 
 def read(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver.admission import Refused, handshake
+from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.connection import Connection
 from host_tools.receiver.devices import Device, DeviceList
@@ -35,6 +36,7 @@ class Receiver:
         authority: Authority,
         devices: DeviceList,
         recordings: RecordingWorker,
+        anchors: Anchors,
         view: View,
     ) -> None:
         self._options = options
@@ -43,7 +45,7 @@ class Receiver:
         self._recordings = recordings
         self._view = view
         self.counters = Counters()
-        self._services = Services(options, recordings, view, self.start, self.counters)
+        self._services = Services(options, recordings, anchors, view, self.start, self.counters)
         self._tasks: set[asyncio.Task] = set()
         self._connections: dict[int, Connection] = {}
         self._main: asyncio.Task | None = None

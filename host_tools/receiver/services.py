@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.view import View
 
@@ -37,6 +38,7 @@ class Counters:
 class Services:
     options: Options
     recordings: RecordingWorker
+    anchors: Anchors
     view: View
     #: Runs a coroutine beside everything else, until the receiver ends.
     start: Callable[[Coroutine[Any, Any, None]], None]

@@ -94,7 +94,15 @@ class Withdrawn:
     share_for_training: bool
 
 
-Action = Send | Consented | Detected | Began | Heard | Ended | Withdrawn
+@dataclass(frozen=True)
+class Anchored:
+    """The number and hash of the newest record of the device's audit log."""
+
+    seq: int
+    hash: str
+
+
+Action = Send | Consented | Detected | Began | Heard | Ended | Withdrawn | Anchored
 
 
 class Session:
@@ -190,6 +198,9 @@ class Session:
                     stream.audio = None
         return [Withdrawn(data["keep_recordings"], data["share_for_training"])]
 
+    def _audit_head(self, event: Event, now_s: float) -> list[Action]:
+        return [Anchored(event.data["seq"], event.data["hash"])]
+
     def _start(self, event: Event, now_s: float) -> list[Action]:
         if self._stream is not None or self._is_draining:
             raise protocol.ProtocolError("audio-start within a stream")
@@ -244,6 +255,7 @@ class Session:
         protocol.DETECTION: _detection,
         protocol.CONSENT: _consent,
         protocol.CONSENT_WITHDRAWN: _withdraw,
+        protocol.AUDIT_HEAD: _audit_head,
         protocol.AUDIO_START: _start,
         protocol.AUDIO_CHUNK: _hear,
         protocol.AUDIO_STOP: _stop,

@@ -10,6 +10,7 @@ from satellite import protocol
 from satellite.counters import Counters
 from satellite.gate import IDLE, LATE, MUTED, NETWORK, NO_CONSENT, RECEIVER, STREAMING, Gate
 from satellite.streamer import (
+    ANCHOR_MS,
     ANSWER_MS,
     HANDSHAKE_MS,
     KEEP_ALIVE_MS,
@@ -628,3 +629,59 @@ def test_a_cancel_ends_the_streamer_whenever_it_comes():
 
     for turns in range(12):
         asyncio.run(run(turns))
+
+
+class Log:
+    def __init__(self):
+        self.seq = -1
+        self.hash = "0" * 64
+
+    def grow(self):
+        self.seq += 1
+        self.hash = "%064x" % (self.seq + 0xABC)
+
+
+def heads(peer):
+    return [event.data["seq"] for event in peer.events if event.type == "audit-head"]
+
+
+def test_the_newest_record_is_told_and_no_more_than_once_a_minute():
+    peer = Peer()
+    bench = Bench([peer])
+    bench.streamer.log = log = Log()
+    minute = ANCHOR_MS // 10
+
+    def check():
+        assert heads(peer) == [0], heads(peer)
+
+    bench.play(10, log.grow, 3, check, log.grow, minute - 10, check, log.grow, 12, 2 * minute)
+    assert heads(peer) == [0, 2], heads(peer)
+    told = [event.data for event in peer.events if event.type == "audit-head"]
+    assert told[1] == {"seq": 2, "hash": log.hash}
+
+
+def test_a_new_connection_is_told_again_but_no_sooner():
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+    bench.streamer.log = log = Log()
+    log.grow()
+    bench.play(10, first.close, ANCHOR_MS // 10 - 20)
+    assert heads(first) == [0] and heads(second) == []
+    first, second = Peer(), Peer()
+    bench = Bench([first, second])
+    bench.streamer.log = log
+    bench.play(10, first.close, ANCHOR_MS // 10 + 20)
+    assert heads(first) == [0] and heads(second) == [0]
+
+
+def test_the_log_is_not_told_of_within_a_stream_nor_before_the_receiver_answered():
+    peer = Peer(answers=False)
+    bench = Bench([peer])
+    bench.streamer.log = log = Log()
+    log.grow()
+    bench.play(20)
+    assert peer.kinds() == ["ping"]
+    peer = Peer()
+    bench = Bench([peer])
+    bench.play(5, lambda: bench.gate.wake(9), 3, lambda: setattr(bench.streamer, "log", log), 20)
+    assert "audio-chunk" in peer.kinds() and heads(peer) == []

@@ -14,6 +14,7 @@ from host_tools.receiver import authority
 from tests.simulation.test_hostile_receivers import DEVICE, NAME, Receiver
 
 BUDGET_BYTES_PER_MINUTE = 256  # docs/protocol.md; both directions together
+LOG_BYTES_PER_MINUTE = 184  # more, in a minute in which the audit log grew
 FACTOR = 200
 RUN_MS = 9000
 #: A write takes the host's time, whatever the device's clock says.
@@ -66,33 +67,69 @@ def answer_pings(connection, receiver):
         connection.sendall(PONG * data.count(b'"ping"'))
 
 
+#: An audit log that grows with every chunk that the device hears, its numbers as long as any.
+GROWING = """
+    class Log:
+        hash = "5" * 64
+        @property
+        def seq(self): return 140000000000000 + time.ticks_ms()
+    streamer.log = Log()
+    streamer.owner = owner
+"""
+
+
+class Idle:
+    """A device idles for a while of its own time beside an honest receiver."""
+
+    def __init__(self, run_micropython, tmp_path, run_ms, is_growing):
+        owner = authority.open_or_make(tmp_path / "owner")
+        key, certificate = owner.sign_device()
+        (tmp_path / "ca.cert.der").write_bytes(owner.certificate_der)
+        (tmp_path / "device.cert.der").write_bytes(certificate)
+        (tmp_path / "device.key.der").write_bytes(key)
+        context, _ = owner.server_context(NAME)
+        receiver = Receiver(answer_pings, context)
+        relay = Relay(receiver.port)
+        source = (
+            DEVICE.replace("return time.ticks_ms()", f"return time.ticks_ms() * {FACTOR}")
+            .replace(", 1500\n", f", {run_ms}\n")
+            .replace("from satellite.streamer import Streamer\n", PATIENT)
+            .replace("if not woken and late", "if False and late")
+        )
+        if is_growing:
+            source = source.replace("\n    streamer.owner = owner\n", GROWING)
+        out = run_micropython(source, relay.port, tmp_path, "secure")
+        self.said = json.loads(out.splitlines()[-1])
+        receiver.listener.close()
+        relay.listener.close()
+        self.connections = relay.connections
+        self.seen = bytes(receiver.seen)
+        self.pings = self.seen.count(b'"ping"')
+        self.minutes = run_ms * FACTOR / 60000
+        # The handshake's pieces are large, every idle one is a small record.
+        self.sizes = [size for size in relay.sizes if size <= 256]
+
+
 def test_idle_bytes_per_minute(run_micropython, tmp_path):
-    owner = authority.open_or_make(tmp_path / "owner")
-    key, certificate = owner.sign_device()
-    (tmp_path / "ca.cert.der").write_bytes(owner.certificate_der)
-    (tmp_path / "device.cert.der").write_bytes(certificate)
-    (tmp_path / "device.key.der").write_bytes(key)
-    context, _ = owner.server_context(NAME)
-    receiver = Receiver(answer_pings, context)
-    relay = Relay(receiver.port)
-    source = (
-        DEVICE.replace("return time.ticks_ms()", f"return time.ticks_ms() * {FACTOR}")
-        .replace(", 1500\n", f", {RUN_MS}\n")
-        .replace("from satellite.streamer import Streamer\n", PATIENT)
-        .replace("if not woken and late", "if False and late")
-    )
-    out = run_micropython(source, relay.port, tmp_path, "secure")
-    said = json.loads(out.splitlines()[-1])
-    receiver.listener.close()
-    relay.listener.close()
-    assert said["ups"] == 1 and relay.connections == 1 and said["sent"] == 0
-    pings = receiver.seen.count(b'"ping"')
-    minutes = RUN_MS * FACTOR / 60000
+    idle = Idle(run_micropython, tmp_path, RUN_MS, is_growing=False)
+    assert idle.said["ups"] == 1 and idle.connections == 1 and idle.said["sent"] == 0
+    pings, minutes = idle.pings, idle.minutes
     assert pings >= minutes * 2 * 0.8, (pings, minutes)
-    # The handshake's pieces are large; every keep-alive piece is one small record.
-    idle = [size for size in relay.sizes if size <= 128]
-    keep_alive = sum(idle[-2 * (pings - 2) :])  # the first pings come with the handshake
+    sizes = [size for size in idle.sizes if size <= 128]
+    keep_alive = sum(sizes[-2 * (pings - 2) :])  # the first pings come with the handshake
     per_minute = keep_alive / ((pings - 2) / 2)
     print(f"{per_minute:.0f} bytes a minute over {minutes:.0f} minutes, {pings} pings")
     assert 0 < per_minute <= BUDGET_BYTES_PER_MINUTE
-    assert sum(idle) <= BUDGET_BYTES_PER_MINUTE * (minutes + 2)
+    assert sum(sizes) <= BUDGET_BYTES_PER_MINUTE * (minutes + 2)
+
+
+def test_a_log_that_grows_all_the_time_adds_one_message_a_minute(run_micropython, tmp_path):
+    idle = Idle(run_micropython, tmp_path, RUN_MS // 2, is_growing=True)
+    heads, minutes = idle.seen.count(b'"audit-head"'), idle.minutes
+    assert idle.connections == 1 and minutes * 0.8 <= heads <= minutes + 1, (heads, minutes)
+    sizes = idle.sizes[-(2 * (idle.pings - 2) + heads) :]
+    per_head = [size for size in sizes if size > 128]
+    print(f"{sum(sizes) / minutes:.0f} bytes a minute, {per_head[-1]} of them for the log")
+    assert max(per_head) <= LOG_BYTES_PER_MINUTE
+    budget = BUDGET_BYTES_PER_MINUTE + LOG_BYTES_PER_MINUTE
+    assert sum(idle.sizes) <= budget * (minutes + 2)
