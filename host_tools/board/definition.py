@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import FIRMWARE, ROOT
+from host_tools.places import BOARDS
+from host_tools.shared_firmware import FIRMWARE
 
-BOARDS = ROOT / "boards"
 #: The constants that a board.py may leave out, with their values.
 DEFAULTS = FIRMWARE / "drivers" / "board_defaults.py"
 CHIPS = ("esp32s3",)

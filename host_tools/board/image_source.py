@@ -16,10 +16,10 @@ from host_tools import atomic_file
 from host_tools.board.definition import Board
 from host_tools.board.flash_image import MAX_IMAGE_BYTES
 from host_tools.errors import HostToolError
+from host_tools.places import MADE
 from host_tools.progress import OpenProgress, no_progress
-from host_tools.shared_firmware import ROOT
 
-CACHE = ROOT / "build" / "images"
+CACHE = MADE / "images"
 TIMEOUT_S = 60  # without a byte
 PIECE_BYTES = 1 << 16
 

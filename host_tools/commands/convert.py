@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from rich.console import Console
@@ -18,7 +18,11 @@ from host_tools.models.build import ConvertedModel, convert_model
 from host_tools.models.catalog import known_models, read_manifest, read_tflite
 from host_tools.models.graph import read_graph
 from host_tools.models.manifest import template
-from host_tools.models.verify import Verification, verify
+from host_tools.models.pins import can_prove, is_pinned, require_pinned
+from host_tools.places import IS_CLONE
+
+if TYPE_CHECKING:
+    from host_tools.models.verify import Verification
 
 DEFAULT_INFERENCES = 3000
 
@@ -38,7 +42,10 @@ DEFAULT_INFERENCES = 3000
     help="Sliding window (probabilities averaged), instead of the manifest's.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Default: build/models/NAME.ewm."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Default: build/models/NAME.ewm in a clone, else NAME.ewm.",
 )
 @click.option(
     "--inferences",
@@ -79,7 +86,11 @@ def command(
     notes = (*converted.manifest.notes, *_other_model(manifest, path))
     for note in notes:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
-    proof = _prove(converted, inferences, console) if inferences else None
+    proof = None
+    if not can_prove():
+        require_pinned(converted)
+    elif inferences:
+        proof = _prove(converted, inferences, console)
     if proof is not None and not proof.is_exact:
         number, got, want = proof.first or (0, 0, 0)
         raise HostToolError(
@@ -87,7 +98,8 @@ def command(
             f"the first is number {number}: {got} instead of {want}",
             "nothing was written; please report this model",
         )
-    target = output or Path("build") / "models" / f"{path.stem}.ewm"
+    folder = Path("build") / "models" if IS_CLONE else Path()
+    target = output or folder / f"{path.stem}.ewm"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.write(target, converted.data)
@@ -130,6 +142,8 @@ def _other_model(given: Path | None, tflite: Path) -> tuple[str, ...]:
 
 
 def _prove(converted: ConvertedModel, inferences: int, console: Console) -> Verification:
+    from host_tools.models.verify import verify
+
     with Progress(
         *Progress.get_default_columns(),
         TextColumn("{task.completed} of {task.total} inferences"),
@@ -180,7 +194,9 @@ def _report(
         "probabilities\n"
         f"  int32      proved for every output channel"
     )
-    if proof is None:
+    if proof is None and is_pinned(converted):
+        out.print("  proof      made before: this file's SHA-256 is pinned")
+    elif proof is None:
         out.print("  proof      skipped")
     else:
         out.print(f"  proof      {proof.inferences} inferences, {proof.different} different")

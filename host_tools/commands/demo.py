@@ -20,7 +20,7 @@ from host_tools.audio import speech
 from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model
-from host_tools.shared_firmware import ROOT
+from host_tools.places import MADE
 from host_tools.simulation import scenario, trace
 from host_tools.simulation.events import Event
 from host_tools.simulation.result import Result
@@ -53,7 +53,7 @@ Spans = list[tuple[float, float, str]]
 
 
 @click.command()
-@click.option("--folder", type=Path, default=ROOT / "build", help="Write the files here.")
+@click.option("--folder", type=Path, default=MADE, show_default=True, help="Write the files here.")
 def command(folder: Path) -> int:
     """Simulate a conversation with the wake word in it, and draw what the device sent."""
     from host_tools.simulation import plot

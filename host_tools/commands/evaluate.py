@@ -26,11 +26,11 @@ from host_tools.evaluation.report import (
     table,
 )
 from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, find_model, known_models
-from host_tools.shared_firmware import ROOT
+from host_tools.places import MADE
 from host_tools.simulation import plot
 
 AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"}
-DEFAULT_CACHE = ROOT / "build" / "evaluate.jsonl"
+DEFAULT_CACHE = MADE / "evaluate.jsonl"
 BAD_INPUT = 2
 
 EPILOG = """\b
@@ -44,7 +44,7 @@ Folders are searched with all that is in them. A positive file holds the wake wo
 each, half a second of silence is put (--pad-ms), since the word must have passed before the model
 is sure, and clips are often cut short. Negative files stay as they are.
 
-Results are kept in build/evaluate.jsonl: the same command after an interruption goes on where it
+Results are kept (see --cache): the same command after an interruption goes on where it
 was, and another cutoff or more files cost only what is new. With --dask the workers read the
 files by the same names, so they need the same folders and the same earnest.
 

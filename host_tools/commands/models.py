@@ -9,36 +9,30 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest, read_tflite
-from host_tools.shared_firmware import ROOT
+from host_tools.models.pins import read_known_models
 
-PROVENANCE = ROOT / "models" / "provenance.json"
+UNKNOWN_ORIGIN = "unknown: not the file this project was tested with"
 
 
 def describe() -> list[dict]:
     """Return one entry for each known model, with its licence where its SHA-256 is known."""
-    try:
-        provenance = {entry["sha256"]: entry for entry in json.loads(PROVENANCE.read_text())}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HostToolError(f"{PROVENANCE}: {error}", "restore it from the repository") from error
+    provenance = {entry["sha256"]: entry for entry in read_known_models()}
     entries = []
     for name, path in known_models().items():
         source, manifest = read_tflite(path), read_manifest(path.with_suffix(".json"))
         converted = convert_model(source, manifest)
         digest = hashlib.sha256(source).hexdigest()
-        known = provenance.get(digest, {})
+        known = provenance.get(digest)
         entries.append(
             {
                 "name": name,
                 "wake_word": converted.manifest.wake_word,
                 "author": manifest.get("author", ""),
                 "languages": manifest.get("trained_languages", []),
-                "licence": known.get("licence", "unknown"),
-                "origin": known.get(
-                    "origin", "unknown: not the file this project was tested with"
-                ),
+                "licence": known["licence"] if known else "unknown",
+                "origin": known["origin"] if known else UNKNOWN_ORIGIN,
                 "sha256": digest,
                 "tflite_bytes": len(source),
                 "bytes": len(converted.data),

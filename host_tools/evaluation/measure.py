@@ -22,7 +22,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, open_audio
-from host_tools.errors import HostToolError
+from host_tools.errors import HostToolError, missing_module
 from host_tools.evaluation.cache import Cache
 
 ENGINE = "tflite-micro"
@@ -121,9 +121,7 @@ def executor(workers: int, dask: str | None) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise HostToolError(
-            "--dask needs the package distributed", "pip install 'earnest[dask]'"
-        ) from error
+        raise missing_module("distributed") from error
     try:
         client = Client(dask, timeout=20)
     except (OSError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Find a model by its name, or as a .tflite with its manifest, or as a built .ewm file.
 
-A .tflite is converted on the way and kept in build/models, under a name that changes with the
+A .tflite is converted on the way and kept in CACHE, under a name that changes with the
 model, its manifest and the converter, so a stale file is never used.
 """
 
@@ -18,9 +18,10 @@ from firmware.wakeword import model_format
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.models.manifest import template
-from host_tools.shared_firmware import FIRMWARE, ROOT
+from host_tools.places import MADE
+from host_tools.shared_firmware import FIRMWARE
 
-CACHE = ROOT / "build" / "models"
+CACHE = MADE / "models"
 DEFAULT_MODEL = "okay_nabu"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_TFLITE_BYTES = 16 << 20
@@ -96,8 +97,15 @@ def _converted(tflite: Path) -> Path:
     built = CACHE / f"{tflite.stem}-{key.hexdigest()[:16]}.ewm"
     if not built.is_file():
         build = importlib.import_module("host_tools.models.build")
-        built.parent.mkdir(parents=True, exist_ok=True)
-        atomic_file.write(built, build.convert_model(source, manifest).data)
+        pins = importlib.import_module("host_tools.models.pins")
+        model = build.convert_model(source, manifest)
+        if not pins.can_prove():
+            pins.require_pinned(model)
+        try:
+            built.parent.mkdir(parents=True, exist_ok=True)
+            atomic_file.write(built, model.data)
+        except OSError as error:
+            raise HostToolError(f"{built}: {error.strerror}", "is the disk full?") from error
     return built
 
 

@@ -1,10 +1,14 @@
 """The `earnest` command: it teaches, fails in two lines with status 2, and stops with 130."""
 
+import contextlib
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 
 import click
 import numpy as np
@@ -12,19 +16,31 @@ import pytest
 
 from host_tools import cli
 from host_tools.audio import files as audio
-from host_tools.errors import HostToolError
+from host_tools.errors import EXTRAS, HostToolError
+from host_tools.shared_firmware import ROOT
+
+Done = namedtuple("Done", "returncode stdout stderr")
 
 
 def earnest(*arguments):
-    command = [sys.executable, "-m", "host_tools", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    """`earnest ARGUMENTS` in this process, in a terminal of 120 columns."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.run([*map(str, arguments)])
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
 
 
 def test_help_lists_every_command_and_shows_examples():
     done = earnest("--help")
     assert done.returncode == 0
+    listed = " ".join(done.stdout.split())
     for name, text in cli.COMMANDS.items():
-        assert f"  {name} " in done.stdout and text in done.stdout
+        assert f" {name} {text}" in listed
     assert "earnest simulate recording.wav" in done.stdout
     headings = [done.stdout.index(f"\n{heading}:\n") for heading in cli.GROUPS]
     assert headings == sorted(headings)
@@ -46,7 +62,9 @@ def test_every_command_teaches_itself(name):
 
 
 def test_version_and_unknown_names():
-    assert earnest("--version").stdout.startswith("earnest, version 0.")
+    command = [sys.executable, "-m", "host_tools", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("earnest, version 0.")
     for arguments in (["nonsense"], ["simulate"], ["simulate", "--nonsense"]):
         done = earnest(*arguments)
         assert done.returncode == 2 and "Traceback" not in done.stderr
@@ -72,7 +90,35 @@ def test_an_absent_module_is_named(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "host_tools.commands.convert", raising=False)
     monkeypatch.setitem(sys.modules, "host_tools.models.build", None)
     assert cli.run(["convert"]) == 2
-    assert "'host_tools.models.build'" in capsys.readouterr().err
+    assert "host_tools" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module, extra", [("scipy", "simulate"), ("tflite_micro", "models")])
+def test_a_package_of_an_extra_is_named_with_it_and_its_platforms(module, extra, capsys):
+    def needs():
+        raise ModuleNotFoundError(f"No module named '{module}.x'", name=f"{module}.x")
+
+    assert cli.run_command(click.Command("x", callback=needs), []) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert f"earnest[{extra}]" in error and module.replace("_", "-") in error
+    assert f"pip install 'earnest[{extra}]'" in hint and "Linux" in hint
+
+
+def test_every_extra_that_an_error_names_is_there_with_that_package():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for extra in EXTRAS.values():
+        section = project.split(f"\n{extra.name} = [")[1].split("]\n")[0]
+        assert re.search(rf'["\[]{extra.package}[][=]', section), extra
+
+
+def test_a_console_that_cannot_show_a_character_shows_another(monkeypatch):
+    """As on Windows, where the code page may have no arrow."""
+    shown = io.BytesIO()
+    narrow = io.TextIOWrapper(shown, encoding="cp1252", write_through=True)
+    monkeypatch.setattr(sys, "stdout", narrow)
+    cli.print_on_any_console()
+    assert cli.run_command(click.Command("x", callback=lambda: click.echo("a \u2192 b")), []) == 0
+    assert shown.getvalue().split() == [b"a", b"?", b"b"]
 
 
 def test_exit_statuses_of_a_command(monkeypatch):

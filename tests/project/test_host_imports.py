@@ -21,7 +21,7 @@ FLOORS = (
     {"evaluation", "xtensa"},
     {"models"},
     {"audio", "receiver", "micropython"},
-    {"atomic_file", "progress"},
+    {"atomic_file", "progress", "places"},
     {"shared_firmware", "errors", "version"},
 )
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
