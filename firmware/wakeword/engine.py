@@ -5,11 +5,14 @@ of models.  Each model is paired with what decides on its probabilities; which t
 from the kind in the model's header.
 """
 
+from micropython import const
+
 from .detector import Detector
 from .frontend import Frontend
 from .model_format import FEATURE_STEP_MS, FEATURES, WAKE_WORD
 
 CHUNK_SAMPLES = 160
+_CHUNK_BYTES = const(320)
 
 
 def _wake_word(header, refractory_ms, setting=(None, None)):
@@ -48,6 +51,7 @@ class Engine:
         self.frontend = Frontend()
         self.slice = bytearray(FEATURES)
         self.slice_ready = False
+        self._checked = None
 
     def reset(self):
         """Restore the exact initial state; cutoffs stay."""
@@ -62,7 +66,11 @@ class Engine:
         -1.
 
         Where several detect in the same chunk, the first of them counts.  Allocates nothing.
+        Raises ValueError for another length and TypeError for what holds no bytes: the kernels
+        below read 320 bytes wherever they are told to.
         """
+        if chunk is not self._checked:
+            self._check(chunk)
         self.slice_ready = self.frontend.process(chunk, self.slice)
         if not self.slice_ready:
             return -1
@@ -73,3 +81,9 @@ class Engine:
                 detected = i
             i += 1
         return detected
+
+    def _check(self, chunk):
+        """Once for a buffer that comes again and again, so that it costs the 10 ms nothing."""
+        if len(chunk) != _CHUNK_BYTES:
+            raise ValueError("a chunk has 320 bytes")
+        self._checked = chunk

@@ -13,6 +13,8 @@ import io
 import time
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+#: The chip's own number, which is also its MAC address: nothing that leaves may tell it.
+UNIQUE_ID = b"\x7c\xdf\xa1\x5e\x0b\x93"
 _DMA_PAIRS = 256
 #: Ticks wrap after the third day, whatever the host's period is.
 _FIRST_TICKS_MS = time.ticks_add(0, -3 * 86400000)
@@ -274,6 +276,10 @@ def freq(hz=None):
     if hz not in (80000000, 160000000, 240000000):
         raise ValueError("frequency must be 80MHz, 160MHz or 240MHz")
     world.freq_hz = hz
+
+
+def unique_id():
+    return UNIQUE_ID
 
 
 def reset_cause():

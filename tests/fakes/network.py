@@ -1,5 +1,7 @@
 """`network`, as far as the drivers use it: one access point that can be near, away, or refuse."""
 
+import machine
+
 STA_IF, AP_IF = 0, 1
 STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
 STAT_WRONG_PASSWORD, STAT_NO_AP_FOUND = 202, 201
@@ -49,8 +51,10 @@ class WLAN:
             return self.is_active
         self.is_active = is_active
 
-    def config(self, **settings):
+    def config(self, name=None, **settings):
         _may_break("config")
+        if name == "mac":
+            return machine.UNIQUE_ID
         for name, value in settings.items():
             if name != "reconnects":
                 raise ValueError("unknown config param")

@@ -207,3 +207,22 @@ def test_no_model_at_all_still_makes_slices():
     engine = Engine([])
     assert [engine.process(chunk) for chunk in speech()[:4]] == [-1] * 4
     assert engine.slice_ready
+
+
+def test_what_is_not_a_chunk_is_refused():
+    """A kernel would read beyond it, or at an address of anybody's choice."""
+    engine = Engine([])
+    for wrong in (b"", bytearray(10), bytearray(319), bytearray(321), memoryview(bytes(640))):
+        try:
+            engine.process(wrong)
+            raise AssertionError(len(wrong))
+        except ValueError:
+            pass
+    for wrong in (5, None, [0] * 320, (0,) * 320, {i: 0 for i in range(320)}):
+        try:
+            engine.process(wrong)
+            raise AssertionError(wrong)
+        except TypeError:
+            pass
+    for right in (bytes(320), bytearray(320), memoryview(bytes(640))[:320]):
+        assert engine.process(right) == -1
