@@ -70,7 +70,8 @@ class LazyGroup(click.Group):
             return None
         module_name = f"host_tools.commands.{cmd_name}"
         try:
-            return importlib.import_module(module_name).command
+            found: click.Command = importlib.import_module(module_name).command
+            return found
         except ModuleNotFoundError as error:
             if error.name and error.name != module_name:
                 raise missing_module(error.name) from error

@@ -58,7 +58,7 @@ def run(
     heap_bytes: int = DEFAULT_HEAP_BYTES,
     timeout_s: float = 300,
     folders: tuple[Path, ...] = (),
-) -> subprocess.CompletedProcess:
+) -> subprocess.CompletedProcess[bytes]:
     """Run to the end; stdout and stderr are bytes, and the caller looks at `returncode`."""
     return subprocess.run(
         command(script, *arguments, heap_bytes=heap_bytes),

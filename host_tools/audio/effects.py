@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
 
 SAMPLES_PER_MS = 16
@@ -80,11 +82,11 @@ class Microphone:
         parts += [f"{drop.ms} ms lost at {drop.at_ms} ms" for drop in self.drops]
         return ", ".join(parts)
 
-    def apply(self, blocks: Iterable[np.ndarray], signal_rms: float) -> Iterator[np.ndarray]:
+    def apply(self, blocks: Iterable[Samples], signal_rms: float) -> Iterator[Samples]:
         """Run blocks of int16 through all effects; `signal_rms` is `rms()` of the whole input."""
         yield from self._drop(self._shape(blocks, signal_rms))
 
-    def _shape(self, blocks: Iterable[np.ndarray], signal_rms: float) -> Iterator[np.ndarray]:
+    def _shape(self, blocks: Iterable[Samples], signal_rms: float) -> Iterator[Samples]:
         if not self.changes_values:
             yield from blocks
             return
@@ -106,7 +108,7 @@ class Microphone:
             sound = np.rint(sound * gain + self.dc)
             yield np.clip(sound, -limit, min(limit, FULL_SCALE)).astype(np.int16)
 
-    def _drop(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def _drop(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
         position = 0
         for block in blocks:
             keep = np.ones(block.size, bool)
@@ -131,7 +133,7 @@ class Noise:
             self._state = np.zeros(len(_PINK_A) - 1)
             self.next(_PINK_WARM_UP_SAMPLES)
 
-    def next(self, count: int) -> np.ndarray:
+    def next(self, count: int) -> NDArray[np.float64]:
         """Return the next `count` values, float64."""
         values = self._random.standard_normal(count)
         if self._state is None:
@@ -140,7 +142,7 @@ class Noise:
         return values * self._scale
 
 
-def rms(blocks: Iterable[np.ndarray]) -> float:
+def rms(blocks: Iterable[Samples]) -> float:
     """Return the root mean square of all samples; exact sums, whatever the blocks."""
     total = count = 0
     for block in blocks:

@@ -55,7 +55,7 @@ class AudioFile:
     def duration_s(self) -> float:
         return self.source_samples / self.rate_hz
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[Samples]:
         """The audio as int16 arrays of about five seconds; raises HostToolError for damage."""
         try:
             with soundfile.SoundFile(str(self.path)) as file:
@@ -67,14 +67,14 @@ class AudioFile:
         except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
             raise _unreadable(self.path, error) from error
 
-    def _untouched(self, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    def _untouched(self, file: soundfile.SoundFile) -> Iterator[Samples]:
         count = 0
         while (block := file.read(BLOCK_S * SAMPLE_RATE_HZ, dtype="int16")).size:
             count += block.size
             yield block
         self._check_count(count)
 
-    def _mixed(self, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    def _mixed(self, file: soundfile.SoundFile) -> Iterator[Samples]:
         """Mono float64 blocks in -1..1 at the file's own rate."""
         count = 0
         while (block := file.read(BLOCK_S * self.rate_hz, dtype="float64", always_2d=True)).size:
@@ -112,12 +112,12 @@ def open_audio(path: str | Path) -> AudioFile:
     return AudioFile(path, info.samplerate, info.channels, info.frames, info.subtype, tuple(notes))
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(path: str | Path) -> Samples:
     """The whole file as one int16 array at 16 kHz."""
     return np.concatenate(list(open_audio(path).blocks()))
 
 
-def write(path: str | Path, samples: np.ndarray) -> None:
+def write(path: str | Path, samples: Samples) -> None:
     """Write int16 samples as a 16 kHz mono WAV."""
     soundfile.write(str(path), samples.astype(np.int16), SAMPLE_RATE_HZ, subtype="PCM_16")
 
@@ -174,7 +174,7 @@ def _check_wav_is_whole(path: Path) -> None:
             file.seek(length + (length & 1), 1)
 
 
-def _resampled(blocks: Iterator[np.ndarray], rate_hz: int) -> Iterator[np.ndarray]:
+def _resampled(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
     """Blocks at `rate_hz` to blocks at 16 kHz; the same values as resampling all at once.
 
     Each piece is resampled with enough input on both sides for the whole filter, and cut where

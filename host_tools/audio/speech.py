@@ -15,6 +15,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from host_tools.audio import speech_worker
+from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
 
 SAMPLE_RATE_HZ = 16000
@@ -28,7 +29,7 @@ _TIMEOUT_S = 60
 
 def synthesise(
     text: str, voice: str = "en-us", words_per_minute: int = 140, pitch: int = 50
-) -> np.ndarray:
+) -> Samples:
     """Say `text`; return int16 samples at 16 kHz, 1-D, without silence around them.
 
     `voice` is an espeak-ng voice name, with a variant if wanted (`en-us`, `en-us+f3`, `de`);
@@ -74,20 +75,21 @@ def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
     if not samples.size:
         return b""
     resampled = resample_poly(samples, SAMPLE_RATE_HZ, int(rate))
-    return np.clip(np.rint(resampled), -32768, 32767).astype("<i2").tobytes()
+    clipped: Samples = np.clip(np.rint(resampled), -32768, 32767).astype("<i2")
+    return clipped.tobytes()
 
 
-def bench_speech(seconds: float) -> np.ndarray:
+def bench_speech(seconds: float) -> Samples:
     """The same speech on every run, repeated or cut to the length: what `earnest bench` counts."""
     spoken = synthesise("Okay Nabu, what is the weather like in the mountains today?")
     return np.resize(spoken, round(seconds * SAMPLE_RATE_HZ))
 
 
-def silence(seconds: float) -> np.ndarray:
+def silence(seconds: float) -> Samples:
     """Return digital silence: int16 zeros at 16 kHz."""
     return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.int16)
 
 
-def pad(samples: np.ndarray, before_s: float = 1.0, after_s: float = 1.0) -> np.ndarray:
+def pad(samples: Samples, before_s: float = 1.0, after_s: float = 1.0) -> Samples:
     """Put silence around samples (a short clip wants half a second after the word)."""
     return np.concatenate([silence(before_s), samples, silence(after_s)])

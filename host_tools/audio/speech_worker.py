@@ -10,6 +10,7 @@ nothing of the project, and no numpy, so that it starts in a few hundredths of a
 
 import ctypes
 import sys
+from typing import Any
 
 import espeakng_loader
 
@@ -41,9 +42,9 @@ def speak(voice: str, words_per_minute: int, pitch: int, text: bytes) -> int:
         return NO_SUCH_VOICE
     library.espeak_SetParameter(PARAMETER_RATE, words_per_minute, 0)
     library.espeak_SetParameter(PARAMETER_PITCH, pitch, 0)
-    pieces = []
+    pieces: list[bytes] = []
 
-    def collect(wav, count, _events):
+    def collect(wav: Any, count: int, _events: object) -> int:
         if wav and count > 0:
             pieces.append(ctypes.string_at(wav, 2 * count))
         return 0

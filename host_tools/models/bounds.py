@@ -10,8 +10,10 @@ firmware/wakeword/kernels.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.models.graph import refuse
 from host_tools.models.layers import Layer
@@ -29,11 +31,11 @@ class Channels:
     below 2**31.
     """
 
-    bias: np.ndarray
-    multiplier: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    weights: np.ndarray  # [channels, n]
+    bias: NDArray[Any]
+    multiplier: NDArray[Any]
+    left: NDArray[Any]
+    right: NDArray[Any]
+    weights: NDArray[Any]  # [channels, n]
     worst: int
 
 
@@ -68,7 +70,7 @@ def prove(layer: Layer, block: int) -> Channels:
     return Channels(bias, table[:, 0], table[:, 1], table[:, 2], weights, worst)
 
 
-def _scales(layer: Layer) -> np.ndarray:
+def _scales(layer: Layer) -> NDArray[Any]:
     """Return the real multiplier of each channel, in the reference's own types."""
     assert layer.filter is not None and layer.input is not None and layer.output is not None
     in_scale, out_scale = layer.input.scale, layer.output.scale
@@ -86,7 +88,7 @@ def _scales(layer: Layer) -> np.ndarray:
 
 
 def _bound(
-    layer: Layer, c: int, w: np.ndarray, start: int, left: int, padded: int
+    layer: Layer, c: int, w: NDArray[Any], start: int, left: int, padded: int
 ) -> tuple[int, int]:
     """Return the folded bias of channel c and the largest intermediate."""
     assert layer.input is not None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from firmware.wakeword import model_format
 from host_tools import atomic_file
@@ -114,7 +115,7 @@ def read_tflite(path: Path) -> bytes:
     return _read(path, MAX_TFLITE_BYTES)
 
 
-def read_manifest(path: Path) -> dict:
+def read_manifest(path: Path) -> Any:
     """Return a manifest's parsed JSON; HostToolError if it is missing or not JSON."""
     if not path.is_file():
         raise HostToolError(

@@ -8,7 +8,10 @@ outputs - so any arrangement of those ops ends as plain sources of the computing
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
 from host_tools.models.graph import READ_ERRORS, Graph, Operator, Tensor, refuse
@@ -25,7 +28,7 @@ class _Follower:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.layers: list[Layer] = []
-        self.values: dict[int, np.ndarray] = {}
+        self.values: dict[int, NDArray[Any]] = {}
         self.states = States(graph)
 
     def run(self) -> Dataflow:
@@ -72,7 +75,7 @@ class _Follower:
         self.values[tensor.index] = np.arange(shape[1] * FEATURES, dtype=np.int64).reshape(shape)
         return shape[1]
 
-    def _output(self) -> np.ndarray:
+    def _output(self) -> NDArray[Any]:
         tensor = self.graph.tensors[self.graph.outputs[0]]
         if tensor.type != "UINT8" or int(np.prod(tensor.shape)) != 1:
             raise HostToolError(
@@ -102,13 +105,13 @@ class _Follower:
 
     # --- data movement ---
 
-    def _value(self, operator: Operator, i: int) -> np.ndarray:
+    def _value(self, operator: Operator, i: int) -> NDArray[Any]:
         value = self.values.get(operator.inputs[i]) if i < len(operator.inputs) else None
         if value is None:
             raise refuse(operator, f"its input {i} is not computed from the model's input")
         return value
 
-    def _constant(self, operator: Operator, i: int) -> np.ndarray:
+    def _constant(self, operator: Operator, i: int) -> NDArray[Any]:
         index = operator.inputs[i] if i < len(operator.inputs) else -1
         if index < 0 or self.graph.tensors[index].data is None:
             raise refuse(operator, f"its input {i} is not a constant")
@@ -116,7 +119,7 @@ class _Follower:
         assert data is not None
         return data
 
-    def _set(self, operator: Operator, i: int, value: np.ndarray) -> None:
+    def _set(self, operator: Operator, i: int, value: NDArray[Any]) -> None:
         tensor = self.graph.tensors[operator.outputs[i]]
         if tensor.type not in ("INT8", "UINT8"):
             raise refuse(operator, f"its output is {tensor.type}; only int8 is supported")
@@ -234,7 +237,7 @@ class _Follower:
             np.arange(size, dtype=np.int64) + (number << LAYER_SHIFT)
         ).reshape(output.shape)
 
-    def _weights(self, operator: Operator, layer: Layer) -> np.ndarray:
+    def _weights(self, operator: Operator, layer: Layer) -> NDArray[Any]:
         if not 2 <= len(operator.inputs) <= 3:
             raise refuse(operator, f"{len(operator.inputs)} inputs")
         filter_tensor = self._tensor(operator, 1, ("INT8",))
@@ -256,7 +259,7 @@ class _Follower:
             )
         return filter_tensor.data
 
-    def _windows(self, operator: Operator, height: int, width: int) -> tuple[np.ndarray, int]:
+    def _windows(self, operator: Operator, height: int, width: int) -> tuple[NDArray[Any], int]:
         """Return a convolution's sources, [rows, height, width, channels], and its dilation."""
         value = self._value(operator, 0)
         options = operator.options
@@ -288,7 +291,7 @@ class _Follower:
             raise refuse(operator, "SAME padding that adds columns is not supported")
         return np.stack([value[0, r * step : r * step + span] for r in range(rows)]), dilation
 
-    def _dilated(self, weights: np.ndarray, dilation: int) -> np.ndarray:
+    def _dilated(self, weights: NDArray[Any], dilation: int) -> NDArray[Any]:
         """Return [..., height, width, channels] weights with zero rows between for a dilation."""
         if dilation == 1:
             return weights

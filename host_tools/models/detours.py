@@ -10,8 +10,10 @@ tensors are replaced by int8 tensors, and both ends by RESHAPE.  Anything else i
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
 from host_tools.models.graph import READ_ERRORS, Graph, Operator, Tensor, refuse, variable_name
@@ -121,7 +123,7 @@ class _Remover:
             zero_points=np.array([zero_point], np.int64),
         )
 
-    def _quantised(self, name: str, values: np.ndarray) -> np.ndarray:
+    def _quantised(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return a variable's initial values as int8."""
         if values.dtype != np.float32:
             return values
@@ -140,4 +142,5 @@ class _Remover:
             raise HostToolError(
                 f"state variable {name} starts with values that int8 cannot hold", _FLOAT_HINT
             )
-        return steps.astype(np.int8)
+        quantised: NDArray[np.int8] = steps.astype(np.int8)
+        return quantised

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -61,9 +62,9 @@ def super_twiddles() -> list[int]:
     return table
 
 
-def mel(hz: float | np.floating) -> np.floating:
+def mel(hz: float | np.floating[Any]) -> np.float32:
     """Hertz to mel (filterbank_util.c: FreqToMel)."""
-    return f32(1127.0) * np.log1p(f32(f32(hz) / f32(700.0)))
+    return np.float32(f32(1127.0) * np.log1p(f32(f32(hz) / f32(700.0))))
 
 
 def filter_bank() -> tuple[list[int], list[int]]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tflite
+from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
 from host_tools.models.families import refuse_other_families
@@ -67,14 +69,15 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     type: str
-    scales: np.ndarray
-    zero_points: np.ndarray
+    scales: NDArray[Any]
+    zero_points: NDArray[Any]
     axis: int
-    data: np.ndarray | None
+    data: NDArray[Any] | None
 
     @property
     def scale(self) -> np.float32:
-        return self.scales[0]
+        scale: np.float32 = self.scales[0]
+        return scale
 
     @property
     def zero_point(self) -> int:
@@ -89,7 +92,7 @@ class Operator:
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"operator {self.index} ({self.name})"
@@ -103,7 +106,7 @@ class Graph:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    initial: dict[str, np.ndarray]
+    initial: dict[str, NDArray[Any]]
 
 
 def refuse(operator: Operator, why: str, hint: str = "") -> HostToolError:
@@ -158,7 +161,7 @@ def _read(data: bytes) -> Graph:
         for index in (*operator.inputs, *operator.outputs):
             if not -1 <= index < len(tensors):
                 raise refuse(operator, f"tensor {index} does not exist")
-    initial: dict[str, np.ndarray] = {}
+    initial: dict[str, NDArray[Any]] = {}
     for operator in operators:
         if operator.name == "CALL_ONCE":
             _read_initial(model, graphs, operator, initial)
@@ -171,18 +174,18 @@ def _read(data: bytes) -> Graph:
     )
 
 
-def _ints(values) -> list[int]:
+def _ints(values: Any) -> list[int]:
     return [] if isinstance(values, int) else [int(v) for v in values]
 
 
-def _tensors(model, graph) -> tuple[Tensor, ...]:
+def _tensors(model: Any, graph: Any) -> tuple[Tensor, ...]:
     count = graph.TensorsLength()
     if count > MAX_TENSORS:
         raise HostToolError(f"{count} tensors; at most {MAX_TENSORS}")
     return tuple(_tensor(model, graph.Tensors(i), i) for i in range(count))
 
 
-def _tensor(model, raw, index: int) -> Tensor:
+def _tensor(model: Any, raw: Any, index: int) -> Tensor:
     name = (raw.Name() or b"").decode("utf-8", "replace")
     shape = tuple(_ints(raw.ShapeAsNumpy()))
     signature = _ints(raw.ShapeSignatureAsNumpy())
@@ -226,20 +229,20 @@ def _tensor(model, raw, index: int) -> Tensor:
     return Tensor(index, name, shape, kind, scales, zero_points, axis, values)
 
 
-def _operators(model, graph) -> tuple[Operator, ...]:
+def _operators(model: Any, graph: Any) -> tuple[Operator, ...]:
     count = graph.OperatorsLength()
     if not 1 <= count <= MAX_OPERATORS:
         raise HostToolError(f"{count} operators; at most {MAX_OPERATORS}")
     return tuple(_operator(model, graph.Operators(i), i) for i in range(count))
 
 
-def _operator(model, raw, index: int) -> Operator:
+def _operator(model: Any, raw: Any, index: int) -> Operator:
     code = model.OperatorCodes(raw.OpcodeIndex())
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     name = _OPERATORS.get(number, f"operator code {number}")
     if name == "CUSTOM":
         name = "CUSTOM " + (code.CustomCode() or b"?").decode("utf-8", "replace")
-    options: dict = {}
+    options: dict[str, Any] = {}
     reader = _OPTIONS.get(name)
     table = raw.BuiltinOptions()
     if reader is not None and table is not None:
@@ -283,7 +286,9 @@ def variable_name(operator: Operator) -> str:
     return "/".join((part or b"").decode("utf-8", "replace") for part in parts)
 
 
-def _read_initial(model, graphs, call: Operator, initial: dict[str, np.ndarray]) -> None:
+def _read_initial(
+    model: Any, graphs: Any, call: Operator, initial: dict[str, NDArray[Any]]
+) -> None:
     number = call.options.get("InitSubgraphIndex", 0)
     if not 0 < number < len(graphs):
         raise refuse(call, f"its subgraph {number} does not exist")

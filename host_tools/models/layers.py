@@ -6,8 +6,10 @@ A source is one int64: the layer's number, the lag in inferences, the index amon
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.models.graph import Operator, Tensor
 
@@ -20,17 +22,17 @@ _MASK = (1 << 20) - 1
 STATE = 1 << 21  # layer numbers from here on stand for state variables not yet followed
 
 
-def layer_of(sources: np.ndarray) -> np.ndarray:
+def layer_of(sources: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the layer number of each source."""
     return sources >> LAYER_SHIFT
 
 
-def lag_of(sources: np.ndarray) -> np.ndarray:
+def lag_of(sources: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many inferences ago each source was computed."""
     return (sources >> LAG_SHIFT) & _MASK
 
 
-def index_of(sources: np.ndarray) -> np.ndarray:
+def index_of(sources: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the index of each source among its layer's outputs."""
     return sources & _MASK
 
@@ -47,12 +49,12 @@ class Layer:
     rows: int
     channels: int
     operator: Operator | None = None
-    sources: np.ndarray | None = None
+    sources: NDArray[np.int64] | None = None
     input: Tensor | None = None
     output: Tensor | None = None
-    weights: np.ndarray | None = None  # dot: [channels, n]; depthwise: [taps, channels]
+    weights: NDArray[Any] | None = None  # dot: [channels, n]; depthwise: [taps, channels]
     filter: Tensor | None = None
-    bias: np.ndarray | None = None
+    bias: NDArray[np.int64] | None = None
 
 
 @dataclass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from firmware.wakeword import model_format as fmt
 from host_tools.errors import HostToolError
@@ -89,7 +90,7 @@ def _wrong(name: str, value: object, allowed: str) -> HostToolError:
     return HostToolError(f"manifest: {name} is {value!r}; allowed: {allowed}")
 
 
-def _check_version(version: object, micro: dict) -> tuple[str, ...]:
+def _check_version(version: object, micro: dict[str, Any]) -> tuple[str, ...]:
     """Return the notes; a manifest of version 1 with the fields of version 2 passes with one."""
     if version == VERSION and not isinstance(version, bool):
         return ()

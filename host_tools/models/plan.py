@@ -9,8 +9,10 @@ newest rows are contiguous, oldest first.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware.wakeword import model_format
 from host_tools.errors import HostToolError
@@ -31,7 +33,7 @@ class Rows:
     row of this inference.
     """
 
-    row: np.ndarray
+    row: NDArray[Any]
     first: int
     count: int
 
@@ -42,7 +44,7 @@ class Ring:
     each row.
     """
 
-    row: np.ndarray
+    row: NDArray[Any]
     rows_per_inference: int
     by_channel: bool
     depth: int = 0
@@ -88,7 +90,7 @@ CONSTANT_WORD = {
 }
 
 
-def as_rows(sources: np.ndarray, layers: list[Layer], layer: Layer) -> Rows:
+def as_rows(sources: NDArray[Any], layers: list[Layer], layer: Layer) -> Rows:
     """Find the rows in a flat sequence of sources; HostToolError where they are not consecutive
     rows in time.
     """
@@ -118,7 +120,7 @@ class _Planner:
         self.flow = flow
         self.layers = flow.layers
         self.plan = Plan()
-        self.rings: dict[tuple, Ring] = {}
+        self.rings: dict[tuple[Any, ...], Ring] = {}
         self.scratch: dict[int, int] = {}
         self.reads: dict[int, list[Rows]] = {}
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from numpy.typing import NDArray
 
+from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
 
 FEATURES = 40  # values in a feature slice
@@ -40,7 +42,7 @@ class TFLiteMicroModel:
     def stride(self) -> int:
         return self.input_shape[1]
 
-    def run(self, slices: np.ndarray) -> np.ndarray:
+    def run(self, slices: NDArray[np.int8]) -> NDArray[np.uint8]:
         """Feed int8 slices of shape (n, 40); return the n // stride probabilities as uint8."""
         count = len(slices) // self.stride
         grouped = np.ascontiguousarray(slices[: count * self.stride], np.int8)
@@ -69,7 +71,7 @@ class TFLiteMicroModel:
                         "its own message stands above; the file is damaged or for another runtime",
                     ) from error
 
-    def infer(self, data: np.ndarray) -> int:
+    def infer(self, data: NDArray[np.int8]) -> int:
         """Run one inference on int8 data of `input_shape`; return the probability, 0..255."""
         interpreter = self._interpreter
         interpreter.set_input(data, 0)
@@ -86,7 +88,7 @@ class FeatureExtractor:
         self._frontend = MicroFrontend()
         self._rest = b""
 
-    def process(self, pcm: np.ndarray) -> np.ndarray:
+    def process(self, pcm: Samples) -> NDArray[np.uint16]:
         """Take int16 samples, any number; return the uint16 features they complete, (n, 40)."""
         data = self._rest + np.ascontiguousarray(pcm, "<i2").tobytes()
         step_bytes = 2 * STEP_SAMPLES
@@ -99,10 +101,11 @@ class FeatureExtractor:
                 slices.append(result.features)
         if not slices:
             return np.zeros((0, FEATURES), np.uint16)
-        return np.rint(np.array(slices) / _FEATURE_UNIT).astype(np.uint16)
+        scaled: NDArray[np.float64] = np.array(slices) / _FEATURE_UNIT
+        return np.rint(scaled).astype(np.uint16)
 
 
-def features(pcm: np.ndarray) -> np.ndarray:
+def features(pcm: Samples) -> NDArray[np.uint16]:
     """Return the uint16 features, shape (n, 40), of 16 kHz mono int16 samples.
 
     A slice per 10 ms, the first after 30 ms: n = len(pcm) // 160 - 2, or 0.
@@ -110,12 +113,12 @@ def features(pcm: np.ndarray) -> np.ndarray:
     return FeatureExtractor().process(pcm)
 
 
-def quantise(values: np.ndarray) -> np.ndarray:
+def quantise(values: NDArray[np.uint16]) -> NDArray[np.int8]:
     """Return features as the models' int8 input: ESPHome's on-device formula, clamped."""
     scaled = (values.astype(np.int32) * 256 + 333) // 666 - 128
     return np.clip(scaled, -128, 127).astype(np.int8)
 
 
-def probabilities(tflite_bytes: bytes, pcm: np.ndarray) -> np.ndarray:
+def probabilities(tflite_bytes: bytes, pcm: Samples) -> NDArray[np.uint8]:
     """Return every inference's probability (uint8, before averaging) over int16 samples."""
     return TFLiteMicroModel(tflite_bytes).run(quantise(features(pcm)))

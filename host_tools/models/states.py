@@ -8,6 +8,7 @@ until only values that layers computed are left.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
 from host_tools.models.graph import Graph, Operator, refuse, variable_name
@@ -21,7 +22,7 @@ class States:
         self._graph = graph
         self._handles: dict[int, int] = {}
         self._names: list[str] = []
-        self._assigned: dict[int, np.ndarray] = {}
+        self._assigned: dict[int, NDArray[np.int64]] = {}
         self._shapes: dict[int, tuple[int, ...]] = {}
 
     def name(self, operator: Operator) -> None:
@@ -31,7 +32,7 @@ class States:
             self._names.append(name)
         self._handles[operator.outputs[0]] = self._names.index(name)
 
-    def read(self, operator: Operator, shape: tuple[int, ...]) -> np.ndarray:
+    def read(self, operator: Operator, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Follow READ_VARIABLE: return what was assigned before, else the variable as a source."""
         number = self._number(operator)
         if number in self._assigned:
@@ -42,7 +43,7 @@ class States:
         value = np.arange(size, dtype=np.int64) + ((number + STATE) << LAYER_SHIFT)
         return value.reshape(shape)
 
-    def assign(self, operator: Operator, value: np.ndarray) -> None:
+    def assign(self, operator: Operator, value: NDArray[np.int64]) -> None:
         """Follow ASSIGN_VARIABLE, which is allowed once for each variable."""
         number = self._number(operator)
         if number in self._assigned:
@@ -55,9 +56,9 @@ class States:
         except (KeyError, IndexError):
             raise refuse(operator, "its variable has no VAR_HANDLE") from None
 
-    def unwind(self) -> tuple[dict[int, np.ndarray], dict[int, int]]:
+    def unwind(self) -> tuple[dict[int, NDArray[np.int64]], dict[int, int]]:
         """Return each variable as sources, and the initial values of those sources."""
-        resolved: dict[int, np.ndarray] = {}
+        resolved: dict[int, NDArray[np.int64]] = {}
         for number, name in enumerate(self._names):
             if number in self._shapes and number not in self._assigned:
                 raise HostToolError(f"state variable {name} is read but never assigned")
@@ -75,7 +76,7 @@ class States:
                     raise HostToolError(f"state variable {name} starts with contradicting values")
         return resolved, initial
 
-    def _sources(self, number: int) -> np.ndarray:
+    def _sources(self, number: int) -> NDArray[np.int64]:
         """Return what a variable holds when an inference starts: what was assigned, one inference
         older, with states followed.
         """
@@ -101,7 +102,9 @@ class States:
         )
 
 
-def resolve(sources: np.ndarray, resolved: dict[int, np.ndarray]) -> np.ndarray:
+def resolve(
+    sources: NDArray[np.int64], resolved: dict[int, NDArray[np.int64]]
+) -> NDArray[np.int64]:
     """Return `sources` with those of variables replaced by what `States.unwind` found."""
     out = sources.copy()
     layers = layer_of(sources)

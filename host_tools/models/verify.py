@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools import micropython
 from host_tools.audio import speech
@@ -63,7 +65,7 @@ def verify(
     return Verification(len(want), len(wrong), first)
 
 
-def run_firmware(data: bytes, slices: np.ndarray) -> np.ndarray:
+def run_firmware(data: bytes, slices: NDArray[Any]) -> NDArray[Any]:
     """Return the probabilities (uint8) that the firmware computes from int8 slices, (n, 40)."""
     with tempfile.TemporaryDirectory(prefix="earnest-") as folder:
         path = Path(folder) / "model.ewm"
@@ -76,7 +78,7 @@ def run_firmware(data: bytes, slices: np.ndarray) -> np.ndarray:
     return np.frombuffer(done.stdout, np.uint8)
 
 
-def test_slices(wake_word: str, count: int, seed: int = 0) -> np.ndarray:
+def test_slices(wake_word: str, count: int, seed: int = 0) -> NDArray[Any]:
     """Return int8 slices, (count, 40): a third random, the rest features of speech and noise."""
     rng = np.random.default_rng(seed)
     random = rng.integers(-128, 128, (count // 3, 40), dtype=np.int8)
