@@ -105,7 +105,7 @@ class Engine:
     detectors = (Detector(),)
     models = ()
 
-    def __init__(self, models, refractory_ms):
+    def __init__(self, models, *settings):
         pass
 
     def reset(self):

@@ -98,7 +98,7 @@ class Deaf:
     slice_ready = False
     detectors = models = ()
 
-    def __init__(self, models, refractory_ms):
+    def __init__(self, models, *settings):
         pass
 
     def reset(self):
