@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-CUTOFFS = range(1, 256)
+CUTOFFS = range(256)
 REFRACTORY_MS = 1000
 STEP_MS = 10  # between two feature slices
 
@@ -26,14 +26,14 @@ class ProbabilitySums:
         self._cumulative = np.concatenate([[0], np.cumsum(probabilities, dtype=np.int64)])
         first = np.maximum(np.arange(1, len(probabilities) + 1) - window, 0)
         self._sums = self._cumulative[1:] - self._cumulative[first]
-        self._highest = int(self._sums.max(initial=0))
+        self.highest = int(self._sums.max(initial=0))
 
     def detections(
         self, cutoff: int, stride: int, refractory_ms: int = REFRACTORY_MS
     ) -> list[int]:
         """Return the indexes of the inferences with a detection; `cutoff` is in 0..255."""
         limit = cutoff * self.window
-        if self._highest <= limit:
+        if self.highest <= limit:
             return []
         above = np.flatnonzero(self._sums > limit)
         below = np.flatnonzero(self.probabilities < cutoff)
@@ -53,6 +53,10 @@ class ProbabilitySums:
                 if last >= len(below):
                     return found
                 at = int(below[last])
+
+    def highest_so_far(self) -> np.ndarray:
+        """Return the highest sum up to every inference; the first above a limit detects first."""
+        return np.maximum.accumulate(self._sums)
 
     def _next(self, above: np.ndarray, limit: int, emptied: int, at: int) -> int | None:
         """Return the first inference from `at` on whose window, emptied at `emptied`, is above."""

@@ -12,7 +12,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,7 +112,11 @@ def engine_id() -> str:
 def executor(workers: int, dask: str | None) -> Iterator[Executor]:
     """Run jobs on this machine's cores, or on the Dask cluster at an address."""
     if dask is None:
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
+        pool: Executor
+        if workers == 1:
+            pool = ThreadPoolExecutor(1)  # starts at once, and nothing else wants the processor
+        else:
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
         try:
             yield pool
         finally:

@@ -1,216 +1,154 @@
-"""The quick half of `earnest evaluate`: from probabilities to curve, recommendation, plot.
-
-`measure` ran before it; `detections` decides.  A positive file counts as heard
-when the detector says yes at least once in it; each yes in a negative file is a false accept.
-"""
+"""Report what the settings do: tables and sentences for people, one object for --json."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TypedDict
 
-import numpy as np
-from scipy.stats import chi2
-
-from host_tools.errors import HostToolError
-from host_tools.evaluation.detections import CUTOFFS, ProbabilitySums
-from host_tools.evaluation.measure import Measured
+from host_tools.evaluation.grid import Grid, Point
+from host_tools.evaluation.intervals import Interval, poisson, wilson
+from host_tools.evaluation.recommend import Recommendation, install_command, manifest_value
 from host_tools.models.catalog import ModelFile
 
-CONFIDENCE = 0.95
-TABLE_CUTOFFS = tuple(int(percent * 255 / 100) for percent in range(5, 100, 10)) + (252,)
+#: The cutoffs of the table, beside the model's own and the recommended one.
+TABLE_CUTOFFS = tuple(int(percent * 255 / 100) for percent in (50, 60, 70, 80, 85, 90, 95, 97, 99))
 
 
-@dataclass(frozen=True)
-class Point:
-    """One cutoff (0..255) and what it does to the files at hand."""
+class PointFields(TypedDict):
+    """One setting in --json; rates are null where there are no files to count."""
 
+    sliding_window_size: int
     cutoff: int
+    probability_cutoff: float
     missed: int
+    false_reject_rate: float | None
+    false_reject_rate_95: Interval | None
     false_accepts: int
+    false_accepts_per_hour: float | None
+    false_accepts_per_hour_95: Interval | None
+    latency_ms: float | None
 
 
-@dataclass(frozen=True)
-class Curve:
-    """The points of all cutoffs over one set of files."""
+class ReportFields(TypedDict):
+    """The whole of --json, but for what the command adds."""
 
-    points: tuple[Point, ...]
+    model: str
+    wake_word: str
     positives: int
-    hours: float  # of negatives
-
-    def at(self, cutoff: int) -> Point:
-        return self.points[cutoff - CUTOFFS[0]]
-
-    def false_reject_rate(self, point: Point) -> float | None:
-        return point.missed / self.positives if self.positives else None
-
-    def per_hour(self, point: Point) -> float | None:
-        return point.false_accepts / self.hours if self.hours else None
-
-    def per_hour_at_most(self, point: Point) -> float | None:
-        """The rate that the truth stays below with 95 % confidence (Poisson)."""
-        if not self.hours:
-            return None
-        return float(chi2.ppf(CONFIDENCE, 2 * point.false_accepts + 2)) / 2 / self.hours
+    negative_hours: float
+    target_false_accepts_per_hour: float
+    own: PointFields
+    recommended: PointFields | None
+    note: str
+    command: str | None
+    table: list[PointFields]
+    det: list[PointFields]
 
 
-def curve_of(
-    positives: Sequence[Measured], negatives: Sequence[Measured], model: ModelFile
-) -> Curve:
-    """Run the detector over every file at every cutoff."""
-    heard = np.zeros(len(CUTOFFS), np.int64)
-    accepted = np.zeros(len(CUTOFFS), np.int64)
-    for result in positives:
-        heard += _counts(result, model) > 0
-    for result in negatives:
-        accepted += _counts(result, model)
-    points = tuple(
-        Point(cutoff, len(positives) - int(heard[i]), int(accepted[i]))
-        for i, cutoff in enumerate(CUTOFFS)
-    )
-    return Curve(points, len(positives), sum(result.seconds for result in negatives) / 3600)
+def as_json(
+    grid: Grid, model: ModelFile, install_name: str, best: Recommendation, target: float
+) -> ReportFields:
+    """Return the report as one object.
 
-
-def _counts(result: Measured, model: ModelFile) -> np.ndarray:
-    sums = ProbabilitySums(np.frombuffer(result.probabilities, np.uint8), model.window)
-    return np.array([len(sums.detections(cutoff, model.stride)) for cutoff in CUTOFFS])
-
-
-def manifest_value(cutoff: int) -> float:
-    """The shortest probability_cutoff of a manifest that gives this cutoff, int(value * 255)."""
-    for digits in range(1, 6):
-        value = math.ceil(cutoff / 255 * 10**digits) / 10**digits
-        if int(value * 255) == cutoff:
-            return value
-    return cutoff / 255
-
-
-def recommend(curve: Curve, target_per_hour: float) -> Point | None:
-    """The cutoff with the fewest misses whose false accepts are within the target.
-
-    Where several are as good, fewer false accepts win, then the middle one: it has room on both
-    sides.  None without positives and negatives, or when no cutoff is within the target.
+    Args:
+        grid: What was counted.
+        model: The model that was measured.
+        install_name: What `earnest install --model` takes for it.
+        best: The recommendation.
+        target: The target in false accepts per hour.
     """
-    if not curve.positives or not curve.hours:
-        return None
-    fitting = [p for p in curve.points if p.false_accepts <= target_per_hour * curve.hours]
-    if not fitting:
-        return None
-    best = min((p.missed, p.false_accepts) for p in fitting)
-    equal = [p for p in fitting if (p.missed, p.false_accepts) == best]
-    return equal[len(equal) // 2]
-
-
-def duration(hours: float) -> str:
-    """Hours in words, or seconds where there are few."""
-    return f"{hours:.2f} h" if hours >= 0.1 else f"{hours * 3600:.1f} s"
-
-
-def hours_needed(target_per_hour: float) -> float:
-    """Hours of negatives without a false accept that would show the target with confidence."""
-    return -math.log(1 - CONFIDENCE) / target_per_hour
-
-
-def as_json(curve: Curve, model: ModelFile, best: Point | None, target: float) -> dict:
-    """For --json: rates are null where there are no files to tell."""
-
-    def fields(point: Point | None) -> dict | None:
-        if point is None:
-            return None
-        return {
-            "cutoff": point.cutoff,
-            "probability_cutoff": manifest_value(point.cutoff),
-            "missed": point.missed,
-            "false_reject_rate": curve.false_reject_rate(point),
-            "false_accepts": point.false_accepts,
-            "false_accepts_per_hour": curve.per_hour(point),
-            "false_accepts_per_hour_at_most": curve.per_hour_at_most(point),
-        }
-
     return {
         "model": model.name,
         "wake_word": model.wake_word,
-        "sliding_window_size": model.window,
-        "positives": curve.positives,
-        "negative_hours": curve.hours,
+        "positives": grid.positives,
+        "negative_hours": grid.hours,
         "target_false_accepts_per_hour": target,
-        "recommended": fields(best),
-        "own_cutoff": fields(curve.at(model.cutoff) if model.cutoff in CUTOFFS else None),
-        "curve": [fields(point) for point in curve.points],
+        "own": _fields(grid, grid.own),
+        "recommended": None if best.point is None else _fields(grid, best.point),
+        "note": best.text,
+        "command": None if best.point is None else install_command(install_name, best.point),
+        "table": [
+            _fields(grid, grid.at(window, cutoff))
+            for window in grid.windows
+            for cutoff in _table_cutoffs(grid, best)
+        ],
+        "det": [_fields(grid, point) for point in grid.det()],
     }
 
 
-def table(curve: Curve, model: ModelFile, best: Point | None):
-    """A rich table of some cutoffs, the model's own and the recommended one among them."""
-    from rich.table import Table
+def _fields(grid: Grid, point: Point) -> PointFields:
+    return {
+        "sliding_window_size": point.window,
+        "cutoff": point.cutoff,
+        "probability_cutoff": manifest_value(point.cutoff),
+        "missed": point.missed,
+        "false_reject_rate": grid.frr(point),
+        "false_reject_rate_95": wilson(point.missed, grid.positives),
+        "false_accepts": point.false_accepts,
+        "false_accepts_per_hour": grid.fa_per_hour(point),
+        "false_accepts_per_hour_95": poisson(point.false_accepts, grid.hours),
+        "latency_ms": point.latency_ms,
+    }
 
-    marks = {model.cutoff: "the model's"}
-    if best is not None:
-        marks[best.cutoff] = ", ".join(filter(None, [marks.get(best.cutoff), "recommended"]))
-    rows = Table(title=f"{model.wake_word}: what each cutoff does", title_justify="left")
-    for name in ("cutoff", "missed", "FRR", "false accepts", "FA/h", "95 % sure"):
-        rows.add_column(name, justify="right")
-    rows.add_column("", no_wrap=True)
-    for cutoff in sorted({*TABLE_CUTOFFS, *marks} & set(CUTOFFS)):
-        point = curve.at(cutoff)
-        rates = (
-            curve.false_reject_rate(point),
-            curve.per_hour(point),
-            curve.per_hour_at_most(point),
+
+def _table_cutoffs(grid: Grid, best: Recommendation) -> list[int]:
+    marked = {grid.own.cutoff} | ({best.point.cutoff} if best.point else set())
+    return sorted({*TABLE_CUTOFFS} | marked)
+
+
+def window_table(grid: Grid, best: Recommendation) -> Iterator[str]:
+    """Yield lines: false accepts / misses for every window (rows) and some cutoffs (columns)."""
+    cutoffs = _table_cutoffs(grid, best)
+    rows = [["window", "latency", *(f"{manifest_value(cutoff):g}" for cutoff in cutoffs)]]
+    for window in grid.windows:
+        row = [str(window), _latency(grid.at(window, grid.own.cutoff))]
+        for cutoff in cutoffs:
+            point = grid.at(window, cutoff)
+            false_accepts = str(point.false_accepts) if grid.hours else "-"
+            cell = f"{false_accepts}/{point.missed if grid.positives else '-'}"
+            mark = "*" if point == best.point else "o" if point == grid.own else " "
+            row.append(cell + mark)
+        rows.append(row)
+    rows[0][2:] = [heading + " " for heading in rows[0][2:]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(
+            cell.rjust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+    yield "false accepts / words missed; o the model's own setting, * recommended;"
+    yield "latency: how much later than with the own window, the median, at the own cutoff"
+
+
+def summary(grid: Grid, install_name: str, best: Recommendation) -> Iterator[str]:
+    """Yield the lines under the table: own and recommended setting, notes, the command."""
+    yield f"own: {_sentence(grid, grid.own)}"
+    if best.point == grid.own:
+        yield "recommended: the model's own setting, the best of those within the target"
+    elif best.point is not None:
+        yield f"recommended: {_sentence(grid, best.point)}"
+    yield from filter(None, best.text.split("\n"))
+    if best.point is not None:
+        yield f"apply: {install_command(install_name, best.point)}"
+
+
+def _sentence(grid: Grid, point: Point) -> str:
+    parts = [f"window {point.window}, cutoff {manifest_value(point.cutoff):g}"]
+    frr, frr_range = grid.frr(point), wilson(point.missed, grid.positives)
+    if frr is not None and frr_range is not None:
+        parts.append(
+            f"FRR {frr:.1%} ({frr_range[0]:.1%} to {frr_range[1]:.1%}), "
+            f"{point.missed} of {grid.positives} missed"
         )
-        rows.add_row(
-            f"{manifest_value(cutoff):g}",
-            str(point.missed) if curve.positives else "-",
-            "-" if rates[0] is None else f"{rates[0]:.1%}",
-            str(point.false_accepts) if curve.hours else "-",
-            *("-" if rate is None else f"{rate:.2f}" for rate in rates[1:]),
-            marks.get(cutoff, ""),
-            style="bold" if cutoff in marks else None,
+    rate, rate_range = grid.fa_per_hour(point), poisson(point.false_accepts, grid.hours)
+    if rate is not None and rate_range is not None:
+        parts.append(
+            f"{rate:.2f} FA/h ({rate_range[0]:.2f} to {rate_range[1]:.2f}), "
+            f"{point.false_accepts} in all"
         )
-    return rows
+    if point != grid.own and point.latency_ms is not None:
+        parts.append(f"detects {_latency(point)}")
+    return "; ".join(parts)
 
 
-def draw(curve: Curve, model: ModelFile, best: Point | None, target: float, path: Path) -> None:
-    """Draw FRR and false accepts per hour over the cutoff into a .png, .svg or .pdf."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    x = [point.cutoff / 255 for point in curve.points]
-    figure, (upper, lower) = pyplot.subplots(2, 1, sharex=True, figsize=(9, 6.5))
-    if curve.positives:
-        rates = [100 * point.missed / curve.positives for point in curve.points]
-        upper.step(x, rates, where="mid", color="#1971c2")
-    upper.set_ylabel(f"missed, % of {curve.positives}")
-    upper.set_ylim(-3, 103)
-    if curve.hours:
-        at_most = [curve.per_hour_at_most(point) for point in curve.points]
-        seen = [curve.per_hour(point) for point in curve.points]
-        lower.fill_between(x, seen, at_most, step="mid", color="#e8590c", alpha=0.2, lw=0)
-        lower.step(
-            x, seen, where="mid", color="#e8590c", label="seen; shaded up to the 95 % limit"
-        )
-        lower.axhline(target, color="#2f9e44", ls="--", lw=1, label=f"target {target:g}")
-        lower.set_yscale("symlog", linthresh=max(target, 0.01))
-        lower.set_ylim(bottom=0)
-        lower.legend(loc="lower left", frameon=False)
-    lower.set_ylabel(f"FA/h\n({duration(curve.hours)} of negatives)")
-    lower.set_xlabel("probability cutoff")
-    lower.set_xlim(0, 1)
-    for axes in (upper, lower):
-        axes.grid(color="#e4e7eb")
-        axes.set_axisbelow(True)
-        axes.axvline(model.cutoff / 255, color="#7b8794", ls=":", label="the model's own")
-        if best is not None:
-            axes.axvline(best.cutoff / 255, color="#d6336c", label="recommended")
-    upper.legend(loc="upper left", frameon=False)
-    upper.set_title(f"{model.wake_word} ({model.name})", loc="left")
-    try:
-        figure.savefig(path, dpi=120, bbox_inches="tight")
-    except OSError as error:
-        raise HostToolError(f"{path}: {error.strerror}", "name another file: --plot") from error
-    finally:
-        pyplot.close(figure)
+def _latency(point: Point) -> str:
+    return "-" if point.latency_ms is None else f"{point.latency_ms:+.0f} ms"
