@@ -7,6 +7,24 @@ fields is in docs/configuration.md.  Imports json only.
 
 import json
 
+if False:  # for type checkers alone: it is not compiled
+    from typing import Any, Protocol
+
+    class Kind(Protocol):
+        """What a field may hold, and in words."""
+
+        allowed: str
+
+        def check(self, value: Any) -> bool: ...
+
+    class Storage(Protocol):
+        """The two methods of satellite.ports.Storage that are used here."""
+
+        def read(self, name: str, limit: int) -> bytes | None: ...
+
+        def write_atomic(self, name: str, data: bytes) -> None: ...
+
+
 FILE = "config.json"
 MAX_BYTES = 4096
 
@@ -23,7 +41,7 @@ _MAX_SHOWN = 40
 class ConfigError(ValueError):
     """`field` has `value`, which is not `allowed`; a secret's value is never in it."""
 
-    def __init__(self, field, value, allowed):
+    def __init__(self, field: str, value: object, allowed: str) -> None:
         if field in SECRETS:
             value = _HIDDEN
         super().__init__("%s: %s is not allowed; allowed: %s" % (field, _shown(value), allowed))
@@ -32,26 +50,26 @@ class ConfigError(ValueError):
         self.allowed = allowed
 
 
-def _shown(value):
-    text = value if value is _HIDDEN else repr(value)
+def _shown(value: object) -> str:
+    text = _HIDDEN if value is _HIDDEN else repr(value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 class _Bool:
     allowed = _BOOL
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         return value is True or value is False
 
 
 class _Int:
-    def __init__(self, low, high, step=1):
+    def __init__(self, low: int, high: int, step: int = 1) -> None:
         self._low, self._high, self._step = low, high, step
         self.allowed = "a whole number from %d to %d" % (low, high)
         if step > 1:
             self.allowed += " in steps of %d" % step
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, int) or value is True or value is False:
             return False
         return self._low <= value <= self._high and value % self._step == 0
@@ -60,12 +78,14 @@ class _Int:
 class _Text:
     """A string of `low` to `high` characters out of `characters`, and "" where `or_empty`."""
 
-    def __init__(self, low, high, characters, words, or_empty=False):
+    def __init__(
+        self, low: int, high: int, characters: str, words: str, or_empty: bool = False
+    ) -> None:
         self._low, self._high, self._characters = low, high, characters
         self._or_empty = or_empty
         self.allowed = "%d to %d %s" % (low, high, words) + (', or ""' if or_empty else "")
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, str):
             return False
         if not value:
@@ -76,7 +96,7 @@ class _Text:
 class _Ssid:
     allowed = "text of at most 32 bytes as UTF-8, without control characters"
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, str) or any(ord(c) < 32 or ord(c) == 127 for c in value):
             return False
         try:
@@ -90,7 +110,7 @@ class _Password:
         '8 to 63 printable ASCII characters, 64 hexadecimal digits, or "" for an open network'
     )
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, str) or not all(32 <= ord(c) < 127 for c in value):
             return False
         if len(value) == 64:
@@ -101,11 +121,11 @@ class _Password:
 class _Names:
     """A list of 1 to `most` different names."""
 
-    def __init__(self, most, name):
+    def __init__(self, most: int, name: _Text) -> None:
         self._most, self._name = most, name
         self.allowed = "a list of 1 to %d different names, each %s" % (most, name.allowed)
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= self._most:
             return False
         return all(self._name.check(v) for v in value) and len(set(value)) == len(value)
@@ -114,19 +134,19 @@ class _Names:
 class _Sensitivity:
     """An object: wake word -> {"probability_cutoff": 0.9, "sliding_window_size": 12}."""
 
-    def __init__(self, name, window):
+    def __init__(self, name: _Text, window: _Int) -> None:
         self._name, self._window = name, window
         self.allowed = (
             "an object of wake words, each with probability_cutoff (0.1 to 0.99 in steps of 0.001)"
             " or sliding_window_size (1 to 50) or both"
         )
 
-    def check(self, value):
+    def check(self, value: "Any") -> bool:
         if not isinstance(value, dict) or not all(self._name.check(word) for word in value):
             return False
         return all(self._check_word(value[word]) for word in value)
 
-    def _check_word(self, setting):
+    def _check_word(self, setting: "Any") -> bool:
         if not isinstance(setting, dict) or not setting:
             return False
         for name in setting:
@@ -138,17 +158,17 @@ class _Sensitivity:
         return True
 
 
-def _is_cutoff(value):
+def _is_cutoff(value: "Any") -> bool:
     if not isinstance(value, float) or not 0.0999 < value < 0.9901:
         return False
     return abs(1000 * value - _thousandths(value)) < 0.01  # the chip has 24 bits of it
 
 
-def _thousandths(value):
+def _thousandths(value: float) -> int:
     return int(1000 * value + 0.5)
 
 
-def cutoff_of(value):
+def cutoff_of(value: float) -> int:
     """A probability_cutoff as the detector takes it, 0..255: int(255 * value), computed so that
     the chip's short floats and the host's long ones give the same.
     """
@@ -159,7 +179,7 @@ _FILE_NAME = _Text(1, 64, _LETTERS + "-_.", "letters, digits, - _ and . (a file 
 _MODEL_NAME = _Text(1, 32, _LETTERS + "-_", "letters, digits, - and _")
 
 #: (name, default, what is allowed), in the order in which the file is written.
-FIELDS: tuple = (
+FIELDS: "tuple[tuple[str, Any, Kind], ...]" = (
     ("wifi_ssid", "", _Ssid()),
     ("wifi_password", "", _Password()),
     (
@@ -208,8 +228,8 @@ class Config:
     ssl_certificate: str
     ssl_key: str
     ssl_ca: str
-    models: tuple
-    sensitivity: dict
+    models: tuple[str, ...]
+    sensitivity: "dict[str, dict[str, Any]]"
     refractory_ms: int
     preroll_ms: int
     max_stream_ms: int
@@ -219,11 +239,11 @@ class Config:
     muted_on_boot: bool
     brightness: int
 
-    def __init__(self, values):
+    def __init__(self, values: "dict[str, Any]") -> None:
         for name in values:
             if name not in NAMES:
                 raise ConfigError(str(name)[:_MAX_SHOWN], _HIDDEN, "the fields " + _listed())
-        checked = {}
+        checked: "dict[str, Any]" = {}
         for name, default, kind in FIELDS:
             value = values.get(name, default)
             if not kind.check(value):
@@ -232,7 +252,7 @@ class Config:
         self._values = checked
         self._check_together()
 
-    def _check_together(self):
+    def _check_together(self) -> None:
         if self.share_for_training and not self.keep_recordings:
             raise ConfigError("share_for_training", True, "false while keep_recordings is false")
         for word in self.sensitivity:
@@ -242,12 +262,12 @@ class Config:
             raise ConfigError("wifi_ssid", "", "the network's name, since there is a password")
 
     @classmethod
-    def defaults(cls):
+    def defaults(cls) -> "Config":
         """Nothing is kept, nothing is shared, nobody is connected to."""
         return cls({})
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: "str | bytes") -> "Config":
         """Check the file's text (bytes or str) and take it; raises ConfigError."""
         if len(text) > MAX_BYTES:
             raise ConfigError(FILE, "%d bytes" % len(text), "at most %d bytes" % MAX_BYTES)
@@ -265,7 +285,7 @@ class Config:
                 raise ConfigError(name, "a field given twice", "each field once, spelled plainly")
         return cls(values)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """The file's text with all fields, secrets included: for the device's own file only."""
         lines = [
             "  %s: %s" % (json.dumps(name), json.dumps(_plain(self._values[name])))
@@ -273,24 +293,25 @@ class Config:
         ]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
-    def changed(self, **fields):
+    def changed(self, **fields: object) -> "Config":
         """A new Config with these fields changed and checked."""
         values = dict(self._values)
         values.update(fields)
         return Config(values)
 
-    def detector_settings(self):
+    def detector_settings(self) -> "list[tuple[int | None, int | None] | None]":
         """For each of `models`, (cutoff, window) as wakeword.engine takes them, or None."""
-        found = []
+        found: "list[tuple[int | None, int | None] | None]" = []
         for word in self.models:
             own = self.sensitivity.get(word)
-            if own is not None:
+            if own is None:
+                found.append(None)
+            else:
                 cutoff = own.get(CUTOFF)
-                own = (None if cutoff is None else cutoff_of(cutoff), own.get(WINDOW))
-            found.append(own)
+                found.append((None if cutoff is None else cutoff_of(cutoff), own.get(WINDOW)))
         return found
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shown = []
         for name in NAMES:
             value = self._values[name]
@@ -298,7 +319,7 @@ class Config:
         return "Config(" + ", ".join(shown) + ")"
 
 
-def _field(name):
+def _field(name: str) -> property:
     return property(lambda self: self._values[name])
 
 
@@ -306,15 +327,15 @@ for _name in NAMES:
     setattr(Config, _name, _field(_name))
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _listed():
+def _listed() -> str:
     return ", ".join(NAMES)
 
 
-def _count_keys(text, name):
+def _count_keys(text: str, name: str) -> int:
     """How often `"name"` stands before a colon."""
     count = 0
     parts = text.split('"' + name + '"')
@@ -323,12 +344,12 @@ def _count_keys(text, name):
     return count
 
 
-def load(storage):
+def load(storage: "Storage") -> Config:
     """The configuration on the storage, the defaults without a file; raises ConfigError."""
     data = storage.read(FILE, MAX_BYTES + 1)
     return Config.defaults() if data is None else Config.from_json(data)
 
 
-def store(storage, config):
+def store(storage: "Storage", config: Config) -> None:
     """Replace the file: after a power loss it is the old one or this one.  Raises OSError."""
     storage.write_atomic(FILE, config.to_json().encode())
