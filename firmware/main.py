@@ -49,7 +49,11 @@ def build(drivers, config, models, kinds=Kinds):
     parts.counters = Counters()
     parts.level = Level()
     parts.engine = kinds.engine(models, config.refractory_ms, config.detector_settings())
-    parts.gate = kinds.gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
+    parts.gate = kinds.gate(
+        preroll_ms=config.preroll_ms,
+        max_stream_ms=config.max_stream_ms,
+        no_speech_ms=config.no_speech_ms,
+    )
     parts.light = kinds.light(drivers.light, config.brightness, drivers.light.has_colour)
     parts.mic = drivers.mic
     parts.controls = drivers.controls

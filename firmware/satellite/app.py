@@ -52,6 +52,7 @@ class App:
         self._store_again_ms = 0
         self._tick_again_ms = 0
         self._stream_began_ms = 0
+        self._speech_began_ms = 0
         self._dropped_chunks = 0
         self._in_stream = False
         self._refused = 0
@@ -60,7 +61,7 @@ class App:
         self._renewals = 0
         self._tasks = []
         self.is_connected = False
-        self.worst_first_byte_ms = 0  # from the deciding inference to the socket
+        self.worst_first_byte_ms = 0  # from the chunk that began the speech to the socket
 
     async def run(self, beside=None):
         """Run until something fails, with the coroutine `beside`; the caller then calls close."""
@@ -170,8 +171,8 @@ class App:
         self._record("refused", what=what, source="network")
 
     def first_byte(self):
-        """The first byte of a stream was handed to the socket; how long after the wake word."""
-        took_ms = self.parts.clock.now_ms() - self._stream_began_ms
+        """The first byte of a stream was handed to the socket; how long after speech began."""
+        took_ms = self.parts.clock.now_ms() - self._speech_began_ms
         self.worst_first_byte_ms = max(self.worst_first_byte_ms, took_ms)
         return took_ms
 
@@ -204,12 +205,23 @@ class App:
         parts.level.hear(self._chunk)
         parts.counters.count("chunks")
         if gate.state == STREAMING:
-            if parts.engine.slice_ready and parts.end_of_speech.update(parts.engine.slice):
-                gate.close_input(END_OF_SPEECH)
+            if parts.engine.slice_ready:
+                self._look_for_speech()
         elif model >= 0:
             self._wake(model)
         self._look_at_microphone()
         parts.counters.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
+
+    def _look_for_speech(self):
+        """Open a held stream when somebody speaks, and end it when nobody does any more."""
+        gate = self._gate
+        is_over = self.parts.end_of_speech.update(self.parts.engine.slice)
+        if not gate.is_held:
+            if is_over:
+                gate.close_input(END_OF_SPEECH)
+        elif self.parts.end_of_speech.heard_speech:
+            self._speech_began_ms = self.parts.clock.now_ms()
+            gate.speech()
 
     def _look_at_microphone(self):
         """Record a microphone that went dead, and what its driver lost."""

@@ -45,6 +45,7 @@ END_REASONS = (
     "no-consent",
     "mute",
     "fault",
+    "no-speech",
 )
 CONSENTS = ("set", "accepted", "refused", "withdrawn", "deleted")
 #: What was refused: what protocol.py says the network must not ask, and what is wrong in itself.

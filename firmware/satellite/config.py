@@ -203,6 +203,7 @@ FIELDS: "tuple[tuple[str, Any, Kind], ...]" = (
     ("preroll_ms", 0, _Int(0, 500, 10)),
     ("max_stream_ms", 15000, _Int(1000, 60000, 10)),
     ("end_of_speech_ms", 800, _Int(300, 3000, 10)),
+    ("no_speech_ms", 2500, _Int(1000, 5000, 10)),
     ("keep_recordings", False, _Bool()),
     ("share_for_training", False, _Bool()),
     ("muted_on_boot", False, _Bool()),

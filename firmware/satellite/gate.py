@@ -30,10 +30,12 @@ LATE = const(4)
 NO_CONSENT = const(5)
 MUTE = const(6)
 FAULT = const(7)
+NO_SPEECH = const(8)
 
 CHUNK_BYTES = const(320)
 CHUNK_MS = const(10)
 MAX_PREROLL_MS = const(500)
+MAX_HOLD_MS = const(500)
 
 
 # target[i] = source[i] for i in range(320); whole chunks, inside both buffers.
@@ -55,6 +57,15 @@ def _move(target: ptr8, source: ptr8):
         i += 1
 
 
+# target[i] = 0 for i in range(320)
+@micropython.viper
+def _clear(target: ptr8):
+    i = 0
+    while i < 320:
+        target[i] = 0
+        i += 1
+
+
 class _Chunks:
     """A first-in, first-out ring of chunks; what is taken or dropped is zeroed.
 
@@ -73,7 +84,7 @@ class _Chunks:
         return b"".join(self._slots)
 
     def put(self, chunk):
-        """Append a chunk; into a full ring it goes in the oldest one's place."""
+        """Append a chunk; in a full ring, in place of the oldest one."""
         _copy(self._slots[(self._first + self.count) % self.capacity], chunk)
         if self.count < self.capacity:
             self.count += 1
@@ -92,13 +103,17 @@ class _Chunks:
             self.get(target._slots[(target._first + target.count) % target.capacity])
             target.count += 1
 
+    def forget_oldest(self):
+        """Zero and forget the oldest chunk."""
+        self.get(_SINK)
+        _clear(_SINK)
+
     def clear(self):
-        """Zero and forget everything; how many chunks that were."""
+        """Zero and forget everything; return how many chunks that were."""
         dropped = self.count
         while self.count:
             self.get(_SINK)
-        for i in range(CHUNK_BYTES):
-            _SINK[i] = 0
+        _clear(_SINK)
         return dropped
 
 
@@ -106,29 +121,50 @@ _SINK = bytearray(CHUNK_BYTES)
 
 
 class Gate:
-    """States and the outbox.  All arguments in ms, multiples of 10.
+    """States and the outbox.
 
-    `buffer_ms`: how late audio may be before its stream is ended; `preroll_ms`: audio kept from
-    before a detection, 0 (nothing) to 500; `max_stream_ms`: the hard cap of a stream;
-    `consent_ms`: how long the receiver has to acknowledge the consent of a stream.
+    A stream begins held: nothing may leave, not even its opening, and only the newest `hold_ms`
+    are kept until `speech` says that somebody speaks.
+
+    Args, in ms and multiples of 10:
+        buffer_ms: How much may wait beside what was held before the stream ends as late.
+        preroll_ms: How much from before a detection is kept, 0 (nothing) to 500.
+        max_stream_ms: The hard cap of what a stream sends.
+        consent_ms: How long the receiver has to acknowledge the consent of a stream.
+        hold_ms: How much from before the speech is sent, 10 to 500, beside the pre-roll.
+        no_speech_ms: How long a stream may be held before it ends, having sent nothing.
 
     Read: `state`, `muted`, `may_listen`, `stream_id`, `last_reason` (of the last stream's end),
     `sent_bytes` (of the present or last stream), `dropped_chunks` and `refused` (counts).
     """
 
-    def __init__(self, buffer_ms=1000, preroll_ms=0, max_stream_ms=15000, consent_ms=1000):
-        if not 0 <= preroll_ms <= MAX_PREROLL_MS or preroll_ms + CHUNK_MS > buffer_ms:
+    def __init__(
+        self,
+        buffer_ms=1000,
+        preroll_ms=0,
+        max_stream_ms=15000,
+        consent_ms=1000,
+        hold_ms=300,
+        no_speech_ms=2500,
+    ):
+        if not 0 <= preroll_ms <= MAX_PREROLL_MS or buffer_ms < CHUNK_MS:
             raise ValueError("preroll of %d ms, buffer of %d ms" % (preroll_ms, buffer_ms))
+        if not CHUNK_MS <= hold_ms <= MAX_HOLD_MS or no_speech_ms < hold_ms:
+            raise ValueError("hold of %d ms, %d ms without speech" % (hold_ms, no_speech_ms))
         self.state = NOT_READY
         self._soft_muted = True  # by button, network or what was stored
         self._switch_muted = False
-        self._outbox = _Chunks(buffer_ms // CHUNK_MS)
+        self._hold_chunks = (hold_ms + preroll_ms) // CHUNK_MS
+        self._outbox = _Chunks(buffer_ms // CHUNK_MS + self._hold_chunks)
         self._preroll = _Chunks(preroll_ms // CHUNK_MS)
         self._max_chunks = max_stream_ms // CHUNK_MS
         self._consent_chunks = consent_ms // CHUNK_MS
+        self._no_speech_chunks = no_speech_ms // CHUNK_MS
+        self._holding = False
         self._acknowledged = False
         self._closing = False
-        self._heard = 0
+        self._heard = 0  # chunks: while held, of the stream, or since its input was closed
+        self._unanswered = 0  # chunks since the speech began without an acknowledgement
         self.stream_id = 0
         self.last_reason = FAULT
         self.sent_bytes = 0
@@ -158,6 +194,11 @@ class Gate:
         return self.state == IDLE or self.state == STREAMING
 
     @property
+    def is_held(self):
+        """Whether the stream waits for somebody to speak; nobody outside may know of it."""
+        return self._holding
+
+    @property
     def is_closing(self):
         """Whether the stream takes no more audio and only lets out what it has."""
         return self._closing
@@ -165,7 +206,8 @@ class Gate:
     @property
     def may_take(self):
         """Whether `take` would give audio now."""
-        return self.state == STREAMING and self._acknowledged and self._outbox.count > 0
+        may_send = self.state == STREAMING and self._acknowledged and not self._holding
+        return may_send and self._outbox.count > 0
 
     @property
     def waiting_chunks(self):
@@ -194,21 +236,33 @@ class Gate:
         return True
 
     def wake(self, stream_id):
-        """The wake word was heard: IDLE to STREAMING, under a random number of its own."""
+        """The wake word was heard: IDLE to STREAMING, held, under a random number of its own."""
         if self.state != IDLE:
             return self._refuse()
         self._go(STREAMING, "wake")
         self.stream_id = stream_id
         self.sent_bytes = 0
         self._heard = 0
+        self._holding = True
         self._acknowledged = False
         self._closing = False
         self._preroll.pour(self._outbox)
         return True
 
+    def speech(self):
+        """Somebody speaks after the wake word: the stream may open, from what is held on."""
+        if self.state != STREAMING or not self._holding:
+            return self._refuse()
+        self._holding = False
+        self._heard = self._outbox.count
+        self._unanswered = 0
+        return True
+
     def acknowledge(self, stream_id):
         """The receiver took note of the consent of this very stream."""
-        if self.state != STREAMING or stream_id != self.stream_id or self._acknowledged:
+        if self.state != STREAMING or stream_id != self.stream_id:
+            return self._refuse()
+        if self._holding or self._acknowledged:
             return self._refuse()
         self._acknowledged = True
         return True
@@ -232,7 +286,7 @@ class Gate:
 
     def close_input(self, reason):
         """End of speech or cap: no more audio into the stream, what was heard still leaves."""
-        if self.state != STREAMING or self._closing:
+        if self.state != STREAMING or self._holding or self._closing:
             return self._refuse()
         self._closing = True
         self._heard = 0
@@ -271,23 +325,19 @@ class Gate:
     # --- audio ---
 
     def hear(self, chunk):
-        """Take note of a chunk of 320 bytes; ends the stream when it is late or too long."""
+        """Take note of a chunk of 320 bytes.
+
+        Ends a stream that is late or too long, or in which nobody speaks.
+        """
         if self.state == STREAMING:
             self._heard += 1
-            if self._closing:
+            if self._holding:
+                self._hold(chunk)
+            elif self._closing:
                 if self._heard >= self._outbox.capacity:
                     self.abort(LATE)
-                return
-            if not self._acknowledged and self._heard > self._consent_chunks:
-                self.dropped_chunks += 1  # this one, too
-                self.abort(NO_CONSENT)
-            elif self._outbox.count == self._outbox.capacity:
-                self.dropped_chunks += 1
-                self.abort(LATE)
             else:
-                self._outbox.put(chunk)
-                if self._heard >= self._max_chunks:
-                    self.close_input(CAP)
+                self._fill(chunk)
         elif self.state == IDLE and self._preroll.capacity:
             self._preroll.put(chunk)
 
@@ -300,6 +350,31 @@ class Gate:
         return CHUNK_BYTES
 
     # --- inside ---
+
+    def _hold(self, chunk):
+        """Keep the newest chunks of a stream in which nobody has spoken yet."""
+        if self._heard > self._no_speech_chunks:
+            self.abort(NO_SPEECH)
+            return
+        if self._outbox.count == self._hold_chunks:
+            self._outbox.forget_oldest()
+        self._outbox.put(chunk)
+
+    def _fill(self, chunk):
+        """Append a chunk to what may leave."""
+        if not self._acknowledged:
+            self._unanswered += 1
+            if self._unanswered > self._consent_chunks:
+                self.dropped_chunks += 1  # this one, too
+                self.abort(NO_CONSENT)
+                return
+        if self._outbox.count == self._outbox.capacity:
+            self.dropped_chunks += 1
+            self.abort(LATE)
+            return
+        self._outbox.put(chunk)
+        if self._heard >= self._max_chunks:
+            self.close_input(CAP)
 
     def _go(self, state, why):
         """Change the state; `why` is a word for whoever watches (a subclass that traces)."""
@@ -314,8 +389,11 @@ class Gate:
             self._go(state, REASON_NAMES[reason])
 
     def _drop(self):
-        self.dropped_chunks += self._outbox.clear()
+        dropped = self._outbox.clear()
+        if not self._holding:  # what was held was of no stream yet
+            self.dropped_chunks += dropped
         self._preroll.clear()
+        self._holding = False
         self._acknowledged = False
         self._closing = False
 

@@ -324,7 +324,7 @@ class Streamer:
         gate = self._gate
         if self._stream and (gate.state != STREAMING or gate.stream_id != self._stream):
             await self._end_stream()
-        if gate.state == STREAMING:
+        if gate.state == STREAMING and not gate.is_held:
             if not self._stream:
                 await self._open_stream()
             await self._carry()
@@ -336,7 +336,8 @@ class Streamer:
                 self._withdrawn = self.withdrawal
                 if self.withdrawal is not None:
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
-            await self._anchor()
+            if gate.state != STREAMING:  # a stream that is held is nobody's business yet
+                await self._anchor()
         if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
             await self._ping()
 

@@ -133,8 +133,10 @@ class Device:
             world.requests.clear()
             asked = self._received  # before the request was told: the answer may be here already
         for _ in range(PATIENCE_TURNS):
-            is_streaming = gate.state == STREAMING and (
-                gate.waiting_chunks or gate.is_closing or not gate.is_acknowledged
+            is_streaming = (
+                gate.state == STREAMING
+                and not gate.is_held
+                and (gate.waiting_chunks or gate.is_closing or not gate.is_acknowledged)
             )
             is_ending = streamer.is_in_stream and gate.state != STREAMING
             is_lost = streamer.is_connected and world.network == "down"

@@ -87,8 +87,12 @@ def kinds(trace):
 
         def wake(self, stream_id):
             self.is_acknowledged = False
-            is_obeyed = Gate.wake(self, stream_id)
-            if is_obeyed:  # what waits now was heard before the wake word was decided on
+            return Gate.wake(self, stream_id)
+
+        def speech(self):
+            is_obeyed = Gate.speech(self)
+            if is_obeyed:  # what waits now was held
+                trace.emit("speech")
                 heard = trace.now_ms() * SAMPLES_PER_MS
                 trace.sent_from = heard - self.waiting_chunks * SAMPLES_PER_CHUNK
             return is_obeyed

@@ -33,7 +33,7 @@ class SentStream:
     samples_to: int | None = None
     bytes: int = 0
     is_contiguous: bool = True
-    first_byte_after_ms: int | None = None  # after the wake word, to the socket
+    first_byte_after_ms: int | None = None  # after the speech began, to the socket
     end_ms: int | None = None
     reason: str | None = None
     sha256: str | None = None  # of the input's samples that were sent

@@ -37,6 +37,7 @@ DEVICE_EVENTS = {
     "state": ("from", "to", "reason"),
     "sent": ("samples_from", "samples_to", "bytes"),
     "message": ("type", "bytes"),
+    "speech": (),
     "first-byte": ("after_ms",),
     "audit": ("kind",),
     "scenario": ("action", "value"),

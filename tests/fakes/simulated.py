@@ -14,6 +14,8 @@ from host_tools.simulation.result import Result
 from host_tools.simulation.runner import Settings
 
 WORDS = "okay naboo"
+#: How much from before the speech is sent, see gate.Gate.
+HOLD_MS = 300
 COMMAND = "Turn on the light in the kitchen, please."
 
 
@@ -57,6 +59,7 @@ def check_promises(result: Result) -> None:
     light = ("NOT_READY", False)
     state = "NOT_READY"
     may_send = False
+    is_held = True
     has_consent = False
     muted_since_ms = None
     for event in result.events:
@@ -77,9 +80,14 @@ def check_promises(result: Result) -> None:
         elif kind == "state":
             assert event["from"] == state, event
             state = event["to"]
+            is_held = state == "STREAMING"
             may_send = has_consent = False
             muted_since_ms = event["t_ms"] if state == "MUTED" else None
+        elif kind == "speech":
+            assert state == "STREAMING", event
+            is_held = False
         elif kind == "message" and event["type"] == "consent":
+            assert not is_held, ("opened before anybody spoke", event)
             assert light == ("STREAMING", True), ("the light comes before the first byte", light)
             has_consent = True
         elif kind == "message" and event["type"] == "audio-start":
@@ -99,15 +107,22 @@ def check_promises(result: Result) -> None:
     for stream in result.streams.all:
         assert stream.is_contiguous, stream
         if stream.samples_from is not None:
-            assert stream.samples_from == stream.wake_ms * 16 - preroll_samples(result), stream
+            assert stream.samples_from == first_sample(result, stream), stream
             assert stream.samples_to <= stream.end_ms * 16, stream
             assert stream.first_byte_after_ms is not None and stream.first_byte_after_ms <= 40
 
 
-def preroll_samples(result: Result) -> int:
-    """What the audit log says of the pre-roll."""
-    records = [e for e in result.of("audit") if e["kind"] == "stream-start"]
-    return 16 * records[0]["preroll_ms"]
+def first_sample(result: Result, stream) -> int:
+    """Which sample a stream must begin with, by its speech and the audit log's pre-roll."""
+    starts = [e for e in result.of("audit") if e["kind"] == "stream-start"]
+    preroll_ms = starts[0]["preroll_ms"]
+    speech_ms = speech_of(result, stream)["t_ms"]
+    return 16 * max(stream.wake_ms - preroll_ms, speech_ms - HOLD_MS - preroll_ms)
+
+
+def speech_of(result: Result, stream) -> dict:
+    """The event with which somebody spoke in a stream."""
+    return next(e for e in result.of("speech") if e["t_ms"] > stream.wake_ms)
 
 
 def _is_stuck(result: Result) -> bool:

@@ -52,6 +52,7 @@ def test_numbers_at_and_past_their_limits():
         ("preroll_ms", 0, 500, 10),
         ("max_stream_ms", 1000, 60000, 10),
         ("end_of_speech_ms", 300, 3000, 10),
+        ("no_speech_ms", 1000, 5000, 10),
         ("brightness", 8, 255, 1),
     )
     for name, low, high, step in limits:

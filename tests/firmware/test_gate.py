@@ -11,6 +11,7 @@ from satellite.gate import (
     MUTED,
     NETWORK,
     NO_CONSENT,
+    NO_SPEECH,
     NOT_READY,
     STREAMING,
     Gate,
@@ -20,10 +21,15 @@ CHUNK = bytearray(b"\xa5" * 320)
 OUT = bytearray(320)
 
 
-def open_gate(**settings):
-    gate = Gate(**settings)
+def open_gate(hold_ms=10, **settings):
+    gate = Gate(hold_ms=hold_ms, **settings)
     assert gate.ready(False) and gate.state == IDLE
     return gate
+
+
+def wake(gate, stream_id):
+    """Hear the wake word, and at once somebody who speaks."""
+    return gate.wake(stream_id) and gate.speech()
 
 
 def fill(gate, numbers):
@@ -39,8 +45,8 @@ def drain(gate):
 
 
 def test_a_stream_is_every_chunk_in_order():
-    gate = open_gate(buffer_ms=50)
-    assert gate.wake(1) and not gate.wake(2)
+    gate = open_gate(buffer_ms=40)
+    assert wake(gate, 1) and not gate.wake(2) and not gate.speech()
     fill(gate, (1, 2, 3))
     assert drain(gate) == []  # not before consent
     assert not gate.acknowledge(2) and gate.acknowledge(1) and not gate.acknowledge(1)
@@ -59,10 +65,10 @@ def test_a_stream_is_every_chunk_in_order():
 def test_no_preroll_by_default_and_a_bounded_one_on_request():
     gate = open_gate()
     fill(gate, range(1, 10))
-    assert gate.wake(1) and gate.acknowledge(1) and drain(gate) == []
+    assert wake(gate, 1) and gate.acknowledge(1) and drain(gate) == []
     gate = open_gate(preroll_ms=30)
     fill(gate, range(1, 10))
-    assert gate.wake(1) and gate.acknowledge(1) and drain(gate) == [7, 8, 9]
+    assert wake(gate, 1) and gate.acknowledge(1) and drain(gate) == [7, 8, 9]
     for preroll_ms, fits in ((500, True), (510, False)):
         try:
             Gate(preroll_ms=preroll_ms)
@@ -71,9 +77,79 @@ def test_no_preroll_by_default_and_a_bounded_one_on_request():
             assert not fits
 
 
-def test_late_audio_ends_the_stream_at_the_limit():
-    gate = open_gate(buffer_ms=50)
+def test_nothing_leaves_before_somebody_speaks():
+    gate = open_gate(hold_ms=30, no_speech_ms=60)
+    assert gate.wake(1) and gate.is_held
+    assert not gate.acknowledge(1) and not gate.close_input(END_OF_SPEECH)
+    fill(gate, range(1, 6))
+    assert drain(gate) == [] and gate.waiting_chunks == 3
+    assert gate.speech() and not gate.speech() and not gate.is_held
+    assert gate.acknowledge(1)
+    fill(gate, (6,))
+    assert drain(gate) == [3, 4, 5, 6]  # the newest 30 ms before the speech, and what follows
+
+
+def test_a_stream_without_speech_ends_having_sent_nothing():
+    gate = open_gate(hold_ms=30, no_speech_ms=60)
     gate.wake(1)
+    fill(gate, range(1, 7))
+    assert gate.state == STREAMING
+    fill(gate, (7,))
+    assert gate.state == IDLE and gate.last_reason == NO_SPEECH
+    assert gate.sent_bytes == 0 and gate.dropped_chunks == 0 and not any(gate._outbox.buffer)
+    gate.wake(2)
+    fill(gate, range(1, 7))
+    assert gate.speech() and gate.state == STREAMING  # the limit is of each stream
+
+
+def test_what_is_held_is_more_by_the_preroll():
+    gate = open_gate(hold_ms=30, preroll_ms=20)
+    fill(gate, range(1, 10))
+    gate.wake(1)
+    fill(gate, (10, 11))
+    gate.speech()
+    gate.acknowledge(1)
+    assert drain(gate) == [8, 9, 10, 11]
+    gate.abort(NETWORK)
+    fill(gate, range(1, 10))
+    gate.wake(1)
+    fill(gate, range(10, 20))
+    gate.speech()
+    gate.acknowledge(1)
+    assert drain(gate) == [15, 16, 17, 18, 19]
+
+
+def test_the_cap_counts_what_was_held():
+    gate = open_gate(hold_ms=30, max_stream_ms=50)
+    gate.wake(1)
+    fill(gate, range(20))
+    gate.speech()
+    gate.acknowledge(1)
+    fill(gate, (20,))
+    assert not gate.is_closing
+    fill(gate, (21,))
+    assert gate.is_closing and gate.last_reason == CAP
+    assert drain(gate) == [17, 18, 19, 20, 21]
+
+
+def test_the_limits_of_the_hold():
+    for hold_ms, no_speech_ms, fits in (
+        (10, 10, True),
+        (500, 500, True),
+        (0, 100, False),
+        (510, 1000, False),
+        (300, 290, False),
+    ):
+        try:
+            Gate(hold_ms=hold_ms, no_speech_ms=no_speech_ms)
+            assert fits
+        except ValueError:
+            assert not fits
+
+
+def test_late_audio_ends_the_stream_at_the_limit():
+    gate = open_gate(buffer_ms=40)
+    wake(gate, 1)
     gate.acknowledge(1)
     fill(gate, range(5))
     assert gate.state == STREAMING and gate.waiting_chunks == 5
@@ -82,8 +158,8 @@ def test_late_audio_ends_the_stream_at_the_limit():
 
 
 def test_without_consent_the_stream_ends_at_the_limit():
-    gate = open_gate(buffer_ms=100, consent_ms=30)
-    gate.wake(1)
+    gate = open_gate(buffer_ms=90, consent_ms=30)
+    wake(gate, 1)
     fill(gate, range(3))
     assert gate.state == STREAMING
     fill(gate, (4,))
@@ -91,8 +167,8 @@ def test_without_consent_the_stream_ends_at_the_limit():
 
 
 def test_the_cap_ends_a_stream_and_lets_out_what_was_heard():
-    gate = open_gate(buffer_ms=100, max_stream_ms=50)
-    gate.wake(1)
+    gate = open_gate(buffer_ms=90, max_stream_ms=50)
+    wake(gate, 1)
     gate.acknowledge(1)
     fill(gate, range(1, 5))
     assert not gate.is_closing
@@ -103,8 +179,8 @@ def test_the_cap_ends_a_stream_and_lets_out_what_was_heard():
 
 
 def test_a_closing_stream_that_cannot_leave_is_dropped():
-    gate = open_gate(buffer_ms=50)
-    gate.wake(1)
+    gate = open_gate(buffer_ms=40)
+    wake(gate, 1)
     gate.acknowledge(1)
     fill(gate, (1, 2))
     gate.close_input(END_OF_SPEECH)
@@ -117,7 +193,7 @@ def test_a_closing_stream_that_cannot_leave_is_dropped():
 def test_mute_in_mid_stream_stops_within_the_chunk():
     for mute in (lambda g: g.mute(), lambda g: g.switch(True)):
         gate = open_gate()
-        gate.wake(1)
+        wake(gate, 1)
         gate.acknowledge(1)
         fill(gate, (1, 2, 3))
         assert gate.take(OUT) == 320
@@ -147,7 +223,7 @@ def test_hearing_and_taking_allocate_nothing():
     micropython.heap_lock()
     for _ in range(5):
         gate.hear(chunk)
-    gate.wake(1)
+    wake(gate, 1)
     gate.acknowledge(1)
     taken = 0
     for _ in range(20):
@@ -168,23 +244,23 @@ def test_it_is_muted_before_anybody_said_otherwise():
 
 def test_what_is_not_said_has_the_stated_limits():
     gate = open_gate()
-    gate.wake(1)
+    wake(gate, 1)
     fill(gate, [1] * 100)
     assert gate.state == STREAMING
     fill(gate, [1])
     assert gate.state == IDLE and gate.last_reason == NO_CONSENT
-    gate.wake(2)
+    wake(gate, 2)
     gate.acknowledge(2)
-    fill(gate, [1] * 101)
+    fill(gate, [1] * 102)  # 1000 ms, and what was held
     assert gate.state == IDLE and gate.last_reason == LATE
-    gate.wake(3)
+    wake(gate, 3)
     gate.acknowledge(3)
     for _ in range(1500):
         assert not gate.is_closing
         fill(gate, [1])
         drain(gate)
     assert gate.is_closing and gate.last_reason == CAP
-    for buffer_ms, fits in ((510, True), (500, False)):
+    for buffer_ms, fits in ((10, True), (0, False)):
         try:
             Gate(buffer_ms=buffer_ms, preroll_ms=500)
             assert fits
@@ -193,9 +269,9 @@ def test_what_is_not_said_has_the_stated_limits():
 
 
 def test_a_second_stream_begins_afresh():
-    gate = open_gate(buffer_ms=50, max_stream_ms=50, consent_ms=30)
+    gate = open_gate(buffer_ms=40, max_stream_ms=50, consent_ms=30)
     for stream in (1, 2, 3):
-        assert gate.wake(stream) and gate.sent_bytes == 0 and not gate.may_take
+        assert wake(gate, stream) and gate.sent_bytes == 0 and not gate.may_take
         fill(gate, (1, 2, 3))
         assert drain(gate) == [] and gate.acknowledge(stream) and drain(gate) == [1, 2, 3]
         fill(gate, (4,))
@@ -208,11 +284,11 @@ def test_what_was_dropped_is_nowhere():
     from satellite import gate as module
 
     for end in (lambda g: g.mute(), lambda g: g.abort(NETWORK), lambda g: g.fault()):
-        gate = open_gate(buffer_ms=100, preroll_ms=30)
-        gate.wake(1)
+        gate = open_gate(buffer_ms=90, preroll_ms=30)
+        wake(gate, 1)
         gate.abort(LATE)
         fill(gate, (1, 2, 3))
-        gate.wake(2)
+        wake(gate, 2)
         fill(gate, (4, 5))
         end(gate)
         for buffer in (module._SINK, gate._outbox.buffer, gate._preroll.buffer):

@@ -34,6 +34,7 @@ EVENTS = (
     ("switch unknown", lambda g: g.switch(None)),
     ("refused request", lambda g: g.refuse()),
     ("wake", lambda g: g.wake(STREAM)),
+    ("speech", lambda g: g.speech()),
     ("acknowledge", lambda g: g.acknowledge(STREAM)),
     ("acknowledge another", lambda g: g.acknowledge(OTHER_STREAM)),
     ("close input", lambda g: g.close_input(END_OF_SPEECH)),
@@ -49,36 +50,58 @@ OPENS_TO_IDLE = ("ready unmuted", "unmute", "switch off mute", "drained", "abort
 BY_THE_NETWORK = ("refused request", "acknowledge", "acknowledge another", "abort", "drained")
 
 #: What decides what a gate does next, beside its two rings; and what only counts or names.
-DECIDES = ("state", "_soft_muted", "_switch_muted", "_acknowledged", "_closing", "_heard")
+DECIDES = (
+    "state",
+    "_soft_muted",
+    "_switch_muted",
+    "_holding",
+    "_acknowledged",
+    "_closing",
+    "_heard",
+    "_unanswered",
+)
 RINGS = ("_outbox", "_preroll")
 COUNTS = ("last_reason", "sent_bytes", "dropped_chunks", "refused")
-SETTINGS = ("_max_chunks", "_consent_chunks")
+SETTINGS = ("_max_chunks", "_consent_chunks", "_hold_chunks", "_no_speech_chunks")
+HOLD_MS, NO_SPEECH_MS = 20, 40
 
 
 class Watched:
-    """A gate, and what the promises have to remember: the switch and the consent."""
+    """A gate, and what the promises have to remember: switch, speech and consent."""
 
     def __init__(self, preroll_ms=0, gate_class=Gate):
         self.gate = gate_class(
-            buffer_ms=60, preroll_ms=preroll_ms, max_stream_ms=100, consent_ms=30
+            buffer_ms=40,
+            preroll_ms=preroll_ms,
+            max_stream_ms=80,
+            consent_ms=30,
+            hold_ms=HOLD_MS,
+            no_speech_ms=NO_SPEECH_MS,
         )
         self.switch_is_muted = False
+        self.has_speech = False  # since the wake word of this stream
         self.has_consent = False
+        self.held_ms = 0  # what was heard since the wake word without speech
 
     def state(self):
         """All that decides what can happen next, as a tuple."""
         gate = self.gate
         decides = tuple(getattr(gate, name) for name in DECIDES)
         rings = (gate._outbox.count, gate._preroll.count, gate.stream_id)
-        return decides + rings + (self.switch_is_muted, self.has_consent)
+        return (
+            decides
+            + rings
+            + (self.switch_is_muted, self.has_speech, self.has_consent, self.held_ms)
+        )
 
     def go_to(self, state):
         """Bring the gate into a state that `state` has returned."""
         gate = self.gate
         for name, value in zip(DECIDES, state):
             setattr(gate, name, value)
-        outbox, preroll, gate.stream_id, self.switch_is_muted, self.has_consent = state[
-            len(DECIDES) :
+        outbox, preroll, gate.stream_id = state[len(DECIDES) : len(DECIDES) + 3]
+        self.switch_is_muted, self.has_speech, self.has_consent, self.held_ms = state[
+            len(DECIDES) + 3 :
         ]
         for ring, count in ((gate._outbox, outbox), (gate._preroll, preroll)):
             ring.clear()
@@ -89,6 +112,7 @@ class Watched:
         """Apply an event and hold every promise on the transition that it made."""
         gate = self.gate
         before, was_muted, was_closing = gate.state, gate.muted, gate.is_closing
+        was_held = gate.is_held
         waited, kept = gate._outbox.count, gate._preroll.count
         sent, dropped = gate.sent_bytes, gate.dropped_chunks
         result = event(gate)
@@ -98,8 +122,10 @@ class Watched:
         elif name == "switch off mute":
             self.switch_is_muted = False
         if after != STREAMING or before != STREAMING:
-            self.has_consent = False
-        if name == "acknowledge" and after == STREAMING:
+            self.has_speech = self.has_consent = False
+        if name == "speech" and after == STREAMING:
+            self.has_speech = True
+        if name == "acknowledge" and self.has_speech:
             self.has_consent = True
         self._hold_mute(name, before, after, was_muted)
         self._hold_opening(name, before, after)
@@ -111,6 +137,7 @@ class Watched:
         # 1: the one way out, and nothing but the pre-roll is kept outside a stream
         if name == "take" and result:
             assert before == after == STREAMING and self.has_consent and not was_muted, before
+            assert self.has_speech, before
             assert gate._outbox.count == waited - 1 and gate.sent_bytes == sent + 320
         elif name != "wake":
             assert gate.sent_bytes == sent, name
@@ -118,10 +145,18 @@ class Watched:
             assert not any(gate._outbox.buffer), (name, before, after)
         if after != IDLE or not gate._preroll.capacity:
             assert not any(gate._preroll.buffer), (name, before, after)
-        # what was heard leaves or is counted as dropped
+        # 1: until somebody speaks a stream is held, and what it keeps is bounded
+        assert gate.is_held == (after == STREAMING and not self.has_speech), (name, before, after)
+        self.held_ms = self.held_ms + 10 * (name == "hear") if was_held and gate.is_held else 0
+        assert self.held_ms <= NO_SPEECH_MS, name
+        if gate.is_held:
+            assert gate._outbox.count * 10 <= HOLD_MS + gate._preroll.capacity * 10
+        # what was heard of a stream leaves or is counted as dropped
         left = gate._outbox.count + gate.dropped_chunks - dropped
         if name == "wake" and after != before:
             assert left == kept
+        elif was_held:
+            assert gate.dropped_chunks == dropped, (name, after)
         elif name == "hear" and before == STREAMING and not was_closing:
             assert left == waited + 1, (waited, left)
         elif name != "take":
@@ -174,12 +209,14 @@ def every_transition(watched):
 
 
 def test_every_transition_of_every_reachable_state():
-    for preroll_ms, states, transitions in ((0, 217, 3906), (30, 298, 5364)):
+    acknowledged = DECIDES.index("_acknowledged")
+    for preroll_ms, states, transitions in ((0, 761, 14459), (20, 1124, 21356)):
         seen, count = every_transition(Watched(preroll_ms))
         assert (len(seen), count) == (states, transitions), (len(seen), count)
         assert len({state[0] for state in seen}) == 5
-        acknowledged = [state for state in seen if state[3]]
-        assert max(state[len(DECIDES)] for state in acknowledged) == 6  # a full outbox
+        # Up to a full outbox waits for a receiver that may have it.
+        most = max(state[len(DECIDES)] for state in seen if state[acknowledged])
+        assert most == 6 + preroll_ms // 10, most
         print("pre-roll %d ms: %d states, %d transitions" % (preroll_ms, len(seen), count))
 
 
@@ -200,6 +237,32 @@ class DrainsTooEarly(Gate):
 
 class ForgetsConsent(Gate):
     may_take = property(lambda self: self.state == STREAMING and self._outbox.count > 0)
+
+
+class SendsWithoutSpeech(Gate):
+    may_take = property(
+        lambda self: self.state == STREAMING and self._acknowledged and self._outbox.count > 0
+    )
+
+    def acknowledge(self, stream_id):
+        if self.state != STREAMING or stream_id != self.stream_id:
+            return self._refuse()
+        self._acknowledged = True
+        return True
+
+
+class HoldsForEver(Gate):
+    def _hold(self, chunk):
+        self._heard = 0
+        Gate._hold(self, chunk)
+
+
+class HoldsTooMuch(Gate):
+    def _hold(self, chunk):
+        if self._heard <= self._no_speech_chunks:
+            self._outbox.put(chunk)
+        else:
+            Gate._hold(self, chunk)
 
 
 class KeepsConsent(Gate):
@@ -244,6 +307,9 @@ def test_the_walk_catches_a_gate_that_breaks_a_promise():
     broken = (
         DrainsTooEarly,
         ForgetsConsent,
+        SendsWithoutSpeech,
+        HoldsForEver,
+        HoldsTooMuch,
         KeepsConsent,
         LeavesSound,
         UnmutesOverTheSwitch,

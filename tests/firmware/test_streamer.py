@@ -8,7 +8,17 @@ import asyncio
 from drivers.backoff import MAX_MS, BackOff
 from satellite import protocol
 from satellite.counters import Counters
-from satellite.gate import IDLE, LATE, MUTED, NETWORK, NO_CONSENT, RECEIVER, STREAMING, Gate
+from satellite.gate import (
+    IDLE,
+    LATE,
+    MUTED,
+    NETWORK,
+    NO_CONSENT,
+    NO_SPEECH,
+    RECEIVER,
+    STREAMING,
+    Gate,
+)
 from satellite.streamer import (
     ANCHOR_MS,
     ANSWER_MS,
@@ -76,7 +86,7 @@ class Bench:
         self.now = 0
         self.peers = list(peers)
         self.attempts = []
-        self.gate = Gate(buffer_ms=100, **settings)
+        self.gate = Gate(buffer_ms=90, hold_ms=10, **settings)
         self.gate.ready(False)
         self.diagnostics = Counters()
         consent = {"keep_recordings": True, "share_for_training": False, "preroll_ms": 0}
@@ -98,6 +108,11 @@ class Bench:
 
     def now_ms(self):
         return self.now
+
+    def wake(self, stream_id):
+        """Hear the wake word, and at once somebody who speaks."""
+        self.gate.wake(stream_id)
+        self.gate.speech()
 
     def remote_mute(self):
         self.mutes += 1
@@ -145,7 +160,7 @@ class Bench:
 def test_a_stream_in_the_order_of_the_protocol():
     peer = Peer()
     bench = Bench([peer])
-    bench.play(5, lambda: bench.gate.wake(9), 6, lambda: bench.gate.close_input(0), 5)
+    bench.play(5, lambda: bench.wake(9), 6, lambda: bench.gate.close_input(0), 5)
     kinds = peer.kinds()
     first = kinds.index("consent")
     assert kinds[first : first + 3] == ["consent", "audio-start", "audio-chunk"], kinds
@@ -157,6 +172,24 @@ def test_a_stream_in_the_order_of_the_protocol():
     assert all(len(e.payload) == 320 for e in peer.events if e.type == "audio-chunk")
 
 
+def test_nothing_is_said_of_a_stream_before_somebody_speaks():
+    peer = Peer()
+    bench = Bench([peer], no_speech_ms=200)
+    bench.streamer.log = log = Log()
+
+    def wake():
+        bench.gate.wake(9)
+        log.grow()  # the wake word
+
+    def look():
+        assert bench.gate.state == STREAMING and bench.gate.is_held
+        assert peer.kinds() == ["ping"], peer.kinds()
+
+    bench.play(5, wake, 15, look, 10)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == NO_SPEECH
+    assert peer.kinds() == ["ping", "audit-head"] and bench.sent_bytes == 0
+
+
 def test_a_stuck_network_ends_the_stream_and_stops_nothing_else():
     peer = Peer()
     bench = Bench([peer])
@@ -164,7 +197,7 @@ def test_a_stuck_network_ends_the_stream_and_stops_nothing_else():
     def stick():
         peer.is_stuck = True
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 30)
+    bench.play(5, lambda: bench.wake(9), 4, stick, 30)
     assert bench.gate.state == IDLE and bench.gate.last_reason == LATE
     assert bench.gate.dropped_chunks >= 10 and len(bench.streamer._outgoing) == 0
     # what was dropped is never sent later
@@ -188,7 +221,7 @@ def test_mute_while_the_network_is_stuck_sends_nothing_more():
     def free():
         peer.is_stuck = False
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 3, mute, 3, free, 5)
+    bench.play(5, lambda: bench.wake(9), 4, stick, 3, mute, 3, free, 5)
     assert bench.gate.state == MUTED
     assert peer.kinds().count("audio-chunk") == seen[0]
 
@@ -196,7 +229,7 @@ def test_mute_while_the_network_is_stuck_sends_nothing_more():
 def test_a_lost_connection_ends_the_stream_and_is_made_again():
     first, second = Peer(), Peer()
     bench = Bench([first, second])
-    bench.play(5, lambda: bench.gate.wake(9), 4, first.close, 200)
+    bench.play(5, lambda: bench.wake(9), 4, first.close, 200)
     assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
     assert bench.streamer.is_connected and second.kinds() == ["ping"]
 
@@ -237,8 +270,8 @@ def test_a_consent_without_an_answer_ends_the_connection_and_the_next_stream_wor
     def fall_silent():
         first.answers = False
 
-    steps = (lambda: bench.gate.wake(9), 12)
-    bench.play(5, fall_silent, *steps, 3, lambda: bench.gate.wake(10), 4)
+    steps = (lambda: bench.wake(9), 12)
+    bench.play(5, fall_silent, *steps, 3, lambda: bench.wake(10), 4)
     assert first.is_closed and bench.gate.last_reason == NO_CONSENT
     assert "audio-chunk" not in first.kinds() and "audio-chunk" in second.kinds()
     # at once, without the pause that follows other failures
@@ -253,7 +286,7 @@ def test_a_stream_that_nobody_took_note_of_is_noticed_after_its_end():
         first.answers = False
 
     end = lambda: bench.gate.close_input(0)  # noqa: E731
-    bench.play(5, lambda: bench.gate.wake(9), 4, fall_silent, 2, end, ANSWER_MS // 10 + 5)
+    bench.play(5, lambda: bench.wake(9), 4, fall_silent, 2, end, ANSWER_MS // 10 + 5)
     assert first.kinds()[-2:] == ["audio-stop", "ping"], first.kinds()
     assert first.is_closed and bench.streamer.is_connected
 
@@ -265,7 +298,7 @@ def test_a_mute_before_the_consent_was_acknowledged_is_no_dead_connection():
     def fall_silent():
         peer.answers = False
 
-    bench.play(5, fall_silent, lambda: bench.gate.wake(9), 4, bench.gate.mute, 20)
+    bench.play(5, fall_silent, lambda: bench.wake(9), 4, bench.gate.mute, 20)
     assert not peer.is_closed and len(bench.attempts) == 1
 
 
@@ -380,11 +413,11 @@ def test_a_write_that_is_stuck_ends_the_connection_and_what_waits_in_it():
     def stick():
         first.is_stuck = True
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, STUCK_MS // 10 - 20)
+    bench.play(5, lambda: bench.wake(9), 4, stick, STUCK_MS // 10 - 20)
     assert not first.is_closed and bench.gate.last_reason == LATE
     first, second = Peer(), Peer()
     bench = Bench([first, second])
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, STUCK_MS // 10 + 200)
+    bench.play(5, lambda: bench.wake(9), 4, stick, STUCK_MS // 10 + 200)
     assert first.is_closed and bench.streamer.is_connected and second.kinds() == ["ping"]
 
 
@@ -408,7 +441,7 @@ def test_a_connection_that_ends_while_a_write_is_stuck_is_noticed_at_once():
     def cut():
         first.is_stuck = first.is_closed = True
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, cut, 5)
+    bench.play(5, lambda: bench.wake(9), 4, cut, 5)
     assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
     assert not bench.streamer.is_connected
 
@@ -456,7 +489,7 @@ def test_no_sound_is_left_behind_in_the_message():
     def stick():
         peer.is_stuck = True
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, say, 2, bench.gate.mute, 2)
+    bench.play(5, lambda: bench.wake(9), 4, stick, say, 2, bench.gate.mute, 2)
     sent = [event for event in peer.events if event.type == "audio-chunk"]
     assert any(any(event.payload) for event in sent)
     assert not any(bench.streamer._audio.payload)
@@ -469,11 +502,11 @@ def test_a_stop_is_for_the_stream_that_it_names():
     def stop(stream):
         return lambda: peer.say(protocol.STOP, {"stream": "%016x" % stream})
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stop(8), 4)
+    bench.play(5, lambda: bench.wake(9), 4, stop(8), 4)
     assert bench.gate.state == STREAMING
     peer = Peer()
     bench = Bench([peer])
-    bench.play(5, lambda: bench.gate.wake(9), 4, stop(9), 4)
+    bench.play(5, lambda: bench.wake(9), 4, stop(9), 4)
     assert bench.gate.state == IDLE and bench.gate.last_reason == RECEIVER
 
 
@@ -504,7 +537,7 @@ def test_answers_of_one_connection_are_not_given_on_the_next():
         for _ in range(4):
             first.say(protocol.PING)
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, ask, 3, cut, 200)
+    bench.play(5, lambda: bench.wake(9), 4, ask, 3, cut, 200)
     assert second.kinds() == ["ping"], second.kinds()
 
 
@@ -532,10 +565,10 @@ def test_a_stream_after_one_that_was_cut_has_a_consent_of_its_own():
 
     def again():
         bench.gate.abort(NETWORK)
-        bench.gate.wake(10)
+        bench.wake(10)
         peer.is_stuck = False
 
-    bench.play(5, lambda: bench.gate.wake(9), 4, stick, 2, again, 5)
+    bench.play(5, lambda: bench.wake(9), 4, stick, 2, again, 5)
     streams = [event.data["stream"][-1] for event in peer.events if event.type == "consent"]
     assert streams == ["9", "a"], streams
     kinds = peer.kinds()
@@ -559,7 +592,7 @@ def test_a_mute_while_a_stream_is_being_opened_sends_none_of_it():
             peer.is_stuck = False
 
         peer.write = writing
-        bench.play(5, lambda bench=bench: bench.gate.wake(9), 4, bench.gate.mute, 3, free, 5)
+        bench.play(5, lambda bench=bench: bench.wake(9), 4, bench.gate.mute, 3, free, 5)
         assert kind in peer.kinds() and "audio-chunk" not in peer.kinds(), peer.kinds()
 
 
@@ -577,7 +610,7 @@ def test_the_consent_says_what_the_owner_set():
         bench = Bench([peer])
         wishes = {"keep_recordings": keep, "share_for_training": share, "preroll_ms": 30}
         bench.streamer._consent.update(wishes)
-        bench.play(5, lambda bench=bench: bench.gate.wake(9), 4)
+        bench.play(5, lambda bench=bench: bench.wake(9), 4)
         (consent,) = [event.data for event in peer.events if event.type == "consent"]
         wishes["stream"] = "%016x" % 9
         assert consent == wishes, consent
@@ -683,5 +716,5 @@ def test_the_log_is_not_told_of_within_a_stream_nor_before_the_receiver_answered
     assert peer.kinds() == ["ping"]
     peer = Peer()
     bench = Bench([peer])
-    bench.play(5, lambda: bench.gate.wake(9), 3, lambda: setattr(bench.streamer, "log", log), 20)
+    bench.play(5, lambda: bench.wake(9), 3, lambda: setattr(bench.streamer, "log", log), 20)
     assert "audio-chunk" in peer.kinds() and heads(peer) == []

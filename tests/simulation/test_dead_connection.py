@@ -55,6 +55,7 @@ async def main():
         await turns(300, lambda: streamer.is_connected)
         sent = owner.bytes
         gate.wake(number)
+        gate.speech()
         await turns(30)
         print(json.dumps({"wake": number, "sent": owner.bytes - sent}))
         if gate.state == STREAMING and owner.bytes > sent:

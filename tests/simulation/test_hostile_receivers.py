@@ -58,7 +58,7 @@ async def main():
     while time.ticks_diff(time.ticks_ms(), began) < run_ms:
         late = time.ticks_diff(time.ticks_ms(), began) > 400
         if not woken and late and gate.state == IDLE:
-            woken = gate.wake(1234)
+            woken = gate.wake(1234) and gate.speech()
         gate.hear(chunk)
         streamer.notify()
         await asyncio.sleep_ms(10)
