@@ -1,0 +1,107 @@
+"""How long the receiver stands still with many recordings in its folder: measured, by hand.
+
+    .venv/bin/python tests/long/many_recordings.py --count 100000
+
+Fills a folder, then runs the receiver's own worker beside an event loop that notes every gap, and
+does what a receiver does: starts without an index, starts with one, expires, keeps, withdraws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import secrets
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.recording import Recording, text
+from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.session import Stream
+from host_tools.receiver.withdrawal import Wishes
+
+DEVICES = [Device(f"room-{n}", "", "2099-01-01", f"{n:016x}", "") for n in range(10)]
+TICK_S = 0.001
+
+
+def fill(folder: Path, count: int) -> None:
+    """Write recordings as an earlier run left them: sound facts, and a WAV of no length."""
+    folder.mkdir(exist_ok=True)
+    now_s = time.time()
+    for number in range(count):
+        created_s = now_s - 29 * 86400 * number / count
+        recording = Recording(
+            id=secrets.token_hex(8),
+            created=text(created_s),
+            expires=text(created_s + 30 * 86400),
+            samples=0,
+            duration_ms=0,
+            sha256="0" * 64,
+            preroll_ms=0,
+            share_for_training=False,
+            device=DEVICES[number % len(DEVICES)].id,
+        )
+        (folder / f"{recording.id}.json").write_bytes(recording.to_json())
+        (folder / f"{recording.id}.wav").touch()
+    rows = [asdict(device) for device in DEVICES]
+    (folder / "devices.json").write_text(json.dumps(rows))
+
+
+async def gaps(stop: asyncio.Event) -> list[float]:
+    """Return how late each tick of the event loop was, in seconds."""
+    late = []
+    while not stop.is_set():
+        began_s = time.perf_counter()
+        await asyncio.sleep(TICK_S)
+        late.append(time.perf_counter() - began_s - TICK_S)
+    return late
+
+
+async def measured(what: str, work) -> None:
+    """Run one piece of work and print how long it took, and the longest gap beside it."""
+    stop = asyncio.Event()
+    noting = asyncio.create_task(gaps(stop))
+    await asyncio.sleep(0.05)
+    began_s = time.perf_counter()
+    result = await work
+    took_s = time.perf_counter() - began_s
+    stop.set()
+    late = sorted(await noting)
+    print(
+        f"{what:34} {took_s * 1000:9.0f} ms, event loop late by {late[-1] * 1000:5.1f} ms at most"
+        f"   {result if isinstance(result, str) else ''}",
+        flush=True,
+    )
+
+
+async def main(folder: Path) -> None:
+    def worker() -> RecordingWorker:
+        return RecordingWorker(Recordings(folder, 30.0), DeviceList(folder / "devices.json"))
+
+    stream = Stream("0" * 16, True, False, 0, audio=bytearray(320000))
+    recordings = worker()
+    await measured("nothing", asyncio.sleep(2))
+    await measured("start without an index", recordings.clean())
+    recordings.close()
+    recordings = worker()
+    await measured("start with an index", recordings.clean())
+    await measured("expire, nothing due", recordings.expire())
+    await measured("keep 10 s of audio", recordings.add(stream, DEVICES[1]))
+    wishes = Wishes(keep_recordings=False, share_for_training=False)
+    await measured("withdraw a tenth of them", recordings.withdraw(DEVICES[0], wishes))
+    recordings.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        began_s = time.perf_counter()
+        fill(Path(scratch) / "data", arguments.count)
+        print(f"{arguments.count} recordings made in {time.perf_counter() - began_s:.0f} s")
+        asyncio.run(main(Path(scratch) / "data"))
