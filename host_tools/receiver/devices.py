@@ -157,6 +157,8 @@ class DeviceList:
             return []
         try:
             rows = json.loads(owner_only_files.read(self._path))
+            if not isinstance(rows, list):
+                raise TypeError
             return [_device(row) for row in rows]
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise HostToolError(

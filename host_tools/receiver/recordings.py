@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import os
 import re
 import secrets
@@ -203,7 +204,8 @@ class Recordings:
         sound = self._with_index(lambda index: index.stamps())
         folder = self._scan()
         done = Deletion()
-        for id in sorted((folder.facts.keys() | folder.wavs) - sound.keys()):
+        both = itertools.chain(folder.facts, folder.wavs)
+        for id in sorted({id for id in both if id not in sound}):
             if is_doubt_enough or not self._is_in_doubt(id):
                 done.count += self._remove(id, done) and id in folder.wavs
             else:
@@ -247,12 +249,13 @@ class Recordings:
         return left
 
     def _reconcile(self, index: RecordingIndex) -> None:
+        # Loops, not operations on whole sets: between their turns the event loop has its own.
         folder, known = self._scan(), index.stamps()
         whole = {id: stamp for id, stamp in folder.facts.items() if id in folder.wavs}
         changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
         for start in range(0, len(changed), _BATCH):
             self._refresh(index, changed[start : start + _BATCH])
-        index.remove(known.keys() - whole.keys())
+        index.remove([id for id in known if id not in whole])
 
     def _refresh(self, index: RecordingIndex, ids: Iterable[str]) -> None:
         """Read the facts of these anew; those that are not sound leave the index."""

@@ -1,6 +1,8 @@
 """The certificate authority: what its certificates say, for how long, and what they hide."""
 
+import contextlib
 import datetime
+import ssl
 
 import pytest
 from cryptography import x509
@@ -67,6 +69,44 @@ def test_renewal_begins_sixty_days_before_the_end(
     before = path.read_bytes()
     signer.server_context("a")
     assert (path.read_bytes() != before) == is_renewed
+
+
+def test_a_running_receiver_renews_its_certificate_for_new_handshakes(
+    signer, tmp_path, monkeypatch
+):
+    """Over real TLS in memory, with the context that the receiver serves with."""
+    monkeypatch.setattr(authority, "RECEIVER_DAYS", 61)
+    context, _ = signer.server_context("receiver.example")
+    key, certificate = signer.sign_device()
+    assert signer.renew_if_due(context) is None
+    before = served(context, signer, key, certificate, tmp_path)
+    monkeypatch.setattr(authority, "RECEIVER_DAYS", 365)
+    monkeypatch.setattr(authority, "RENEW_DAYS", 62)
+    assert signer.renew_if_due(context) == authority.expiry(
+        x509.load_pem_x509_certificate((tmp_path / "authority" / "receiver.cert.pem").read_bytes())
+    )
+    after = served(context, signer, key, certificate, tmp_path)
+    assert authority.days_left(before) < 62 < authority.days_left(after)
+    assert after.subject == before.subject and after.issuer == before.issuer
+    assert signer.renew_if_due(context) is None
+
+
+def served(context, signer, key, certificate, folder):
+    """The certificate that a device gets from a receiver with this context."""
+    (folder / "pem").write_text(
+        ssl.DER_cert_to_PEM_cert(certificate)
+        + ssl.DER_cert_to_PEM_cert(key).replace("CERTIFICATE", "EC PRIVATE KEY")
+    )
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(cadata=signer.certificate_der)
+    client.load_cert_chain(folder / "pem")
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    device = client.wrap_bio(to_client, to_server, server_hostname="receiver.example")
+    for end in (device, server) * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    return x509.load_der_x509_certificate(device.getpeercert(binary_form=True))
 
 
 def test_consent_tags_tell_devices_apart_and_need_the_key(signer, tmp_path):

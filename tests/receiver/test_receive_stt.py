@@ -97,9 +97,13 @@ def test_the_words_are_told_and_nothing_is_kept(data):
     [
         (b"", "hung up without a transcript"),
         (b"nonsense\n", "header is not JSON"),
-        (b"x" * 2000, "header longer than 1024 bytes"),
+        (b"x" * 70000, "header longer than 65536 bytes"),
         (b'{"type":"transcript","data":{"text":1}}\n', "transcript without text"),
-        (b'{"type":"transcript","payload_length":9999999999}\n', "payload_length above 0"),
+        (b'{"type":"transcript-chunk"}\n', "transcript-chunk without text"),
+        (b'{"type":"transcript","payload_length":9999999999}\n', "payload_length is not a length"),
+        (b'{"type":"transcript","data_length":1048577}\n', "data_length is not a length"),
+        (b'{"type":"transcript","data_length":5}\n{}', "hung up within a message"),
+        (b'{"type":', "hung up within a message"),
     ],
 )
 def test_a_server_that_fails_is_told_and_the_device_goes_on(data, words, reason):
@@ -111,6 +115,49 @@ def test_a_server_that_fails_is_told_and_the_device_goes_on(data, words, reason)
                 assert reason in receiver.wait("transcript-failed")["reason"]
                 device.send(protocol.PING)
                 device.expect(protocol.PONG)
+
+
+def message(kind, text=None, is_in_header=False):
+    """An event as a server writes it: its data behind the header, or within."""
+    body = {} if text is None else {"text": text}
+    if is_in_header:
+        return json.dumps({"type": kind, "data": body}).encode() + b"\n"
+    content = json.dumps(body).encode()
+    header = {"type": kind, "version": "1.7.2", "data_length": len(content)}
+    return json.dumps(header).encode() + b"\n" + content
+
+
+LONG = "turn on the light and " * 300
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (message("transcript", LONG), LONG[:4000].strip()),
+        (message("transcript", LONG, is_in_header=True), LONG[:4000].strip()),
+        (
+            message("transcript-start")
+            + message("transcript-chunk", "turn on ")
+            + message("transcript-chunk", "the light")
+            + message("transcript-stop"),
+            "turn on the light",
+        ),
+        (
+            message("transcript-chunk", "turn on")
+            + message("transcript", "Turn on the light.")
+            + message("transcript-stop"),
+            "Turn on the light.",
+        ),
+    ],
+    ids=["long", "long header", "chunks", "chunks and whole"],
+)
+def test_long_answers_and_answers_in_chunks(data, words, text):
+    folder = new_device(data, "kitchen")
+    with serving(answering(words)) as port:
+        with receiving(data, "--stt", f"tcp://127.0.0.1:{port}") as receiver:
+            with Device(receiver.port, folder) as device:
+                device.say(SPEECH)
+                assert receiver.wait("transcript")["text"] == text
 
 
 def test_no_server_at_all(data):
