@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware.satellite.config import Config
 from host_tools.board import personal_data
 from host_tools.board.inventory import Inventory, take_inventory
+from host_tools.board.personal_data import CONFIG_FILE, Hidden
 from host_tools.board.raw_repl import uninterrupted
 from host_tools.board.serial_link import SerialLink
 from host_tools.errors import HostToolError
@@ -27,22 +29,29 @@ class Erased:
 def erase(port: str, devices: DeviceList, device: Device | None) -> Erased:
     """Delete the personal files and strike `device` off the list of devices.
 
+    Where the board listens for other words than the default, a configuration stays that says so
+    and nothing else: without it the firmware would look for a model that is not there.
+
     Raises:
         HostToolError: the line was lost, or a file is still there.
     """
     with SerialLink(port) as link, uninterrupted():
-        going = in_order(take_inventory(link))  # it ran on, and may have written since
+        present = take_inventory(link)  # it ran on, and may have written since
+        going = in_order(present)
+        staying = _words_only(present)
         if device is not None:  # first: without its certificate it would not be found again
             devices.remove(device.name)
+        if staying is not None and CONFIG_FILE in going:
+            personal_data.write_set(link, {CONFIG_FILE: staying}, Hidden(()), lambda text: None)
+            going.remove(CONFIG_FILE)
         personal_data.remove(link, going)
-        left = personal_data.names(link)
+        left = take_inventory(link)
         link.restart_on_leave()
-    remaining = [name for name in left if personal_data.is_personal(name)]
-    if remaining:
+    if remaining := in_order(left):
         raise HostToolError(
             "still on the board: " + ", ".join(remaining), "run earnest erase again"
         )
-    return Erased(going, left)
+    return Erased(going, left.names)
 
 
 def in_order(inventory: Inventory) -> list[str]:
@@ -52,10 +61,23 @@ def in_order(inventory: Inventory) -> list[str]:
     if config is not None:
         named = {config.ssl_key, config.ssl_certificate, config.ssl_ca}
     names = [n for n in inventory.names if personal_data.is_personal(n) or n in named]
+    if inventory.text is not None and inventory.text == _words_only(inventory):
+        names.remove(CONFIG_FILE)
 
     def rank(name: str) -> int:
-        if name.startswith(personal_data.CONFIG_FILE):
+        if name.startswith(CONFIG_FILE):
             return 0
         return 1 if "key" in name else 2 if ".der" in name else 3
 
     return sorted(names, key=lambda name: (rank(name), name))
+
+
+def _words_only(inventory: Inventory) -> bytes | None:
+    """Return a configuration of the wake words alone; None where the default has its model."""
+    default = Config.defaults()
+    models = inventory.models
+    words = default.models if inventory.config is None else inventory.config.models
+    if not models or set(default.models) <= set(models) and words == default.models:
+        return None
+    kept = [word for word in words if word in models] or list(models)[:4]
+    return Config({"models": kept}).to_json().encode()

@@ -6,15 +6,35 @@ Place: below provisioner and eraser, which begin with it.
 from __future__ import annotations
 
 import contextlib
+import struct
 from dataclasses import dataclass, field
 
 from firmware.satellite.config import Config, ConfigError
+from firmware.wakeword import model_format
 from host_tools.board import personal_data
 from host_tools.board.personal_data import CONFIG_FILE
+from host_tools.board.sensitivity import Own
 from host_tools.board.serial_link import SerialLink
 
-MODEL_FOLDER = "models/"
-MODEL_ENDING = ".ewm"
+#: The models in the order in which they were installed, and the header of each.
+_MODELS = """import os, json, binascii
+_order, _found = [], []
+try:
+ with open("installed.json") as _f:
+  _order = json.load(_f)["models"]
+except (OSError, ValueError, KeyError, TypeError):
+ pass
+try:
+ _names = os.listdir("models")
+except OSError:
+ _names = []
+for _n in _names:
+ if _n.endswith(".ewm"):
+  with open("models/" + _n, "rb") as _f:
+   _found.append([_n[:-4], binascii.hexlify(_f.read(HEADER_BYTES)).decode()])
+print(json.dumps([_order, _found]))
+"""
+_CUTOFF_AT = 12  # in the header's fields; the window follows
 
 
 @dataclass(frozen=True)
@@ -27,15 +47,8 @@ class Inventory:
     certificate: bytes | None
     ca: bytes | None
     has_key: bool
-
-    @property
-    def models(self) -> list[str]:
-        """Names of the models on the board, sorted."""
-        return [
-            name.removeprefix(MODEL_FOLDER).removesuffix(MODEL_ENDING)
-            for name in self.names
-            if name.startswith(MODEL_FOLDER) and name.endswith(MODEL_ENDING)
-        ]
+    #: Models on the board, as they were installed; None for one whose file is damaged.
+    models: dict[str, Own | None]
 
 
 def read_config(link: SerialLink) -> tuple[bytes | None, Config | None]:
@@ -60,4 +73,22 @@ def take_inventory(link: SerialLink) -> Inventory:
         link.get(used.ssl_certificate, personal_data.MAX_FILE_BYTES),
         link.get(used.ssl_ca, personal_data.MAX_FILE_BYTES),
         used.ssl_key in names,
+        read_models(link),
     )
+
+
+def read_models(link: SerialLink) -> dict[str, Own | None]:
+    """Return the names of the models on a board with their own values, in the order in which they
+    were installed.  Raises HostToolError."""
+    order, found = link.exec_json(f"HEADER_BYTES = {model_format.HEADER_BYTES}\n{_MODELS}")
+    headers = {name: bytes.fromhex(header) for name, header in found}
+    known = [name for name in order if name in headers] if isinstance(order, list) else []
+    names = [*known, *(name for name in sorted(headers) if name not in known)]
+    return {name: _own_values(headers[name]) for name in names}
+
+
+def _own_values(header: bytes) -> Own | None:
+    if len(header) < model_format.HEADER_BYTES or not header.startswith(model_format.MAGIC):
+        return None
+    cutoff, window = struct.unpack_from(model_format.HEADER, header)[_CUTOFF_AT:][:2]
+    return Own(cutoff, window)

@@ -9,7 +9,7 @@ import click
 
 from host_tools.board.eraser import Erased, erase, in_order
 from host_tools.board.inventory import take_inventory
-from host_tools.board.personal_data import is_system
+from host_tools.board.personal_data import CONFIG_FILE, is_system
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
 from host_tools.commands.options import data_option, json_option, port_option, yes_option
@@ -68,6 +68,7 @@ def command(port: str | None, data: Path, is_sure: bool, as_json: bool) -> int:
     click.echo(f"No personal data is left on the board; {len(erased.removed)} files removed.")
     click.echo(f"Left: {len(erased.left) - len(others)} files of firmware, board and models.")
     for name in others:
-        click.echo(f"  {name}: not ours, left as it is")
+        kept = "the wake words, and nothing else" if name == CONFIG_FILE else "not ours, kept"
+        click.echo(f"  {name}: {kept}")
     click.echo("The board starts muted and knows no network until it is provisioned again.")
     return 0

@@ -60,8 +60,10 @@ def command(
     is_sure: bool,
     as_json: bool,
 ) -> int:
-    """Set a board up for its owner: Wi-Fi, receiver, certificate, consent.  Shows what will be
-    written, asks, writes all of it or nothing, and verifies it."""
+    """Set a board up for its owner: Wi-Fi, receiver, wake words, consent, certificate.
+
+    Shows what will be written, asks, writes all of it or nothing, and verifies it.
+    """
 
     def say(text: str) -> None:
         click.echo(text, err=as_json)
@@ -78,16 +80,14 @@ def command(
     )
     receiver_name = receiver.ca.server_context(None)[1]
     if given is None:
-        given = provision_questions.ask(current, receiver_name, as_json)
+        given = provision_questions.ask(current, present.models, receiver_name, as_json)
     elif present.config is None:
         given.setdefault("receiver_name", receiver_name)
-    if present.models and not set(current.models) <= set(present.models):
-        given.setdefault("models", present.models[:4])  # what `earnest install` put there
-    config = provision_questions.checked(current, given)
+    config = provision_questions.checked(current, given, present.models)
     planned = plan(present, config, receiver, _name_chooser(name, source is None), new_certificate)
 
     say(f"\nThe board on {port}:")
-    for what, value in provision_questions.listing(planned.config):
+    for what, value in provision_questions.listing(planned.config, present.models):
         say(f"  {what:24} {value}")
     kept = f"as it is, valid until {planned.device.expires}" if planned.device else "none"
     say(

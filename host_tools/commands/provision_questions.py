@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import socket
+import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from firmware.satellite import config as configuration
+from firmware.satellite.config import Config
+from host_tools.board.receiver_address import parse, this_computer
+from host_tools.board.sensitivity import LEVELS, Own, setting_of, text_of
+from host_tools.board.wake_words import OTHERS
 from host_tools.errors import HostToolError
 
 PASSWORD = "wifi_password"
@@ -23,11 +28,20 @@ NONE = "-"
 #: Chosen by provision itself.
 _OURS = ("ssl_certificate", "ssl_key", "ssl_ca")
 _BOARDS = "boards"
-_HINTS = {"receiver_host": "no spaces; an IP address is surest"}
+MAX_WORDS = 4
 
 
-def ask(current: Any, receiver_name: str, err: bool) -> dict[str, Any]:
-    """The owner's answers as fields of the configuration; Enter keeps what is in brackets."""
+def ask(
+    current: Config, models: Mapping[str, Own | None], receiver_name: str, err: bool
+) -> dict[str, Any]:
+    """Return the owner's answers as fields of the configuration; Enter keeps what is in brackets.
+
+    Args:
+        current: what the board has, whose values are proposed.
+        models: what the board can listen for, in the order proposed.
+        receiver_name: the name in the receiver's certificate.
+        err: ask on standard error, since standard output is for a program.
+    """
     answers: dict[str, Any] = {}
     click.echo(f'Enter keeps what is in brackets; "{NONE}" means none.', err=err)
     answers["wifi_ssid"] = _ask_field("Wi-Fi network", "wifi_ssid", current.wifi_ssid, err)
@@ -36,36 +50,82 @@ def ask(current: Any, receiver_name: str, err: bool) -> dict[str, Any]:
         answers[PASSWORD] = _ask_password(current.wifi_password if is_known else "", err)
     else:
         answers[PASSWORD] = ""
-    host = current.receiver_host or _this_computer()
-    words = "Receiver: address of the computer that runs `earnest receive`"
-    answers["receiver_host"] = _ask_field(words, "receiver_host", host, err)
-    if answers["receiver_host"]:
-        port = current.receiver_port
-        answers["receiver_port"] = _ask_field("Its port", "receiver_port", port, err)
-        answers["receiver_name"] = _ask_field(
-            "The name in its certificate", "receiver_name", receiver_name, err
-        )
+    answers |= _ask_receiver(current, receiver_name, err)
+    if models:
+        answers |= _ask_words(current, models, err)
     click.echo(
-        "\nAfter the wake word your sentence goes to your receiver, and to nobody else. When it "
-        "is\nanswered, the sound is forgotten. You may allow more; you can take it back later, "
-        "and\nwhat was kept is then deleted.",
+        "\nAfter the wake word your sentence is sent to your receiver, and to nobody else. The "
+        "audio is\ndiscarded when it has been answered. You may allow more. If you take that back "
+        "later, what was\nkept is deleted.",
         err=err,
     )
-    keep = click.confirm(
-        "May your receiver keep recordings on its disk?", current.keep_recordings, err=err
-    )
+    keep = click.confirm("May your receiver keep recordings?", current.keep_recordings, err=err)
     answers["keep_recordings"] = keep
     answers["share_for_training"] = keep and click.confirm(
-        "May they be marked as usable for training wake words? Nothing is uploaded by Earnest.",
+        "May they be marked for training wake words? Earnest uploads nothing.",
         current.share_for_training,
         err=err,
     )
     answers["muted_on_boot"] = click.confirm(
-        "Shall it start muted whenever it gets power? (No: as it was before.)",
+        "Start muted at every power-on? (No: restore the last mute state.)",
         current.muted_on_boot,
         err=err,
     )
     return answers
+
+
+def _ask_receiver(current: Config, receiver_name: str, err: bool) -> dict[str, Any]:
+    text = "Receiver: address of the computer that runs `earnest receive`"
+    default = current.receiver_host or this_computer()
+    while True:
+        answer = click.prompt(text, default, show_default=bool(default), err=err, type=str)
+        if answer in (NONE, ""):
+            return {"receiver_host": ""}
+        try:
+            address = parse(answer)
+            break
+        except HostToolError as error:
+            error.show()
+    answers: dict[str, Any] = {"receiver_host": address.host, "receiver_port": address.port}
+    if address.port is None:
+        port = current.receiver_port
+        answers["receiver_port"] = _ask_field("Its port", "receiver_port", port, err)
+    answers["receiver_name"] = _ask_field(
+        "The name in its certificate", "receiver_name", receiver_name, err
+    )
+    return answers
+
+
+def _ask_words(current: Config, models: Mapping[str, Own | None], err: bool) -> dict[str, Any]:
+    """The wake words, of those that are on the board, and how sensitive each shall be."""
+    words = words_of(current, models)
+    click.echo(f"\nWake words on the board: {', '.join(models)}; {OTHERS}", err=err)
+    while len(models) > 1:
+        answer = click.prompt("Wake words, separated by commas", ",".join(words), err=err)
+        chosen = [word.strip() for word in answer.split(",") if word.strip()]
+        unknown = [word for word in chosen if word not in models]
+        if chosen and not unknown and len(chosen) == len(set(chosen)):
+            words = chosen
+            break
+        click.echo(f"error: not on the board, or named twice: {', '.join(unknown)}", err=True)
+    sensitivity = {}
+    for word in words:
+        own, setting = models[word], current.sensitivity.get(word, {})
+        if own is not None:
+            now = text_of(setting, own)
+            choice = click.Choice(list(dict.fromkeys([*LEVELS, now])))
+            level = click.prompt(f"Sensitivity of {word}", now, type=choice, err=err)
+            setting = setting if level == now else setting_of(level, own)
+        if setting:
+            sensitivity[word] = setting
+    return {"models": words, "sensitivity": sensitivity}
+
+
+def words_of(current: Config, models: Mapping[str, Own | None]) -> list[str]:
+    """Return the words that the board listens for: the configuration's, if it has their models."""
+    if not models or set(current.models) <= set(models):
+        return list(current.models)
+    return list(models)[:MAX_WORDS]
 
 
 def from_file(path: Path, name: str | None, err: bool = True) -> dict[str, Any]:
@@ -80,12 +140,6 @@ def from_file(path: Path, name: str | None, err: bool = True) -> dict[str, Any]:
             text = file.read(1 << 20)
     except OSError as error:
         raise HostToolError(f"cannot read {path}: {error.strerror}", "name a JSON file") from None
-    if mode & 0o077:
-        click.echo(
-            f"warning: others on this computer may read {path} (mode {mode:04o}), and the Wi-Fi "
-            f"password in it\nhint: chmod 600 {path}",
-            err=True,
-        )
     try:
         values = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
@@ -109,6 +163,12 @@ def from_file(path: Path, name: str | None, err: bool = True) -> dict[str, Any]:
     if not isinstance(own, dict):
         raise HostToolError(f"{path}: boards.{name} must be a JSON object", "")
     values = {**values, **own}
+    if mode & 0o077 and os.name != "nt" and values.get(PASSWORD):
+        raise HostToolError(
+            f"others on this computer can read {path} (mode {mode:04o}) and the Wi-Fi password "
+            "in it",
+            f"chmod 600 {path}",
+        )
     for field in values:
         if field in _OURS:
             raise HostToolError(f"{path}: {field} is chosen by provision", "remove the line")
@@ -120,23 +180,45 @@ def from_file(path: Path, name: str | None, err: bool = True) -> dict[str, Any]:
     return values
 
 
-def checked(current: Any, values: dict[str, Any]) -> Any:
-    """The configuration with these fields changed; raises HostToolError that shows no secret."""
-    ssid = values.get("wifi_ssid", current.wifi_ssid)
-    if ssid != current.wifi_ssid and PASSWORD not in values:
+def checked(
+    current: Config, values: Mapping[str, Any], models: Mapping[str, Own | None]
+) -> Config:
+    """Return the configuration with these fields changed.
+
+    Args:
+        current: what the board has.
+        values: fields that were typed or read from a file.
+        models: what the board can listen for; empty where nothing is installed.
+
+    Raises:
+        HostToolError: a field cannot have its value; no secret is in its text.
+    """
+    fields = {"models": words_of(current, models), **values}
+    ssid = fields.get("wifi_ssid", current.wifi_ssid)
+    if ssid != current.wifi_ssid and PASSWORD not in fields:
         if current.wifi_password:
             raise HostToolError(
                 "wifi_ssid changes, and the stored password belongs to the old network",
                 'give wifi_password too, "" for an open network',
             )
+    if isinstance(host := values.get("receiver_host"), str) and host:
+        address = parse(host)
+        fields["receiver_host"] = address.host
+        if address.port is not None:
+            fields["receiver_port"] = address.port
     try:
-        return current.changed(**values)
+        words = Config({"models": fields["models"]}).models
+        missing = [word for word in words if models and word not in models]
+        if missing:
+            raise HostToolError(f"the board has no model {', '.join(missing)}", OTHERS)
+        kept = {word: own for word, own in current.sensitivity.items() if word in words}
+        return current.changed(**{"sensitivity": kept, **fields})
     except configuration.ConfigError as error:
-        words = _without(values.get(PASSWORD), str(error))
-        raise HostToolError(words, _HINTS.get(error.field, "")) from None
+        text = _without(values.get(PASSWORD), str(error))
+        raise HostToolError(text, "docs/configuration.md has all fields") from None
 
 
-def listing(config: Any) -> list[tuple[str, str]]:
+def listing(config: Config, models: Mapping[str, Own | None]) -> list[tuple[str, str]]:
     """(what, value) of the configuration for people; the password is hidden."""
     ssid, host = config.wifi_ssid, config.receiver_host
     where = f"{host}, port {config.receiver_port}, certificate name {config.receiver_name}"
@@ -148,15 +230,24 @@ def listing(config: Any) -> list[tuple[str, str]]:
         ("receiver", where if host else "none: nothing is ever sent"),
         ("recordings", "may be kept" if config.keep_recordings else "not kept"),
         ("training", "allowed" if config.share_for_training else "not allowed"),
-        ("at power-on", "muted" if config.muted_on_boot else "muted or not, as it was"),
+        ("at power-on", "muted" if config.muted_on_boot else "the last mute state"),
         ("pre-roll", f"{config.preroll_ms} ms"),
         ("wake words", ", ".join(config.models)),
+        ("sensitivity", _sensitivity(config, models)),
         ("brightness", f"{config.brightness} of 255"),
     ]
     return rows if ssid else [row for row in rows if row[0] != "Wi-Fi password"]
 
 
-def facts(config: Any) -> dict[str, Any]:
+def _sensitivity(config: Config, models: Mapping[str, Own | None]) -> str:
+    shown = [
+        f"{word} {text_of(setting, models.get(word))}"
+        for word, setting in config.sensitivity.items()
+    ]
+    return "; ".join(shown) or "normal"
+
+
+def facts(config: Config) -> dict[str, Any]:
     """All fields for `--json`, secrets hidden."""
     secret = configuration.SECRETS
     values = {name: getattr(config, name) for name in configuration.NAMES}
@@ -176,8 +267,6 @@ def _ask_field(words: str, field: str, current: Any, err: bool) -> Any:
             return value
         except configuration.ConfigError as error:
             click.echo(f"error: {error}", err=True)
-            if field in _HINTS:
-                click.echo(f"hint: {_HINTS[field]}", err=True)
 
 
 def _ask_password(current: str, err: bool) -> str:
@@ -194,16 +283,6 @@ def _ask_password(current: str, err: bool) -> str:
             return value
         except configuration.ConfigError as error:
             click.echo(f"error: {error}", err=True)
-
-
-def _this_computer() -> str:
-    """This computer's address in its network, "" when there is none; sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return ""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

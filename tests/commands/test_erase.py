@@ -10,7 +10,15 @@ import time
 from firmware.satellite import config as configuration
 from host_tools.board import personal_data
 from host_tools.receiver.devices import DeviceList
-from tests.commands.test_provision import KEEP, NO, SECRET, answers, provision
+from tests.commands.test_provision import (
+    KEEP,
+    NO,
+    SECRET,
+    answers,
+    install_models,
+    provision,
+    write_source,
+)
 from tests.fakes.board.pty_board import PtyBoard
 
 PERSONAL = (
@@ -47,7 +55,7 @@ def test_erase_leaves_nothing_personal_and_says_what_is_left(board, tmp_path):
     left = personal_files_of(board)
     assert left == sorted([*SYSTEM, "my notes.txt"])
     assert f"{len(PERSONAL)} files removed" in shown and f"Left: {len(SYSTEM)} files" in shown
-    assert "my notes.txt: not ours" in shown and "recordings delete --all" in shown
+    assert "my notes.txt: not ours, kept" in shown and "recordings delete --all" in shown
     assert DeviceList(data / "devices.json").all() == []
     for path in board.folder.rglob("*"):
         assert path.is_dir() or b"ord" not in path.read_bytes()
@@ -70,6 +78,23 @@ def test_files_with_names_of_their_own_are_erased_too(board, tmp_path):
     board.write("mine.bin", "key")
     status, shown = provision(board, tmp_path / "data", "--yes", command="erase")
     assert status == 0 and personal_files_of(board) == [], shown
+
+
+def test_the_words_of_a_board_stay_so_that_it_starts(board, tmp_path):
+    """Its models stay, and without a configuration the firmware would look for the default's."""
+    install_models(board, "hey_jarvis")
+    source = write_source(tmp_path / "b.json", wifi_ssid="home", receiver_host="192.0.2.7")
+    named = ("--from", source, "--yes", "--name", "kitchen")
+    assert provision(board, tmp_path / "data", *named)[0] == 0
+    status, shown = provision(board, tmp_path / "data", "--yes", command="erase")
+    assert status == 0 and "3 files removed" in shown, shown
+    assert "config.json: the wake words, and nothing else" in shown
+    only = configuration.Config({"models": ["hey_jarvis"]}).to_json()
+    assert (board.folder / "config.json").read_text() == only
+    assert not any(name.endswith(".der") for name in personal_files_of(board))
+    status, shown = provision(board, tmp_path / "data", command="erase")
+    assert status == 0 and "0 files removed" in shown, shown
+    assert (board.folder / "config.json").read_text() == only
 
 
 def test_what_is_personal():

@@ -10,9 +10,12 @@ import tempfile
 import pytest
 
 from firmware.satellite import config as configuration
+from firmware.wakeword import model_format
 from host_tools import cli
 from host_tools.board import personal_data
+from host_tools.commands import provision_questions
 from host_tools.errors import HostToolError
+from host_tools.models.catalog import find_model
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
 from tests.fakes.board.small_firmware import at_operation
@@ -134,6 +137,7 @@ def test_a_new_certificate_replaces_the_old_one(board, tmp_path):
     status, shown = provision(board, data, *common)
     assert status == 0 and json.loads(shown.splitlines()[-1])["written"] is True, shown
     old = stored(board, "device.cert.der")
+    (first,) = DeviceList(data / "devices.json").all()
     others = ("mine/other.der", "mine/other.der.new")
     for name in others:
         board.write(name, "not ours")
@@ -148,6 +152,7 @@ def test_a_new_certificate_replaces_the_old_one(board, tmp_path):
         new = stored(board, expected)
         (device,) = DeviceList(data / "devices.json").all()
         assert device.name == "kitchen" and new != old
+        assert device.id and device.id == first.id, "its recordings are tied to it"
         assert device.fingerprint == authorities.fingerprint(new)
         old = new
 
@@ -179,7 +184,9 @@ BAD = [
     ({"receiver_port": 0}, "receiver_port: 0 is not allowed"),
     ({"share_for_training": True}, "share_for_training"),
     ({"ssl_key": "a.der"}, "ssl_key is chosen by provision"),
-    ({"receiver_host": "my computer"}, "hint: no spaces; an IP address is surest"),
+    ({"receiver_host": "my computer"}, "hint: no spaces; give an IP address"),
+    ({"receiver_host": "localhost"}, "localhost is the board itself"),
+    ({"receiver_host": "999.1.1.1"}, "999.1.1.1 is not an IP address"),
     ({"boards": {"hall": {}}}, "hint: --name with one of: hall"),
 ]
 
@@ -201,6 +208,60 @@ def test_bad_values_send_nothing_and_show_no_secret(board, tmp_path):
     assert list(board.folder.iterdir()) == []
 
 
+def install_models(board, *names):
+    """What of `earnest install` counts here: the models' headers, and their order."""
+    (board.folder / "models").mkdir()
+    for name in names:
+        (board.folder / "models" / f"{name}.ewm").write_bytes(
+            find_model(name).path.read_bytes()[: model_format.HEADER_BYTES]
+        )
+    board.write("installed.json", json.dumps({"models": list(names), "files": {}}))
+
+
+def test_the_wake_words_and_their_sensitivity_are_asked_for(board, tmp_path):
+    install_models(board, "okay_nabu", "hey_jarvis", "alexa")
+    typed = answers()
+    typed[5:5] = ["hey_jarvis, okay_naboo", "hey_jarvis,alexa", "low", "lowest", KEEP]
+    status, shown = provision(board, tmp_path / "data", typed=typed)
+    assert status == 0, shown
+    assert "Wake words on the board: okay_nabu, hey_jarvis, alexa; other wake words:" in shown
+    assert "error: not on the board, or named twice: okay_naboo" in shown
+    config = configuration.Config.from_json(stored(board))
+    assert config.models == ("hey_jarvis", "alexa")
+    own = find_model("hey_jarvis").window
+    low = {"sliding_window_size": max(12, 2 * own)}
+    assert config.sensitivity == {"hey_jarvis": low}
+    assert "  sensitivity              hey_jarvis low\n" in shown
+    # Enter keeps words and levels; a number of one's own is kept too.
+    config = config.changed(sensitivity={"alexa": {"probability_cutoff": 0.777}})
+    board.write("config.json", config.to_json())
+    status, shown = provision(board, tmp_path / "data", typed=[KEEP] * 12)
+    assert status == 0 and "nothing written" in shown and "[cutoff 0.777]" in shown, shown
+
+
+def test_words_whose_models_are_missing_are_replaced_or_refused(board, tmp_path):
+    install_models(board, "hey_jarvis", "alexa")
+    source = write_source(tmp_path / "b.json", wifi_ssid="home", models=["okay_nabu"])
+    status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
+    assert status == 2 and "the board has no model okay_nabu" in shown, shown
+    assert "earnest install --model NAME" in shown
+    write_source(source, wifi_ssid="home")
+    status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
+    assert status == 0, shown  # in the order in which they were installed
+    assert configuration.Config.from_json(stored(board)).models == ("hey_jarvis", "alexa")
+
+
+def test_the_port_may_come_with_the_address(board, tmp_path):
+    typed = answers(host="localhost")
+    typed[3:4] = ["999.1.1.1", "192.0.2.7:10781"]  # instead of the port
+    status, shown = provision(board, tmp_path / "data", typed=typed)
+    assert status == 0, shown
+    assert "error: localhost is the board itself, not your receiver" in shown
+    assert "error: 999.1.1.1 is not an IP address" in shown
+    config = configuration.Config.from_json(stored(board))
+    assert (config.receiver_host, config.receiver_port) == ("192.0.2.7", 10781)
+
+
 def test_bad_answers_are_asked_again(board, tmp_path):
     typed = answers()
     typed[1:1] = [OTHER[:5]]  # too short for a password
@@ -209,14 +270,22 @@ def test_bad_answers_are_asked_again(board, tmp_path):
     status, shown = provision(board, tmp_path / "data", typed=typed)
     assert status == 0, shown
     assert OTHER[:5] not in shown and shown.count("error: receiver_port") == 2
-    assert shown.count("hint: no spaces; an IP address is surest") == 1
+    assert shown.count("hint: no spaces; give an IP address") == 1
     assert configuration.Config.from_json(stored(board)).wifi_password == SECRET
 
 
-def test_a_file_that_others_may_read_is_warned_of(board, tmp_path):
-    source = write_source(tmp_path / "b.json", 0o644, wifi_ssid="home", wifi_password=OTHER)
-    status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
-    assert status == 0 and "(mode 0644)" in shown and "hint: chmod 600" in shown
+def test_a_password_that_others_can_read_is_refused(tmp_path):
+    """As ssh refuses such a key; without a password in it the file is taken."""
+    for mode in (0o644, 0o640, 0o604):
+        source = write_source(tmp_path / "b.json", mode, wifi_ssid="home", wifi_password=OTHER)
+        with pytest.raises(HostToolError, match=f"mode {mode:04o}") as caught:
+            provision_questions.from_file(source, None)
+        assert caught.value.hint == f"chmod 600 {source}" and OTHER not in caught.value.message
+    write_source(source, 0o644, wifi_ssid="home")
+    assert provision_questions.from_file(source, None) == {"wifi_ssid": "home"}
+    both = {"wifi_password": OTHER, "wifi_ssid": "home"}
+    write_source(source, 0o600, **both)
+    assert provision_questions.from_file(source, None) == both
 
 
 def test_no_answer_writes_nothing(board, tmp_path):
