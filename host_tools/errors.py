@@ -10,6 +10,9 @@ import click
 FAILED = 2
 INTERRUPTED = 130
 
+#: What helps when a part of the installation is missing.
+REINSTALL = "install Earnest again, in its folder: make setup, or pipx install --force ."
+
 
 class HostToolError(click.ClickException):
     """A problem the user can act on; printed as two lines, exit status 2, no traceback."""
@@ -30,7 +33,7 @@ class HostToolError(click.ClickException):
 class Extra(NamedTuple):
     """What brings a package that the base does without."""
 
-    name: str  # of the extra, as in pip install 'earnest[NAME]'
+    name: str  # of the extra, as in pip install '.[NAME]'
     package: str  # as the registry calls it
     platforms: str  # that have wheels of it
 
@@ -59,10 +62,10 @@ def missing_module(name: str) -> HostToolError:
     if extra is None:
         return HostToolError(
             f"the Python package {top!r} is missing",
-            "install Earnest anew: `make setup` in a clone, or pip install earnest",
+            REINSTALL,
         )
     return HostToolError(
         f"the Python package {extra.package} is missing; it is part of earnest[{extra.name}]",
-        f"pip install 'earnest[{extra.name}]', or `make setup` in a clone; "
+        f"in Earnest's folder: pip install '.[{extra.name}]', or make setup; "
         f"{extra.package} exists for {extra.platforms}",
     )

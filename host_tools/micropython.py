@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from host_tools.errors import HostToolError, missing_module
+from host_tools.errors import REINSTALL, HostToolError, missing_module
 from host_tools.shared_firmware import FIRMWARE, ROOT
 
 #: Scripts that run inside MicroPython.
@@ -39,7 +39,7 @@ def command(script: Path, *arguments: object, heap_bytes: int = DEFAULT_HEAP_BYT
     if not (FIRMWARE / "wakeword").is_dir():
         raise HostToolError(
             f"the firmware is not where it should be: {FIRMWARE}",
-            "install Earnest anew: `make setup` in a clone, or pip install earnest",
+            REINSTALL,
         )
     heap = ["-X", f"heapsize={heap_bytes}"]
     return [sys.executable, "-I", "-c", _START, *heap, str(script), *map(str, arguments)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from serial.tools import list_ports
 from host_tools.errors import HostToolError
 
 BAUD = 115200
+IS_WINDOWS = os.name == "nt"
+IS_MACOS = sys.platform == "darwin"
+#: macOS shows each port under two names.
+_MACOS_DIAL_IN, _MACOS_CALL_OUT = "/dev/tty.", "/dev/cu."
 AUTO = "auto"  # as a port: the only board
 READ_TIMEOUT_S = 2.0  # of a single read below mpremote, which would wait for ever
 WRITE_TIMEOUT_S = 10.0
@@ -67,6 +72,8 @@ def find_ports() -> list[Port]:
 def find_port(given: str | None) -> str:
     """The port that is meant: `given`, or the only one with a board's USB id (None and AUTO)."""
     if given and given != AUTO:
+        if IS_MACOS and given.startswith(_MACOS_DIAL_IN):  # opening it waits for a caller
+            return _MACOS_CALL_OUT + given[len(_MACOS_DIAL_IN) :]
         return given
     ports = find_ports()
     if len(ports) == 1:
@@ -104,7 +111,7 @@ def open_port(port: str, baud: int) -> SerialTransport:
             transport.serial.write_timeout = WRITE_TIMEOUT_S
             return transport
         except (TransportError, OSError, ValueError) as error:
-            if not os.path.exists(port) or time.monotonic() > deadline:
+            if not _is_there(port) or time.monotonic() > deadline:
                 raise _why_not(port) from error
             time.sleep(0.1)
 
@@ -118,19 +125,28 @@ def close_port(transport: SerialTransport) -> None:
         transport.serial.close()
 
 
+def _is_there(port: str) -> bool:
+    """Whether this computer has that port; on Windows a port is not a file."""
+    if IS_WINDOWS:
+        return any(found.device.upper() == port.upper() for found in list_ports.comports())
+    return os.path.exists(port)
+
+
 def _why_not(port: str) -> LinkError:
     known = ", ".join(found.device for found in find_ports())
-    if os.name != "nt" and not os.path.exists(port):
+    if not _is_there(port):
         return LinkError(
             f"there is no port {port}",
             f"ports with a board: {known}"
             if known
             else "no board found on USB: is it plugged in?",
         )
-    if os.name != "nt" and not os.access(port, os.R_OK | os.W_OK):
+    if not (IS_WINDOWS or os.access(port, os.R_OK | os.W_OK)):
         return LinkError(
             f"no permission to use {port}",
-            "sudo usermod -a -G dialout $USER, then log out and in again",
+            "give yourself the right to use it, or name another port"
+            if IS_MACOS
+            else "sudo usermod -a -G dialout $USER, then log out and in again",
         )
     try:
         serial.Serial(port, exclusive=True).close()
@@ -141,7 +157,10 @@ def _why_not(port: str) -> LinkError:
                 f"{port} is busy: another program has it open",
                 "close the other program (a monitor, a terminal, another earnest), then try again",
             )
-        return LinkError(f"{port} cannot be opened: {words}", "name one of `ls /dev/serial/by-id`")
+        return LinkError(
+            f"{port} cannot be opened: {words}",
+            f"ports with a board: {known}" if known else "plug the board in, then try again",
+        )
     return LinkError(f"{port} could not be opened just now", "try again")
 
 

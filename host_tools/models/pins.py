@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict, cast
 
-from host_tools.errors import HostToolError
+from host_tools.errors import REINSTALL, HostToolError
 from host_tools.models.build import ConvertedModel
 from host_tools.places import PROVENANCE
 
@@ -41,7 +41,7 @@ def read_known_models(path: Path = PROVENANCE) -> list[KnownModel]:
         if not all(set(entry) == set(KnownModel.__annotations__) for entry in entries):
             raise ValueError("not the fields of a model")
     except (OSError, ValueError, TypeError) as error:
-        raise HostToolError(f"{path}: {error}", "install Earnest anew") from error
+        raise HostToolError(f"{path}: {error}", REINSTALL) from error
     return cast("list[KnownModel]", entries)
 
 
@@ -64,5 +64,5 @@ def require_pinned(model: ConvertedModel) -> None:
             f"the model for {model.manifest.wake_word!r} cannot be proved exact here, and it is "
             f"not one of the converted models that are known: {names}",
             "TFLite Micro exists for Linux x86-64 only: run `earnest convert` there, with "
-            "earnest[models], and use the .ewm file that it writes",
+            "the extra [models], and use the .ewm file that it writes",
         )

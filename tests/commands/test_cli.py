@@ -101,7 +101,7 @@ def test_a_package_of_an_extra_is_named_with_it_and_its_platforms(module, extra,
     assert cli.run_command(click.Command("x", callback=needs), []) == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert f"earnest[{extra}]" in error and module.replace("_", "-") in error
-    assert f"pip install 'earnest[{extra}]'" in hint and "Linux" in hint
+    assert f"pip install '.[{extra}]'" in hint and "Linux" in hint
 
 
 def test_every_extra_that_an_error_names_is_there_with_that_package():
