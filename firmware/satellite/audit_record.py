@@ -295,8 +295,8 @@ def verify(
     bytes, or None where it was not copied.
 
     Returns (records that could be read, problems): a problem is (index of the line, sentence),
-    with an index of len(lines) for what is missing at the end.  No problems: nothing was changed,
-    left out, moved or added, as far as the chain can tell (docs/audit.md says how far).
+    with an index of len(lines) for what is missing at the end.  No problems: the chain is
+    intact and ends where the head says, or one record later.  docs/audit.md says what that proves.
     """
     chain = Chain()
     records = []

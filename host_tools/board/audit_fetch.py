@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.satellite.config import Config
+from host_tools.board.inventory import read_config
+from host_tools.board.personal_data import MAX_FILE_BYTES
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
 from host_tools.errors import HostToolError
@@ -17,8 +21,16 @@ _LIST = (
 )
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """The folder with the log's files, and the board's certificate (DER), if it has one."""
+
+    folder: Path
+    certificate: bytes | None
+
+
 @contextlib.contextmanager
-def fetched(port: str, export: Path | None) -> Iterator[Path]:
+def fetched(port: str, export: Path | None) -> Iterator[Fetched]:
     """Copy the log's files, checked by SHA-256, to `export` or to a temporary folder.
 
     The device is stopped meanwhile, so that the files belong together.  A file of another content
@@ -32,6 +44,7 @@ def fetched(port: str, export: Path | None) -> Iterator[Path]:
             for name in link.exec_json(_LIST):
                 if "/" not in name and (data := link.get(name)) is not None:
                     files[name] = data
+            certificate = _certificate(link)
         if not files:
             raise HostToolError(
                 "there is no audit log on this board", "it begins at the first start of Earnest"
@@ -41,4 +54,10 @@ def fetched(port: str, export: Path | None) -> Iterator[Path]:
             if path.exists() and path.read_bytes() != data:
                 raise HostToolError(f"{path} exists already", "export into an empty folder")
             path.write_bytes(data)
-        yield folder
+        yield Fetched(folder, certificate)
+
+
+def _certificate(link: SerialLink) -> bytes | None:
+    """Return the certificate by which the receiver knows the board."""
+    used = read_config(link)[1] or Config.defaults()
+    return link.get(used.ssl_certificate, MAX_FILE_BYTES)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware.satellite import audit_record
+from host_tools.board.audit_anchors import AnchorCheck, clock_times
 from host_tools.errors import HostToolError
 
 JSON_VERSION = 1
@@ -95,9 +96,14 @@ def read(paths: list[Path], expect: str | None = None) -> Log:
     return Log(records, problems, head is not None, [name for _, name, _ in logs])
 
 
-def as_document(log: Log) -> dict[str, Any]:
-    """Return what --json prints."""
+def as_document(log: Log, check: AnchorCheck | None) -> dict[str, Any]:
+    """Return what --json prints; `check` is None where no anchors were asked for."""
     last = log.records[-1] if log.records else None
+    times = clock_times(log.records, check.anchors if check else [])
+    records = [
+        {**record, "time": None if time is None else round(time, 3)}
+        for record, time in zip(log.records, times, strict=True)
+    ]
     return {
         "version": JSON_VERSION,
         "files": log.files,
@@ -108,7 +114,19 @@ def as_document(log: Log) -> dict[str, Any]:
             {"file": problem.file, "line": problem.line, "what": problem.what}
             for problem in log.problems
         ],
-        "records": log.records,
+        "anchors": None if check is None else _anchors_as_document(check),
+        "records": records,
+    }
+
+
+def _anchors_as_document(check: AnchorCheck) -> dict[str, Any]:
+    newest = check.newest
+    return {
+        "device": check.device,
+        "known": len(check.anchors),
+        "found": check.found,
+        "newest": None if newest is None else {"seq": newest.seq, "told": newest.told_s},
+        "unchecked": check.unchecked,
     }
 
 

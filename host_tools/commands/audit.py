@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.board.audit_log import HEAD_NAME, Log, as_document, details, find, read
-from host_tools.commands.options import json_option, port_instead
+from host_tools.board.audit_anchors import AnchorCheck, check_anchors, clock_times
+from host_tools.board.audit_log import HEAD_NAME, Log, Problem, as_document, details, find, read
+from host_tools.commands.options import data_option, json_option, port_instead
 from host_tools.errors import HostToolError
 
 BROKEN = 1
@@ -23,6 +26,8 @@ Examples:
   earnest audit copied-from-device/ --json
   earnest audit --port auto --export kept/
   earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
+
+  earnest audit copied-from-device/ --device kitchen
 
 Exit status: 0 if the hash chain is intact; 1 if anything was changed, left out, moved or cut off;
 2 if a file cannot be read or is not an audit log.
@@ -48,12 +53,18 @@ _COLOURS = {
     type=click.Path(path_type=Path, file_okay=False),
     help="With --port: keep the fetched files in this folder.",
 )
+@click.option("--device", metavar="NAME", help="Name of the device in the receiver's list.")
+@click.option("--no-anchors", is_flag=True, help="Do not ask what the receiver was told.")
+@data_option
 @click.option("--expect", metavar="HASH", help="A hash noted earlier, which must be in the log.")
 @json_option
 def command(
     files: tuple[str, ...],
     port: str | None,
     export: Path | None,
+    device: str | None,
+    no_anchors: bool,
+    data: Path,
     expect: str | None,
     as_json: bool,
 ) -> int:
@@ -63,6 +74,10 @@ def command(
     FILE... are the log's files as copied from the device, in any order, or the folder that holds
     them: audit.jsonl, older files such as audit.1.jsonl, and audit.head. Without audit.head,
     records missing at the end cannot be seen.
+
+    A receiver on this computer was told number and hash of the log's newest record while it grew.
+    The log is checked against that, for the device whose log it is: the board on the port, the
+    one given with --device, or the one whose log it must be.
     """
     if expect is not None and not _is_hash(expect.lower()):
         raise HostToolError(f"{expect!r} is not a hash", "a hash has 64 hexadecimal digits")
@@ -72,36 +87,49 @@ def command(
         raise HostToolError(
             "--export needs --port", "the files given are on this computer already"
         )
+    if no_anchors and device is not None:
+        raise HostToolError("give --device or --no-anchors, not both", "earnest audit --help")
     wanted = None if expect is None else expect.lower()
+    certificate = None
     if port is None:
         log = read(find(files), wanted)
     else:
         from host_tools.board.audit_fetch import fetched
 
-        with fetched(port, export) as folder:
-            log = read(find((str(folder),)), wanted)
+        with fetched(port, export) as board:
+            certificate = board.certificate
+            log = read(find((str(board.folder),)), wanted)
+    check = None
+    if not no_anchors:
+        check = check_anchors(log.records, data, device=device, certificate=certificate)
+        log = replace(log, problems=[*log.problems, *(Problem("", 0, p) for p in check.problems)])
     if as_json:
-        click.echo(json.dumps(as_document(log), indent=2))
+        click.echo(json.dumps(as_document(log, check), indent=2))
     else:
-        show(log)
+        show(log, check)
     return BROKEN if log.problems else 0
 
 
-def show(log: Log) -> None:
+def show(log: Log, check: AnchorCheck | None) -> None:
     """Print the records as a table, then what was found."""
     out = Console(highlight=False, soft_wrap=True)
+    times = clock_times(log.records, check.anchors if check else [])
+    has_times = any(time is not None for time in times)
     if log.records:
         table = Table(box=None, pad_edge=False)
         table.add_column("record", justify="right")
         table.add_column("since start", justify="right")
+        if has_times:
+            table.add_column("about")
         table.add_column("what")
         table.add_column("details")
-        for record in log.records:
+        for record, time in zip(log.records, times, strict=True):
             colour = _COLOURS.get(record["kind"], "")
             kind = Text(record["kind"], style=colour)
-            table.add_row(
-                str(record["seq"]), _duration(record["t_ms"]), kind, Text(details(record))
-            )
+            row = [str(record["seq"]), _duration(record["t_ms"])]
+            if has_times:
+                row.append("" if time is None else f"{_local(time):%Y-%m-%d %H:%M:%S}")
+            table.add_row(*row, kind, Text(details(record)))
         out.print(table)
     for problem in log.problems:
         place = f"{problem.file} line {problem.line}: " if problem.line else ""
@@ -114,9 +142,27 @@ def show(log: Log) -> None:
         out.print(Text(text, style="bold green"))
     if not log.has_head:
         out.print(f"{HEAD_NAME} was not given: records missing at the end cannot be seen")
+    if check is not None:
+        out.print(Text(_anchored(check, not log.problems), style="" if check.newest else "yellow"))
     last = log.records[-1]
     out.print(f"last record {last['seq']}, hash {last['hash']}")
     out.print("note this hash: --expect HASH shows later that this record is still in the log")
+
+
+def _anchored(check: AnchorCheck, is_intact: bool) -> str:
+    """Say what the anchors prove."""
+    if check.unchecked is not None:
+        return f"not anchored ({check.unchecked}): a log written anew would look the same"
+    if check.newest is None:
+        return "not anchored: nothing that the receiver was told is in this log"
+    told = f"{_local(check.newest.told_s):%Y-%m-%d %H:%M}"
+    text = f"anchored: record {check.newest.seq} is the one of which {check.device} told the "
+    text += f"receiver on {told}"
+    return text + "; it and all before it in this log are unchanged" * is_intact
+
+
+def _local(unix_s: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(unix_s)
 
 
 def _is_hash(text: str) -> bool:

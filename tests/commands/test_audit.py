@@ -1,7 +1,9 @@
 """`earnest audit`: whatever is done to a log is found, and the record named."""
 
+import datetime
 import json
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,11 @@ from hypothesis import strategies as st
 
 from firmware.satellite import audit_record as log_format
 from host_tools import cli
+from host_tools.board.audit_anchors import check_anchors, clock_times
+from host_tools.receiver import authority
+from host_tools.receiver.anchors import Anchor, Anchors
+from host_tools.receiver.devices import CERTIFICATE_FILE, DeviceList
+from tests.fakes.receivers import Device, new_device, receiving
 
 EVENTS = [
     ("boot", {"firmware": "0.1.0", "reset": "power", "muted": True, "preroll_ms": 0}),
@@ -60,7 +67,8 @@ def audit(tmp_path, capsys):
     def run(files, *arguments):
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
-        status = cli.run(["audit", str(tmp_path), *arguments])
+        data = () if "--data" in arguments else ("--data", str(tmp_path / "no receiver"))
+        status = cli.run(["audit", str(tmp_path), *data, *arguments])
         printed = capsys.readouterr()
         return status, printed.out, printed.err
 
@@ -284,7 +292,7 @@ def test_the_order_of_the_files_does_not_matter(capsys, tmp_path):
     paths = [str(tmp_path / name) for name in [*names, "x.head"]]
     for seed in range(5):
         random.Random(seed).shuffle(paths)
-        assert cli.run(["audit", *paths]) == 0
+        assert cli.run(["audit", "--no-anchors", *paths]) == 0
     assert "OK: 8 records" in capsys.readouterr().out
 
 
@@ -330,3 +338,158 @@ def test_a_file_that_is_not_there(capsys):
 
 def test_it_is_the_firmwares_own_module():
     assert log_format.__file__.endswith("firmware/satellite/audit_record.py")
+
+
+# --- anchors ---
+
+
+def hash_of(line):
+    return log_format.decode(line)["hash"]
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    """The data folder of a receiver with the devices kitchen and attic; tell(name, line, at)."""
+    folder = tmp_path / "receiver"
+    devices = DeviceList(folder / "devices.json")
+    signer = authority.open_or_make(folder / "authority")
+    for name in ("kitchen", "attic"):
+        devices.add(name, signer, tmp_path / name)
+
+    class Told:
+        data = str(folder)
+        certificate = (tmp_path / "kitchen" / CERTIFICATE_FILE).read_bytes()
+
+        def tell(self, name, line, at=1_700_000_000.0):
+            (device,) = [device for device in devices.all() if device.name == name]
+            record = log_format.decode(line)
+            Anchors(folder).add(device.id, Anchor(record["seq"], record["hash"], at))
+
+    return Told()
+
+
+WHOLE = {"audit.jsonl": b"".join(LINES), "audit.head": HEAD}
+
+
+def test_a_log_that_fits_its_anchors(audit, receiver):
+    for line in LINES[2:6:2]:
+        receiver.tell("kitchen", line)
+    receiver.tell("attic", made([("mic", {"on": False})])[0][0])
+    status, out, _ = audit(WHOLE, "--data", receiver.data)
+    assert status == 0 and "anchored: record 4 " in out and "kitchen" in out, out
+    status, out, _ = audit(WHOLE, "--data", receiver.data, "--json")
+    anchors = json.loads(out)["anchors"]
+    assert anchors["device"] == "kitchen" and anchors["known"] == anchors["found"] == 2
+    assert anchors["newest"] == {"seq": 4, "told": 1_700_000_000.0}
+
+
+def test_a_log_written_anew_is_found_by_its_anchors(audit, receiver):
+    """The chain of the forged log is whole, and so is its head: only the anchor tells."""
+    receiver.tell("kitchen", LINES[4])
+    forged, head = made([*EVENTS[:3], ("mic", {"on": False}), *EVENTS[4:]])
+    files = {"audit.jsonl": b"".join(forged), "audit.head": head}
+    assert audit(files)[0] == 0
+    status, out, _ = audit(files, "--data", receiver.data)
+    assert status == 1 and "record 4" in out and "another hash" in out, out
+
+
+def test_one_forged_record_at_the_end_is_found_by_an_anchor_alone(audit, receiver):
+    """It takes the place of the record that was written as the power went."""
+    forged, head = made([*EVENTS[:-1], ("mic", {"on": False})])
+    files = {"audit.jsonl": b"".join(forged), "audit.head": head}
+    assert audit(files)[0] == 0
+    receiver.tell("kitchen", LINES[2])
+    assert audit(files, "--data", receiver.data)[0] == 0  # told before: nothing says otherwise
+    receiver.tell("kitchen", LINES[-1])
+    status, out, _ = audit(files, "--data", receiver.data)
+    assert status == 1 and "record 7" in out and "another hash" in out, out
+
+
+def test_a_tail_cut_off_with_its_head_is_found_by_its_anchors(audit, receiver):
+    receiver.tell("kitchen", LINES[2])
+    receiver.tell("kitchen", LINES[6])
+    short, head = made(EVENTS[:4])
+    files = {"audit.jsonl": b"".join(short), "audit.head": head}
+    status, out, _ = audit(files, "--data", receiver.data)
+    assert status == 1 and "records 4 to 6 are missing at the end" in out, out
+
+
+def test_a_log_begun_anew_is_said_to_be(audit, receiver):
+    receiver.tell("kitchen", LINES[6])
+    anew, head = made([("boot", {"reset": "soft"}), ("mic", {"on": True})])
+    receiver.tell("kitchen", anew[1])
+    files = {"audit.jsonl": b"".join(anew), "audit.head": head}
+    status, out, _ = audit(files, "--data", receiver.data)
+    assert status == 1 and "begun anew or cut between" in out, out
+
+
+def test_anchors_older_than_the_log_say_nothing_against_it(audit, receiver):
+    old, _ = made()
+    last = hash_of(old[-1])
+    later, head = made([("rotate", {"oldest": 8}), ("mic", {"on": True})], 8, last)
+    receiver.tell("kitchen", old[3])
+    receiver.tell("kitchen", later[1])
+    files = {"audit.jsonl": b"".join(later), "audit.head": head}
+    status, out, _ = audit(files, "--data", receiver.data)
+    assert status == 0 and "anchored: record 9 " in out, out
+
+
+def test_whose_log_it_is_when_nothing_fits(audit, receiver):
+    other, _ = made([("mic", {"on": False})] * 3)
+    receiver.tell("kitchen", other[1])
+    receiver.tell("attic", other[2])
+    status, out, _ = audit(WHOLE, "--data", receiver.data)
+    assert status == 1 and "--device" in out
+    status, out, _ = audit(WHOLE, "--data", receiver.data, "--device", "attic")
+    assert status == 1 and "record 2" in out and "another hash" in out
+    assert audit(WHOLE, "--data", receiver.data, "--no-anchors")[0] == 0
+    status, _, err = audit(WHOLE, "--data", receiver.data, "--device", "cellar")
+    assert status == 2 and "knows no device 'cellar'" in err
+
+
+def test_a_board_is_known_by_its_certificate(receiver):
+    receiver.tell("kitchen", LINES[4])
+    receiver.tell("attic", LINES[5])
+    records, _ = log_format.verify(LINES, HEAD)
+    check = check_anchors(records, Path(receiver.data), certificate=receiver.certificate)
+    assert check.device == "kitchen" and check.found == 1 and check.problems == []
+
+
+def test_without_anchors_it_says_so(audit):
+    status, out, _ = audit(WHOLE)
+    assert status == 0 and "not anchored" in out and "written anew" in out
+
+
+def test_a_receiver_keeps_what_a_device_tells(audit, tmp_path):
+    folder = new_device(tmp_path / "data", "kitchen")
+    with receiving(tmp_path / "data") as process:
+        with Device(process.port, folder) as device:
+            for line in (LINES[1], LINES[5]):
+                record = log_format.decode(line)
+                device.send("audit-head", {"seq": record["seq"], "hash": record["hash"]})
+            device.send("ping")
+            device.expect("pong")
+    status, out, _ = audit(WHOLE, "--data", str(tmp_path / "data"))
+    assert status == 0 and "anchored: record 5 " in out and "kitchen" in out, out
+
+
+def test_records_get_clock_times_from_their_anchors():
+    events = [EVENTS[0], EVENTS[1], EVENTS[0], EVENTS[1], EVENTS[0]]
+    lines, _ = made(events)  # 100 ms from one to the next
+    records, _ = log_format.verify(lines)
+    anchors = [
+        Anchor(1, records[1]["hash"], 1000.1),  # on time
+        Anchor(2, records[2]["hash"], 2030.0),  # half a minute late
+        Anchor(3, records[3]["hash"], 2000.3),  # so this one tells
+        Anchor(4, "f" * 64, 3000.0),  # of another log
+    ]
+    assert clock_times(records, anchors) == pytest.approx([1000, 1000.1, 2000.2, 2000.3, None])
+    assert clock_times(records, []) == [None] * 5
+
+
+def test_clock_times_are_shown_where_they_are_known(audit, receiver):
+    assert "about" not in audit(WHOLE)[1]
+    at = datetime.datetime(2026, 11, 28, 19, 20, 30).timestamp()
+    receiver.tell("kitchen", LINES[3], at + 0.3)
+    out = audit(WHOLE, "--data", receiver.data)[1]
+    assert "about" in out and "2026-11-28 19:20:30" in out, out

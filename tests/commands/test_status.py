@@ -334,7 +334,8 @@ def test_audit_over_the_line(tmp_path):
     with live_board.board(tmp_path / "device") as board:
         wait_until_running(board)
         kept = tmp_path / "kept"
-        exit_status, text = call(audit.command, board, "--export", str(kept), "--json")
+        nobody = ("--data", str(tmp_path / "no receiver"))
+        exit_status, text = call(audit.command, board, "--export", str(kept), "--json", *nobody)
         document = json.loads(text)
         assert exit_status == 0 and document["whole"] and document["head_checked"]
         assert document["records"][0]["kind"] == "boot"
@@ -342,10 +343,10 @@ def test_audit_over_the_line(tmp_path):
         assert wait_until_running(board)
         assert (board.folder / "audit.jsonl").read_bytes().startswith(fetched)
         with pytest.raises(HostToolError, match="exists already"):
-            call(audit.command, board, "--export", str(kept))
+            call(audit.command, board, "--export", str(kept), *nobody)
         text = (board.folder / "audit.jsonl").read_text()
-        (board.folder / "audit.jsonl").write_text(text.replace("switch", "button", 1))
-        assert call(audit.command, board, "--json")[0] == 1
+        (board.folder / "audit.jsonl").write_text(text.replace("true", "false", 1))
+        assert call(audit.command, board, "--json", *nobody)[0] == 1
 
 
 def test_who_waits_for_a_silent_port_knows_it(capsys):
