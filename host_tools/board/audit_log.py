@@ -154,7 +154,7 @@ def _first_seq(lines: list[bytes]) -> int:
     """Return the number of the file's first record, as far as its lines tell; for sorting."""
     for i, line in enumerate(lines):
         try:
-            return audit_record.decode(line)["seq"] - i
+            return int(audit_record.decode(line)["seq"]) - i
         except audit_record.AuditError:
             continue
     return 1 << 62

@@ -221,7 +221,7 @@ def _rename(link: SerialLink, old: str, new: str) -> None:
     link.repeat(_RENAME.format(old=old, new=new))
 
 
-def _rows(output: bytes) -> list[list] | None:
+def _rows(output: bytes) -> list[list[Any]] | None:
     """What _LIST printed; None when the line spoiled it."""
     try:
         rows = [json.loads(line) for line in output.splitlines()]

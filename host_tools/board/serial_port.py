@@ -11,8 +11,9 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import serial
 from mpremote.transport import TransportError
@@ -89,12 +90,17 @@ def find_port(given: str | None) -> str:
     )
 
 
-class _Transport(SerialTransport):
+class _Transport(SerialTransport):  # type: ignore[misc]  # mpremote has no types
     """mpremote's, which does not wait longer than ANSWER_S for what is due at once."""
 
     def read_until(
-        self, min_num_bytes, ending, timeout=10, data_consumer=None, timeout_overall=None
-    ):
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float | None = 10,
+        data_consumer: Callable[[bytes], None] | None = None,
+        timeout_overall: float | None = None,
+    ) -> Any:
         most_s = ANSWER_S if timeout is None else min(timeout, ANSWER_S)
         return super().read_until(min_num_bytes, ending, most_s, data_consumer, timeout_overall)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TypedDict, cast
+from typing import cast
 
 import click
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from host_tools import micropython
 from host_tools.audio.speech import bench_speech
+from host_tools.board.answers import BoardTimes
 from host_tools.board.console import run
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
@@ -21,15 +22,6 @@ from host_tools.xtensa.measure import CLOCK_HZ, Measurement
 from host_tools.xtensa.measure import measure as count_instructions
 
 TIMEOUT_S = 60.0
-
-
-class BoardTimes(TypedDict):
-    """What `diag.bench` measured: `stages` has (calls, microseconds) by name."""
-
-    models: list[str]
-    stages: dict[str, tuple[int, int]]
-    frequency_hz: int
-    worst_engine_us: int
 
 
 def time_on_board(port: str | None) -> BoardTimes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -116,7 +116,7 @@ class Values(NamedTuple):
     window: int | None
 
 
-def _manifest(given: Path | None, tflite: Path, values: Values) -> dict:
+def _manifest(given: Path | None, tflite: Path, values: Values) -> Any:
     """Return the manifest's JSON with the values of the command line put over its own."""
     place = given or tflite.with_suffix(".json")
     if given is None and None not in values and not place.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -76,6 +77,6 @@ def _note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _confirm(is_sure: bool):
+def _confirm(is_sure: bool) -> Callable[[str], object]:
     """Return what asks before the erase and aborts after a no."""
     return lambda question: is_sure or click.confirm(question, abort=True)

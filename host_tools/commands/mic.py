@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from host_tools.board.answers import MicReport
 from host_tools.board.console import Live, run
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LineLostError, LinkError
@@ -45,13 +46,14 @@ def command(port: str | None, as_json: bool) -> int:
     return 0 if result["ok"] else BAD
 
 
-def _measure(port: str | None, is_quiet: bool) -> dict:
+def _measure(port: str | None, is_quiet: bool) -> MicReport:
     """The device's answer; says when to speak, unless `is_quiet`."""
     with Live(port) as live:
         try:
             if not is_quiet and not live.ask("levels").get("muted"):
                 click.echo(_LISTENING, err=True)
-            return live.ask("mic", TIMEOUT_S, attempts=2)
+            heard: MicReport = live.ask("mic", TIMEOUT_S, attempts=2)
+            return heard
         except LineLostError:
             raise
         except LinkError:
@@ -59,10 +61,11 @@ def _measure(port: str | None, is_quiet: bool) -> dict:
     with SerialLink(live.port) as link:
         if not is_quiet:
             click.echo(_LISTENING, err=True)
-        return run(link, "mic", timeout_s=TIMEOUT_S)
+        measured: MicReport = run(link, "mic", timeout_s=TIMEOUT_S)
+        return measured
 
 
-def show(result: dict, console: Console) -> None:
+def show(result: MicReport, console: Console) -> None:
     """For people."""
     style = "bold green" if result["ok"] else "bold red"
     console.print(Text(f"microphone: {result['verdict']}", style=style))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,7 +17,7 @@ from host_tools.models.pins import read_known_models
 UNKNOWN_ORIGIN = "unknown: not the file this project was tested with"
 
 
-def describe() -> list[dict]:
+def describe() -> list[dict[str, Any]]:
     """Return one entry for each known model, with its licence where its SHA-256 is known."""
     provenance = {entry["sha256"]: entry for entry in read_known_models()}
     entries = []

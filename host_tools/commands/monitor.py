@@ -13,6 +13,7 @@ from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
 
+from host_tools.board.answers import Levels
 from host_tools.board.console import START_AGAIN, Live
 from host_tools.board.serial_port import LineLostError, LinkError
 from host_tools.commands.options import json_option, port_option
@@ -46,7 +47,7 @@ class Shares:
     lost: int = 0
     history: list[float] = field(default_factory=list)
 
-    def update(self, levels: dict) -> float | None:
+    def update(self, levels: Levels) -> float | None:
         """Share of a core spent on audio since the answer before, 0..1; None for the first."""
         now = (levels["busy_us"], levels["at_us"])
         last, self.last = self.last, now
@@ -86,7 +87,7 @@ def _watch(port: str | None, end: float, hz: float, as_json: bool) -> None:
             while time.monotonic() < end:
                 began = time.monotonic()
                 try:
-                    levels = live.ask("levels", timeout_s=1.0 + 1 / hz, attempts=1)
+                    levels: Levels = live.ask("levels", timeout_s=1.0 + 1 / hz, attempts=1)
                     silent = 0
                 except LineLostError:
                     raise
@@ -119,7 +120,7 @@ def bar(share: float, mark: float | None = None) -> str:
     return "".join(cells)
 
 
-def picture(levels: dict) -> Table:
+def picture(levels: Levels) -> Table:
     """What people see."""
     table = Table(box=None, show_header=False, pad_edge=False)
     state = levels["state"]
@@ -130,7 +131,7 @@ def picture(levels: dict) -> Table:
     table.add_row("state", Text(state, style=f"bold {colour}"))
     light = levels["light"]
     words = f"shows {light['state']}" if light["ok"] else "CANNOT BE DRIVEN"
-    table.add_row("light", Text(words, style=_COLOURS.get(light["state"], "yellow")))
+    table.add_row("light", Text(words, style=_COLOURS.get(light["state"] or "", "yellow")))
     if levels["mic"]:
         level = decibels(levels["peak"])
         table.add_row("level", f"{bar(1 - level / MIN_DB)} {level:6.1f} dB")

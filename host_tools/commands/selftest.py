@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from host_tools import micropython
+from host_tools.board.answers import TestResult
 from host_tools.board.console import run
 from host_tools.board.raw_repl import DeviceError
 from host_tools.board.serial_link import SerialLink
@@ -73,7 +74,7 @@ def command(port: str | None, only: tuple[str, ...], person: bool, as_json: bool
     return 0 if is_well else BAD
 
 
-def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[dict]:
+def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[TestResult]:
     """Run them one by one; a test that the device does not survive has failed."""
     for name in names:
         if name == "button" and not person:
@@ -85,7 +86,7 @@ def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[di
         try:
             if name == "kernels":
                 arguments += f", expected={expected(link)!r}"
-            result = run(link, "selftest", arguments, TIMEOUT_S)["results"][0]
+            result: TestResult = run(link, "selftest", arguments, TIMEOUT_S)["results"][0]
         except LineLostError:
             raise
         except (DeviceError, LinkError) as error:  # it raised, or hangs
@@ -131,7 +132,7 @@ def _announce(name: str) -> None:
         click.echo("press the device's button, within 10 seconds", err=True)
 
 
-def _ask_about_light(result: dict) -> dict:
+def _ask_about_light(result: TestResult) -> TestResult:
     if click.confirm("did the light show that, in this order?", default=None, err=True):
         return {**result, "reason": "seen by a person"}
     return {
@@ -141,7 +142,7 @@ def _ask_about_light(result: dict) -> dict:
     }
 
 
-def show(result: dict, console: Console) -> None:
+def show(result: TestResult, console: Console) -> None:
     """A line for people."""
     word, style = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("  - ", "yellow")}[
         result["ok"]

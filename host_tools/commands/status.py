@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from host_tools.board.answers import Record, Status
 from host_tools.board.audit_log import details
 from host_tools.board.console import START_AGAIN, ask
 from host_tools.commands.options import json_option, port_option
@@ -36,14 +37,14 @@ def command(port: str | None, as_json: bool) -> None:
     The device goes on running and listening.  No key, password or audio is shown: the device does
     not tell them.
     """
-    status = ask(port, "status")
+    status: Status = ask(port, "status")
     if as_json:
         click.echo(json.dumps(status))
     else:
         show(status, Console(highlight=False))
 
 
-def rows(status: dict) -> list[tuple[str, str, str]]:
+def rows(status: Status) -> list[tuple[str, str, str]]:
     """(what, value, style) for people."""
     found = [
         ("firmware", f"{status['firmware']}, MicroPython {status['micropython']}", ""),
@@ -99,13 +100,13 @@ def rows(status: dict) -> list[tuple[str, str, str]]:
     return found
 
 
-def describe(record: dict) -> str:
+def describe(record: Record) -> str:
     """An audit record in a line; t_ms is since that start of the device."""
     words = f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')}"
     return f"{words} {details(record)}".rstrip()
 
 
-def show(status: dict, console: Console) -> None:
+def show(status: Status, console: Console) -> None:
     """A table for people."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for what, value, style in rows(status):

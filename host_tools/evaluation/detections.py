@@ -8,6 +8,7 @@ the two against each other.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 CUTOFFS = range(256)
 REFRACTORY_MS = 1000
@@ -20,7 +21,7 @@ class ProbabilitySums:
     `probabilities` are uint8, one an inference; `window` the number that the detector averages.
     """
 
-    def __init__(self, probabilities: np.ndarray, window: int) -> None:
+    def __init__(self, probabilities: NDArray[np.uint8], window: int) -> None:
         self.window = window
         self.probabilities = probabilities
         self._cumulative = np.concatenate([[0], np.cumsum(probabilities, dtype=np.int64)])
@@ -54,11 +55,11 @@ class ProbabilitySums:
                     return found
                 at = int(below[last])
 
-    def highest_so_far(self) -> np.ndarray:
+    def highest_so_far(self) -> NDArray[np.int64]:
         """Return the highest sum up to every inference; the first above a limit detects first."""
         return np.maximum.accumulate(self._sums)
 
-    def _next(self, above: np.ndarray, limit: int, emptied: int, at: int) -> int | None:
+    def _next(self, above: NDArray[np.int64], limit: int, emptied: int, at: int) -> int | None:
         """Return the first inference from `at` on whose window, emptied at `emptied`, is above."""
         full = emptied + self.window - 1  # from here on the emptied part has left the window
         partly = self._cumulative[at + 1 : full + 1] - self._cumulative[emptied]

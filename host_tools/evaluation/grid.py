@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from host_tools.evaluation.detections import CUTOFFS, STEP_MS, ProbabilitySums
 from host_tools.evaluation.measure import Measured
@@ -88,7 +89,7 @@ def count(positives: Sequence[Measured], negatives: Sequence[Measured], model: M
     return Grid(points, points[model.window, model.cutoff], len(positives), hours)
 
 
-def _first_detections(files: Sequence[Measured], window: int) -> np.ndarray:
+def _first_detections(files: Sequence[Measured], window: int) -> NDArray[np.int64]:
     """Return the inference of the first detection, [files, cutoffs], -1 where there is none."""
     limits = np.array(CUTOFFS) * window
     found = np.full((len(files), len(CUTOFFS)), -1)
@@ -100,7 +101,7 @@ def _first_detections(files: Sequence[Measured], window: int) -> np.ndarray:
     return found
 
 
-def _false_accepts(files: Sequence[Measured], window: int, stride: int) -> np.ndarray:
+def _false_accepts(files: Sequence[Measured], window: int, stride: int) -> NDArray[np.int64]:
     """Return the number of detections at every cutoff."""
     accepted = np.zeros(len(CUTOFFS), np.int64)
     for result in files:
@@ -112,5 +113,5 @@ def _false_accepts(files: Sequence[Measured], window: int, stride: int) -> np.nd
     return accepted
 
 
-def _probabilities(result: Measured) -> np.ndarray:
+def _probabilities(result: Measured) -> NDArray[np.uint8]:
     return np.frombuffer(result.probabilities, np.uint8)

@@ -18,12 +18,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, open_audio
+from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, Samples, open_audio
 from host_tools.errors import HostToolError, missing_module
 from host_tools.evaluation.cache import Cache
+
+if TYPE_CHECKING:
+    from host_tools.models.reference import TFLiteMicroModel
 
 ENGINE = "tflite-micro"
 MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
@@ -72,7 +76,7 @@ def measure(job: Job) -> Measured:
         return Measured(problem=error.message)
 
 
-def _pcm(job: Job, audio: AudioFile) -> Iterator[np.ndarray]:
+def _pcm(job: Job, audio: AudioFile) -> Iterator[Samples]:
     yield from audio.blocks()
     yield np.zeros(job.pad_ms * SAMPLE_RATE_HZ // 1000, np.int16)
 
@@ -93,14 +97,15 @@ def _probabilities(job: Job, audio: AudioFile) -> bytes:
     return b"".join(out)
 
 
-def _tflite_micro(model: bytes):
+def _tflite_micro(model: bytes) -> TFLiteMicroModel:
     """Return the model, made once a thread: a Dask worker has several, and models have state."""
     from host_tools.models.reference import TFLiteMicroModel
 
     if getattr(_of_this_thread, "source", None) != model:
         _of_this_thread.model = TFLiteMicroModel(model)
         _of_this_thread.source = model
-    return _of_this_thread.model
+    made: TFLiteMicroModel = _of_this_thread.model
+    return made
 
 
 def engine_id() -> str:
@@ -127,13 +132,13 @@ def executor(workers: int, dask: str | None) -> Iterator[Executor]:
     except ImportError as error:
         raise missing_module("distributed") from error
     try:
-        client = Client(dask, timeout=20)
+        client = Client(dask, timeout=20)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise HostToolError(
             f"no Dask scheduler answers at {dask}: {error}", "start one: dask scheduler"
         ) from error
     with client:
-        yield client.get_executor()
+        yield client.get_executor()  # type: ignore[no-untyped-call]
 
 
 def _ignore_interrupt() -> None:

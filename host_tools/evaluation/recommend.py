@@ -84,7 +84,7 @@ def manifest_value(cutoff: int) -> float:
     for digits in range(1, 6):
         value = math.ceil(cutoff / 255 * 10**digits) / 10**digits
         if int(value * 255) == cutoff:
-            return value
+            return float(value)
     return cutoff / 255
 
 

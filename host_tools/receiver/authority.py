@@ -42,7 +42,11 @@ class Authority:
     """A key, its certificate, and the folder that holds both; see `open_or_make`."""
 
     def __init__(
-        self, folder: Path, key: ec.EllipticCurvePrivateKey, certificate, is_new: bool = False
+        self,
+        folder: Path,
+        key: ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+        is_new: bool = False,
     ) -> None:
         self.folder = folder
         #: Made by this call: no device can know it yet.
@@ -133,7 +137,14 @@ class Authority:
                 "remove both: the receiver makes new ones, devices need no change",
             ) from error
 
-    def _sign(self, key, common_name: str, days: int, usage, dns_name: str | None):
+    def _sign(
+        self,
+        key: ec.EllipticCurvePrivateKey,
+        common_name: str,
+        days: int,
+        usage: x509.ObjectIdentifier,
+        dns_name: str | None,
+    ) -> x509.Certificate:
         """A certificate of this authority for `key`, for one usage: client or server."""
         builder = (
             _builder(common_name, self.certificate.subject, key.public_key(), days)
@@ -204,22 +215,24 @@ def fingerprint(certificate_der: bytes) -> str:
     return hashlib.sha256(certificate_der).hexdigest()
 
 
-def expiry(certificate) -> str:
+def expiry(certificate: x509.Certificate) -> str:
     """The last day of a certificate, as 2031-05-04."""
     return not_after(certificate).date().isoformat()
 
 
-def days_left(certificate) -> float:
+def days_left(certificate: x509.Certificate) -> float:
     """Days until the certificate expires; negative afterwards."""
     left = not_after(certificate) - datetime.datetime.now(datetime.timezone.utc)
     return left.total_seconds() / 86400
 
 
-def not_after(certificate) -> datetime.datetime:
+def not_after(certificate: x509.Certificate) -> datetime.datetime:
     return certificate.not_valid_after_utc
 
 
-def _builder(common_name: str, issuer, public_key, days: int) -> x509.CertificateBuilder:
+def _builder(
+    common_name: str, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -241,7 +254,7 @@ def _usages(**wanted: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: wanted.get(name, False) for name in names.split()})
 
 
-def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding) -> bytes:
+def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding: serialization.Encoding) -> bytes:
     return key.private_bytes(
         encoding,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -249,7 +262,7 @@ def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding) -> bytes:
     )
 
 
-def _load_certificate(path: Path):
+def _load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(owner_only_files.read(path))
     except ValueError as error:
@@ -258,7 +271,7 @@ def _load_certificate(path: Path):
         ) from error
 
 
-def _name_of(certificate) -> str | None:
+def _name_of(certificate: x509.Certificate | None) -> str | None:
     """The receiver's name in its certificate."""
     if certificate is None:
         return None

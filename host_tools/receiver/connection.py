@@ -82,7 +82,7 @@ class Connection:
             self._tell_end(action, None)
         self._writer.transport.abort()
 
-    async def send(self, kind: str, data: dict | None = None) -> None:
+    async def send(self, kind: str, data: dict[str, Any] | None = None) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
         self._writer.write(protocol.encode(kind, data))
         await asyncio.wait_for(self._writer.drain(), SEND_S)

@@ -47,4 +47,4 @@ def obey_stdin(obey: Callable[[str], Awaitable[None]]) -> None:
 
 
 #: asyncio keeps only weak references to tasks.
-_running: set[asyncio.Task] = set()
+_running: set[asyncio.Task[None]] = set()

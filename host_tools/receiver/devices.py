@@ -15,6 +15,7 @@ import secrets
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -170,7 +171,7 @@ class DeviceList:
         owner_only_files.write(self._path, rows.encode())
 
 
-def _device(row: dict) -> Device:
+def _device(row: dict[str, Any]) -> Device:
     """Read an entry; one of an earlier version has the id that its certificate gives it."""
     is_removed = row.pop("is_removed", False)
     fields = {name: str(value) for name, value in row.items()}

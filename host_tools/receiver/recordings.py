@@ -128,7 +128,7 @@ class Recordings:
         path = self._wav(recording.id)
         try:
             with wave.open(io.BytesIO(owner_only_files.read(path))) as file:
-                audio = file.readframes(file.getnframes())
+                audio: bytes = file.readframes(file.getnframes())
         except (wave.Error, EOFError):
             audio = b""
         if hashlib.sha256(audio).hexdigest() != recording.sha256:

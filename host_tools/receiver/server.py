@@ -46,9 +46,9 @@ class Receiver:
         self._view = view
         self.counters = Counters()
         self._services = Services(options, recordings, anchors, view, self.start, self.counters)
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[int, Connection] = {}
-        self._main: asyncio.Task | None = None
+        self._main: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._handshakes = Handshakes()
         self._numbers = 0
@@ -119,7 +119,7 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._finish)
 
-    def _finish(self, task: asyncio.Task) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
         """A task that fails unexpectedly ends the receiver: nothing goes on half broken."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 from urllib.parse import urlparse
 
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStop
@@ -123,7 +124,7 @@ async def _read_transcript(reader: asyncio.StreamReader) -> str:
     raise TranscriptionError("the speech-to-text server hung up without a transcript")
 
 
-async def _read_event(reader: asyncio.StreamReader) -> tuple[str, dict] | None:
+async def _read_event(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]] | None:
     """Read a Wyoming event: its type and data, or None at the end.  Raises ProtocolError.
 
     Not the device's decoder: an answer may be longer than what a device may say.
@@ -156,7 +157,7 @@ async def _read_part(reader: asyncio.StreamReader, length: object, name: str) ->
         raise protocol.ProtocolError("hung up within a message") from error
 
 
-def _object(content: bytes, what: str) -> dict:
+def _object(content: bytes, what: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -63,7 +63,7 @@ def level_dbfs(audio: bytes) -> float:
     """Return the RMS level of int16 samples in dB below full scale, at least -96."""
     samples = np.frombuffer(audio, "<i2").astype(np.float64)
     mean = float(np.mean(samples * samples)) if samples.size else 0.0
-    return max(-96.0, 10 * np.log10(max(mean, 1e-9) / 32768.0**2))
+    return max(-96.0, float(10 * np.log10(max(mean, 1e-9) / 32768.0**2)))
 
 
 class JsonView:
@@ -160,7 +160,7 @@ class LiveView(LogView):
 View = JsonView | LogView
 
 
-class _StdoutHandler(logging.StreamHandler):
+class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no [] in Python 3.10
     """Lines of any length; a reader that left ends the receiver, as it ends every command."""
 
     def __init__(self) -> None:
