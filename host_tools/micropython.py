@@ -28,7 +28,6 @@ DEFAULT_HEAP_BYTES = 8 << 20
 # The package is MicroPython as a library; its own script forgets the exit status.
 _LIBRARY = "micropython_run"
 _START = "import sys, micropython_run; sys.exit(micropython_run.run_main(sys.argv))"
-_VIPER = "@micropython.viper\ndef f(x: int) -> int:\n    return x + 1\nprint(f(41))\n"
 _LAST_WORDS_LINES = 12
 
 
@@ -75,10 +74,7 @@ def has_native_emitter() -> bool:
     """Whether this host has a MicroPython that compiles viper (on macOS arm64 it does not)."""
     if find_spec(_LIBRARY) is None:
         return False
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "viper.py"
-        script.write_text("import micropython\n" + _VIPER)
-        done = run(script, timeout_s=60)
+    done = run(GUESTS / "native_emitter.py", timeout_s=60)
     return done.returncode == 0 and done.stdout.strip() == b"42"
 
 

@@ -139,6 +139,12 @@ def details(record: dict[str, Any]) -> str:
     return ", ".join(f"{name} {_plain(record[name])}" for name in own)
 
 
+def describe(record: dict[str, Any]) -> str:
+    """Return a record as one line; t_ms counts from that start of the device."""
+    text = f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')}"
+    return f"{text} {details(record)}".rstrip()
+
+
 def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:

@@ -7,10 +7,10 @@ import time
 
 import click
 
+from host_tools.board.audit_log import describe
 from host_tools.board.console import Live
 from host_tools.board.serial_port import LineLostError, LinkError
 from host_tools.commands.options import json_option, port_option
-from host_tools.commands.status import describe
 
 FOLLOW_S = 2.0
 MAX_SILENT = 10

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.board.answers import Record, Status
-from host_tools.board.audit_log import details
+from host_tools.board.answers import Status
+from host_tools.board.audit_log import describe
 from host_tools.board.console import START_AGAIN, ask
 from host_tools.commands.options import json_option, port_option
 
@@ -98,12 +98,6 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
     for record in status["faults"]:
         found.append(("record", describe(record), "yellow"))
     return found
-
-
-def describe(record: Record) -> str:
-    """An audit record in a line; t_ms is since that start of the device."""
-    words = f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')}"
-    return f"{words} {details(record)}".rstrip()
 
 
 def show(status: Status, console: Console) -> None:

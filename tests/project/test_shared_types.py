@@ -1,6 +1,8 @@
-"""The types of the shared modules cost the board nothing: the same .mpy without them."""
+"""The types of the shared modules: they cost the board nothing, and mypy finds a wrong call."""
 
 import ast
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,33 @@ def test_every_function_is_typed(module):
         if isinstance(node, ast.FunctionDef):
             arguments = [arg for arg in node.args.args if arg.arg not in ("self", "cls")]
             assert node.returns and all(arg.annotation for arg in arguments), node.name
+
+
+WRONG = """
+from firmware.satellite import config, protocol
+from firmware.wakeword import model_format
+from host_tools.board.answers import Levels
+
+protocol.no_such_name(1, 2, 3)
+model_format.check(7)
+config.Config.defaults().no_such_field
+
+
+def show(levels: Levels) -> None:
+    levels["no_such_key"]
+"""
+
+
+def test_mypy_finds_a_wrong_use_of_each_seam(tmp_path):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    options = ("--config-file", "pyproject.toml", "--cache-dir", str(tmp_path / "cache"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(tmp_path / "wrong.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    found = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert [line.rpartition("[")[2].rstrip("]") for line in found] == [
+        *("attr-defined", "arg-type", "attr-defined", "typeddict-item"),
+    ], done.stdout
