@@ -1,13 +1,13 @@
-"""Audio files in, 16 kHz mono int16 blocks out: what the firmware's microphone would deliver.
+"""Read audio files as 16 kHz mono int16 blocks: what the firmware's microphone would deliver.
 
 Reads whatever libsndfile reads (WAV, FLAC, Ogg, MP3, ...), any rate, any channels.  16 kHz mono
 int16 passes bit for bit; anything else is mixed down and resampled (scipy, polyphase), and `notes`
-says so in words.  Long files are read in blocks, so memory does not grow with their length.
+says so.  Long files are read in blocks, so memory does not grow with their length.  Compressed
+files are decoded once to check them, so damage shows before the first block is used.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
@@ -18,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
+from host_tools.audio import containers, decoder
 from host_tools.errors import HostToolError
 
 #: int16 at 16 kHz, one dimension.
@@ -29,8 +30,10 @@ MAX_RATE_HZ = 384_000
 MAX_CHANNELS = 64
 MAX_DURATION_S = 24 * 3600
 BLOCK_S = 5
-# A WAV written to a pipe cannot know its length; tools then write one of the largest sizes.
-_UNKNOWN_BYTES = 0x7FFF_F000
+_NO_LENGTH = 1 << 62  # libsndfile's number for a length that is not known is larger
+HEADERLESS = (".raw", ".pcm", ".s16", ".sw")
+#: Containers whose damage shows only when they are decoded.
+COMPRESSED = ("FLAC", "OGG", "MP3", "MPEG")
 # Half the length of the resampling filter, in periods of the slower rate (scipy's own default).
 _FILTER_PERIODS = 10
 
@@ -44,11 +47,12 @@ class AudioFile:
     channels: int
     source_samples: int  # per channel, at the file's own rate
     subtype: str  # libsndfile's name: PCM_16, FLOAT, ...
-    notes: tuple[str, ...]  # what is done to the audio, in words; empty when nothing
+    notes: tuple[str, ...]  # what is done to the audio, as text; empty when nothing
+    field_at: int = 0  # of a WAV without its length: where that stands
 
     @property
     def samples(self) -> int:
-        """How many samples `blocks()` gives in total, at 16 kHz."""
+        """Return how many samples `blocks()` gives in total, at 16 kHz."""
         return -(-self.source_samples * SAMPLE_RATE_HZ // self.rate_hz)
 
     @property
@@ -56,31 +60,31 @@ class AudioFile:
         return self.source_samples / self.rate_hz
 
     def blocks(self) -> Iterator[Samples]:
-        """The audio as int16 arrays of about five seconds; raises HostToolError for damage."""
+        """Yield the audio as int16 arrays of about five seconds; HostToolError for damage."""
         try:
-            with soundfile.SoundFile(str(self.path)) as file:
+            with decoder.opened(self.path, self.field_at) as file:
                 if (self.rate_hz, self.channels, self.subtype) == (SAMPLE_RATE_HZ, 1, "PCM_16"):
                     yield from self._untouched(file)
                 else:
                     for block in _resampled(self._mixed(file), self.rate_hz):
                         yield np.clip(np.rint(block * 32768), -32768, 32767).astype(np.int16)
-        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        except decoder.ERRORS as error:
             raise _unreadable(self.path, error) from error
 
     def _untouched(self, file: soundfile.SoundFile) -> Iterator[Samples]:
         count = 0
-        while (block := file.read(BLOCK_S * SAMPLE_RATE_HZ, dtype="int16")).size:
+        while (block := decoder.read_block(file, BLOCK_S * SAMPLE_RATE_HZ, "int16", False)).size:
             count += block.size
             yield block
         self._check_count(count)
 
     def _mixed(self, file: soundfile.SoundFile) -> Iterator[Samples]:
-        """Mono float64 blocks in -1..1 at the file's own rate."""
+        """Yield mono float64 blocks in -1..1 at the file's own rate."""
         count = 0
-        while (block := file.read(BLOCK_S * self.rate_hz, dtype="float64", always_2d=True)).size:
+        while (block := decoder.read_block(file, BLOCK_S * self.rate_hz, "float64", True)).size:
             if not np.isfinite(block).all():
                 raise HostToolError(
-                    f"{self.path}: holds values that are no numbers (NaN or infinity)",
+                    f"{self.path}: holds values that are not numbers (NaN or infinity)",
                     "export it again from the program that made it",
                 )
             count += block.shape[0]
@@ -93,27 +97,76 @@ class AudioFile:
 
 
 def open_audio(path: str | Path) -> AudioFile:
-    """Look at a file and check it; raises HostToolError in words for anything that is no audio."""
+    """Look at a file and check it; raises HostToolError for anything that is not whole audio."""
     path = Path(path)
     _check_file(path)
+    if path.suffix.lower() in HEADERLESS:
+        raise HostToolError(
+            f"{path}: headerless PCM, so its rate and format are not known",
+            f"give it a header: ffmpeg -f s16le -ar 16000 -ac 1 -i {path.name} {path.stem}.wav",
+        )
+    if missing := _shortfall(path):
+        raise HostToolError(f"{path}: cut short, {missing}", "copy or record it again")
+    field_at = containers.length_field(path)
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        with decoder.opened(path, field_at) as file:
+            info = AudioFile(
+                path,
+                file.samplerate,
+                file.channels,
+                file.frames,
+                file.subtype,
+                _notes(file, field_at),
+                field_at,
+            )
+            container = file.format
+    except decoder.ERRORS as error:
         raise _unreadable(path, error) from error
-    _check_limits(path, info.samplerate, info.channels, info.frames)
-    _check_wav_is_whole(path)
+    if info.source_samples >= _NO_LENGTH:
+        raise HostToolError(
+            f"{path}: its header gives no length",
+            f"write it again from its start to its end: ffmpeg -i {path.name} {path.stem}.wav",
+        )
+    _check_limits(path, info.rate_hz, info.channels, info.source_samples)
+    if container in COMPRESSED:
+        _check_by_decoding(info)
+    return info
+
+
+def _check_by_decoding(info: AudioFile) -> None:
+    count = 0
+    try:
+        with decoder.opened(info.path) as file:
+            while (block := decoder.read_block(file, BLOCK_S * info.rate_hz, "int16", True)).size:
+                count += len(block)
+    except decoder.ERRORS as error:
+        raise _unreadable(info.path, error) from error
+    if count < info.source_samples:
+        raise _cut_short(info.path, info.duration_s, count / info.rate_hz)
+
+
+def _notes(file: soundfile.SoundFile, field_at: int) -> tuple[str, ...]:
     notes = []
-    if info.channels > 1:
-        notes.append(f"mixed {info.channels} channels down to one")
-    if info.samplerate != SAMPLE_RATE_HZ:
-        notes.append(f"resampled from {info.samplerate} Hz to {SAMPLE_RATE_HZ} Hz")
-    if info.subtype != "PCM_16":
-        notes.append(f"converted from {info.subtype_info} to 16 bit")
-    return AudioFile(path, info.samplerate, info.channels, info.frames, info.subtype, tuple(notes))
+    if field_at:
+        notes.append("read to the end: its header gives no length (an interrupted recording?)")
+    if file.channels > 1:
+        notes.append(f"mixed {file.channels} channels down to one")
+    if file.samplerate != SAMPLE_RATE_HZ:
+        notes.append(f"resampled from {file.samplerate} Hz to {SAMPLE_RATE_HZ} Hz")
+    if file.subtype != "PCM_16":
+        notes.append(f"converted from {file.subtype_info} to 16 bit")
+    return tuple(notes)
+
+
+def _shortfall(path: Path) -> str:
+    try:
+        return containers.shortfall(path)
+    except OSError as error:
+        raise _no_file(path, error) from error
 
 
 def read(path: str | Path) -> Samples:
-    """The whole file as one int16 array at 16 kHz."""
+    """Return the whole file as one int16 array at 16 kHz."""
     return np.concatenate(list(open_audio(path).blocks()))
 
 
@@ -128,7 +181,7 @@ def _check_file(path: Path) -> None:
     except FileNotFoundError:
         raise HostToolError(f"{path}: no such file", "check the name and the folder") from None
     except (OSError, ValueError) as error:
-        raise HostToolError(f"{path}: {error}", "check the name and your permissions") from error
+        raise _no_file(path, error) from error
     if not is_file:
         raise HostToolError(f"{path}: not a file", "name audio files, not folders: folder/*.wav")
     if size == 0:
@@ -154,28 +207,8 @@ def _check_limits(path: Path, rate_hz: int, channels: int, samples: int) -> None
         )
 
 
-def _check_wav_is_whole(path: Path) -> None:
-    """libsndfile reads a WAV that was cut short as if it were whole; so look at its chunks."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF":
-            return
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                there = size - file.tell()
-                if there < length < _UNKNOWN_BYTES:
-                    raise HostToolError(
-                        f"{path}: cut short, {there} of {length} bytes of audio are there",
-                        "copy or record it again",
-                    )
-                return
-            file.seek(length + (length & 1), 1)
-
-
 def _resampled(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
-    """Blocks at `rate_hz` to blocks at 16 kHz; the same values as resampling all at once.
+    """Resample blocks at `rate_hz` to 16 kHz; the same values as resampling all at once.
 
     Each piece is resampled with enough input on both sides for the whole filter, and cut where
     input and output samples fall on the same instant, which is every `down` input samples.
@@ -200,8 +233,20 @@ def _resampled(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
     yield resample_poly(held, up, down, window=window)[before * up // down :]
 
 
+def _no_file(path: Path, error: Exception) -> HostToolError:
+    return HostToolError(f"{path}: {error}", "check the name and your permissions")
+
+
 def _unreadable(path: Path, error: Exception) -> HostToolError:
     reason = str(error).replace(f"Error opening {str(path)!r}: ", "").strip().rstrip(".")
+    reason = reason.removeprefix("Error : ")
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as missing:
+        return _no_file(path, missing)
+    if any(start.startswith(magic) for magic in containers.MAGICS):
+        return HostToolError(f"{path}: damaged ({reason})", "copy or record it again")
     return HostToolError(
         f"{path}: not readable as audio ({reason})", "WAV, FLAC, Ogg and MP3 are read"
     )

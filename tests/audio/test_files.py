@@ -1,4 +1,4 @@
-"""Audio files of every kind reach the firmware as 16 kHz int16, or are refused in words."""
+"""Audio files of every kind reach the firmware as 16 kHz int16, or are refused."""
 
 import struct
 
@@ -109,24 +109,24 @@ BAD_FILES = {
     "empty": (lambda tmp: b"", "the file is empty"),
     "text": (lambda tmp: b"this is no sound\n" * 50, "not readable as audio"),
     "zeros": (lambda tmp: bytes(5000), "not readable as audio"),
-    "header cut": (lambda tmp: whole_wav(tmp)[:30], "not readable as audio"),
+    "header cut": (lambda tmp: whole_wav(tmp)[:30], "damaged"),
     "audio cut": (lambda tmp: whole_wav(tmp)[:-2], "cut short, 31998 of 32000 bytes"),
     "no samples": (lambda tmp: whole_wav(tmp, samples=0), "no samples"),
     "rate 3999": (lambda tmp: wav_with_rate(tmp, 3999), "3999 Hz is out of range"),
     "rate 384001": (lambda tmp: wav_with_rate(tmp, 384001), "384001 Hz is out of range"),
     "rate huge": (lambda tmp: wav_with_rate(tmp, 2_000_000_000), "out of range"),
-    "not a number": (lambda tmp: float_wav(tmp, [0.0, np.nan]), "no numbers"),
-    "infinite": (lambda tmp: float_wav(tmp, [0.0, -np.inf]), "no numbers"),
-    "flac cut": (lambda tmp: flac(tmp)[:70_000], "not readable|cut short"),
+    "not a number": (lambda tmp: float_wav(tmp, [0.0, np.nan]), "not numbers"),
+    "infinite": (lambda tmp: float_wav(tmp, [0.0, -np.inf]), "not numbers"),
+    "flac cut": (lambda tmp: flac(tmp)[:70_000], "damaged|cut short"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_files_are_refused_in_words(tmp_path, name):
-    make, words = BAD_FILES[name]
+def test_bad_files_are_refused(tmp_path, name):
+    make, message = BAD_FILES[name]
     path = tmp_path / "bad.wav"
     path.write_bytes(make(tmp_path))
-    with pytest.raises(HostToolError, match=words) as caught:
+    with pytest.raises(HostToolError, match=message) as caught:
         audio.read(path)
     assert str(path) in caught.value.message and caught.value.hint
 
@@ -135,7 +135,7 @@ def test_damage_inside_a_flac_is_refused(tmp_path):
     data = bytearray(flac(tmp_path))
     data[DAMAGED_FLAC_AT] = bytes(400)
     (tmp_path / "bad.flac").write_bytes(data)
-    with pytest.raises(HostToolError, match="not readable|cut short"):
+    with pytest.raises(HostToolError, match="damaged|cut short"):
         audio.read(tmp_path / "bad.flac")
 
 

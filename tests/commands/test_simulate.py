@@ -124,14 +124,25 @@ def test_many_files_go_on_after_bad_ones(simulate, recording, tmp_path):
 
 
 def test_damage_found_on_the_way_leaves_a_run_without_end(simulate, tmp_path):
-    noise = np.random.default_rng(0).standard_normal(16000 * 30) * 3000
-    soundfile.write(tmp_path / "a.flac", noise.astype(np.int16), 16000)
-    data = (tmp_path / "a.flac").read_bytes()
-    (tmp_path / "a.flac").write_bytes(data[: len(data) * 3 // 4] + bytes(500))
-    status, out, err = simulate(tmp_path / "a.flac", "--trace", tmp_path / "t")
+    """A value that is not a number shows only when it is read."""
+    noise = np.random.default_rng(0).standard_normal(16000 * 30) * 0.1
+    noise[16000 * 22] = np.nan
+    soundfile.write(tmp_path / "a.wav", noise, 16000, subtype="FLOAT")
+    status, out, err = simulate(tmp_path / "a.wav", "--trace", tmp_path / "t")
     assert status == 2 and err.startswith("error: ")
     (run,) = trace.read(tmp_path / "t")
     assert run.of("end") == [] and run.of("probability")
+
+
+def test_damage_that_decoding_finds_leaves_no_trace(simulate, tmp_path):
+    noise = np.random.default_rng(0).standard_normal(16000 * 10) * 3000
+    for name in ("a.flac", "a.mp3"):
+        soundfile.write(tmp_path / name, noise.astype(np.int16), 16000)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) * 3 // 4] + bytes(500))
+        status, out, err = simulate(tmp_path / name, "--trace", tmp_path / "t")
+        assert status == 2 and err.startswith("error: ")
+        assert not (tmp_path / "t").exists() or (tmp_path / "t").read_bytes() == b""
 
 
 def test_a_muted_run_says_that_it_was_muted(simulate, recording):
