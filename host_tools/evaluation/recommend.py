@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from host_tools.evaluation.grid import Grid, Point
 from host_tools.evaluation.intervals import hours_needed
 
+#: The cutoffs (0..255) that `earnest install` takes: 0.1 to 0.99.
+INSTALLABLE = range(25, 253)
 NEEDS_BOTH = "no recommendation: that needs positives and negatives"
 
 
@@ -42,7 +44,8 @@ def recommend(grid: Grid, target_per_hour: float) -> Recommendation:
             f"({needed:.1f} h without a false accept would), so no setting more sensitive than "
             "the model's own was considered"
         )
-    hearing = [p for p in grid.points.values() if 2 * p.missed <= grid.positives]
+    settings = [p for p in grid.points.values() if p.cutoff in INSTALLABLE or p == grid.own]
+    hearing = [p for p in settings if 2 * p.missed <= grid.positives]
     allowed = [p for p in hearing if not is_bound or _is_no_more_sensitive(p, grid.own)]
     fitting = [p for p in allowed if p.false_accepts <= target_per_hour * grid.hours]
     if not fitting:
@@ -73,9 +76,9 @@ def _nothing_fits(grid: Grid, allowed: list[Point], target_per_hour: float, note
 
 def install_command(model: str, point: Point) -> str:
     """Return the command that gives a board this setting; `model` is a name or a path."""
-    cutoff = manifest_value(point.cutoff)
     return (
-        f"earnest install --model {shlex.quote(model)} --cutoff {cutoff:g} --window {point.window}"
+        f"earnest install --board BOARD --model {shlex.quote(model)} "
+        f"--cutoff {manifest_value(point.cutoff):g} --window {point.window}"
     )
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 from scipy.stats import binom
 from scipy.stats import poisson as poisson_law
 
+from firmware.satellite import config
 from host_tools.evaluation.detections import CUTOFFS
-from host_tools.evaluation.grid import Grid, Point
+from host_tools.evaluation.grid import WINDOWS, Grid, Point
 from host_tools.evaluation.intervals import hours_needed, poisson, wilson
-from host_tools.evaluation.recommend import install_command, manifest_value, recommend
+from host_tools.evaluation.recommend import (
+    INSTALLABLE,
+    install_command,
+    manifest_value,
+    recommend,
+)
 
 OWN = 5, 242
 
@@ -32,7 +39,7 @@ def test_window_and_cutoff_are_searched_together():
     assert best.text == ""
     assert (
         install_command("hey_mycroft", best.point)
-        == "earnest install --model hey_mycroft --cutoff 0.9 --window 12"
+        == "earnest install --board BOARD --model hey_mycroft --cutoff 0.9 --window 12"
     )
 
 
@@ -90,7 +97,18 @@ def test_every_cutoff_comes_back_from_its_manifest_value():
 
 def test_names_with_spaces_are_quoted():
     command = install_command("my model.tflite", Point(5, 216, 0, 0))
-    assert command == "earnest install --model 'my model.tflite' --cutoff 0.85 --window 5"
+    assert command.endswith("--model 'my model.tflite' --cutoff 0.85 --window 5")
+
+
+def test_the_command_has_only_what_install_takes():
+    settings = {(5, 216): (0, 9), (5, 24): (0, 1), (5, 253): (0, 0)}
+    assert recommend(grid_of(settings, 100.0, own=(5, 216)), 0.5).point.cutoff == 216
+    for cutoff in INSTALLABLE:
+        value = manifest_value(cutoff)
+        setting = {"probability_cutoff": value, "sliding_window_size": max(WINDOWS)}
+        fields = {"models": ["word"], "sensitivity": {"word": setting}}
+        config.Config.from_json(json.dumps(fields))
+        assert config.cutoff_of(value) == cutoff, "what the board makes of it"
 
 
 def test_the_intervals_have_their_confidence():
