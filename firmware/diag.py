@@ -10,6 +10,7 @@ the gate, unmutes, or shows a key or a password.
 from diagnostics import frame
 from diagnostics import status as _status
 from diagnostics import text as _text
+from diagnostics.records import newest as _newest
 
 #: The application of main.py and its drivers, while there are any; see attach.
 _app = None
@@ -54,7 +55,7 @@ def levels(json=False):
 
 def log(json=False):
     """What was recorded last, and the error that last stopped the application."""
-    value = {"version": 1, "records": _status.records(20), "last_error": _status.last_error()}
+    value = {"version": 1, "records": _newest(), "last_error": _status.last_error()}
     _say(value, _text.log_lines, json)
 
 

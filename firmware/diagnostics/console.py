@@ -12,6 +12,7 @@ import select
 import sys
 
 from . import frame, microphone, status, text
+from .records import newest
 
 STEP_MS = 20
 PIECE_BYTES = 64
@@ -116,7 +117,8 @@ class Console:
         elif name == "diag.log":
             value = {
                 "version": 1,
-                "records": status.records(20),
+                "now_ms": self._app.parts.clock.now_ms(),
+                "records": newest(),
                 "last_error": status.last_error(),
             }
             lines = text.log_lines

@@ -12,10 +12,10 @@ import sys
 
 from satellite.gate import STATE_NAMES
 
-AUDIT_FILE = "audit.jsonl"
+from .records import newest
+
 LAST_ERROR_FILE = "last_error.txt"
 MAX_ERROR_BYTES = 200
-_TAIL_BYTES = 4096
 _ERROR_KINDS = ("fault", "refused", "dropped", "torn")
 _ERRORS = 5
 
@@ -27,29 +27,6 @@ def remember(storage, error):
         storage.write_atomic(LAST_ERROR_FILE, text.encode()[:MAX_ERROR_BYTES])
     except OSError:
         pass  # a full disk must not hide the error itself
-
-
-def records(count):
-    """The newest `count` (at most 20) audit records as dicts, oldest first; chain not checked."""
-    try:
-        with open(AUDIT_FILE, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL_BYTES))
-            lines = file.read(_TAIL_BYTES).split(b"\n")
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # the cut first line, or one torn by a power loss
-            continue
-        if isinstance(record, dict):
-            record.pop("prev", None)
-            record.pop("hash", None)
-            record.pop("v", None)
-            found.append(record)
-    return found[-min(count, 20) :]
 
 
 def last_error():
@@ -67,7 +44,7 @@ def collect(app, hardware, is_running):
     result["firmware"] = _installed_version()
     result["micropython"] = ".".join(str(part) for part in sys.implementation[1][:3])
     result["board"] = _board_name()
-    recent = records(20)
+    recent = newest()
     result["state"] = STATE_NAMES[app.parts.gate.state] if is_running else "STOPPED"
     if app is None:
         result["models"] = _model_files()

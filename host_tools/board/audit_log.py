@@ -6,6 +6,7 @@ device cannot disagree; docs/audit.md says what the chain proves and what it doe
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,14 @@ def details(record: dict[str, Any]) -> str:
     return ", ".join(f"{name} {_plain(record[name])}" for name in own)
 
 
-def describe(record: dict[str, Any]) -> str:
-    """Return a record as one line; t_ms counts from that start of the device."""
-    text = f"#{record.get('seq')} {record.get('t_ms')} ms {record.get('kind')}"
-    return f"{text} {details(record)}".rstrip()
+def describe(record: dict[str, Any], unix_s: float | None = None) -> str:
+    """Return a record as one line: with its time where that is known, else with the milliseconds
+    since that start of the device.
+    """
+    when = f"{record.get('t_ms')} ms"
+    if unix_s is not None:
+        when = f"{datetime.datetime.fromtimestamp(unix_s):%Y-%m-%d %H:%M:%S}"
+    return f"#{record.get('seq')} {when} {record.get('kind')} {details(record)}".rstrip()
 
 
 def _bytes(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import click
 
@@ -33,7 +34,8 @@ The records are the newest of the audit log; whether the log is whole, `earnest 
 def command(port: str | None, follow: bool, as_json: bool) -> None:
     """Show the newest 20 records and the error that last stopped the firmware.
 
-    With --json a line for each record.
+    Records since the device's last start have the time by this computer's clock, older ones the
+    milliseconds since their start. With --json a line for each record.
     """
     shown: int = -1
     silent = 0
@@ -49,10 +51,11 @@ def command(port: str | None, follow: bool, as_json: bool) -> None:
                 if not follow or shown < 0 or silent == MAX_SILENT:
                     raise
                 continue
-            for record in log["records"]:
+            for record, unix_s in times(log, time.time()):
                 if record.get("seq", 0) > shown:
                     shown = record.get("seq", 0)
-                    click.echo(json.dumps(record) if as_json else describe(record))
+                    text = json.dumps({**record, "time": unix_s})
+                    click.echo(text if as_json else describe(record, unix_s))
             if not follow:
                 break
             time.sleep(FOLLOW_S)
@@ -62,3 +65,20 @@ def command(port: str | None, follow: bool, as_json: bool) -> None:
         click.echo(f"last error: {log['last_error']}")
     elif not log["records"]:
         click.echo("nothing was recorded")
+
+
+def times(log: dict[str, Any], now_s: float) -> list[tuple[dict[str, Any], float | None]]:
+    """Return the records with their Unix times, None for those of an earlier start of the device.
+
+    `log` is the device's answer, got at `now_s`: its `now_ms` counts from the start as `t_ms` of
+    the records does.  A device that does not run its firmware does not say it.
+    """
+    records = log["records"]
+    started = [i for i, record in enumerate(records) if record.get("kind") == "boot"]
+    first = started[-1] if started else 0
+    now_ms = log.get("now_ms")
+    found: list[tuple[dict[str, Any], float | None]] = []
+    for i, record in enumerate(records):
+        age_ms = None if now_ms is None or i < first else now_ms - record.get("t_ms", now_ms)
+        found.append((record, None if age_ms is None else round(now_s - age_ms / 1000, 3)))
+    return found

@@ -4,6 +4,7 @@ What is asked does not disturb: no chunk of audio is lost, nothing restarts; noi
 Ctrl-C at any moment included.
 """
 
+import datetime
 import inspect
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from firmware.diagnostics import frame
+from host_tools.board.audit_log import describe
 from host_tools.board.console import Live
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
@@ -370,3 +372,18 @@ def test_a_board_without_earnest_and_no_board(tmp_path):
             status.command, ["--port", "/dev/none"], standalone_mode=False, catch_exceptions=False
         )
     assert not os.path.exists("/dev/none")
+
+
+def test_records_of_the_present_run_have_clock_times():
+    def answer(*kinds, now_ms=60_000):
+        records = [{"seq": i, "t_ms": 1000 * i, "kind": kind} for i, kind in enumerate(kinds)]
+        return {"records": records, "now_ms": now_ms}
+
+    given = [time for _, time in log.times(answer("boot", "mic", "boot", "mic"), 10_000.0)]
+    assert given == [None, None, 9942.0, 9943.0]
+    assert [time for _, time in log.times(answer("mic", "mic"), 10_000.0)] == [9940.0, 9941.0]
+    assert [time for _, time in log.times(answer("boot", now_ms=None), 10_000.0)] == [None]
+    record = {"seq": 3, "t_ms": 512, "kind": "mic", "on": True}
+    at = datetime.datetime.fromtimestamp(9942.0)
+    assert describe(record, 9942.0) == f"#3 {at:%Y-%m-%d %H:%M:%S} mic on yes"
+    assert describe(record) == "#3 512 ms mic on yes"
