@@ -11,7 +11,7 @@ import diag
 from drivers.backoff import BackOff
 from satellite.app import App
 from satellite.audit_log import AuditLog
-from satellite.consent import Consent
+from satellite.consent import Consent, receiver_id
 from satellite.counters import Counters
 from satellite.end_of_speech import EndOfSpeech
 from satellite.gate import ERROR, Gate
@@ -65,7 +65,12 @@ def build(drivers, config, models, kinds=Kinds):
     parts.end_of_speech = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = kinds.audit_log(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
-    parts.consent = Consent(drivers.storage, config.keep_recordings, config.share_for_training)
+    parts.consent = Consent(
+        drivers.storage,
+        config.keep_recordings,
+        config.share_for_training,
+        receiver_id(config, drivers.storage),
+    )
     parts.streamer = Streamer(
         drivers.connect,
         parts.gate,

@@ -23,6 +23,9 @@ def status_lines(status):
         is_up = "connected" if receiver["connected"] else "not connected"
         plain = ", INSECURE" if receiver["insecure"] else ""
         lines.append("receiver    %s, %s%s" % (receiver["address"] or "none", is_up, plain))
+    elsewhere = status["consent"]["due_elsewhere"] if "consent" in status else 0
+    if elsewhere:
+        lines.append("consent     withdrawn, but not at %d earlier receivers" % elsewhere)
     if "counters" in status:
         counted = ["%s %d" % (n, v) for n, v in sorted(status["counters"].items()) if v]
         lines.append("counters    " + (", ".join(counted) or "all 0"))

@@ -1,6 +1,7 @@
 """The consent that the device remembers: what was allowed once stays due until it was deleted."""
 
-from satellite.consent import FILE, Consent
+from satellite.config import Config
+from satellite.consent import FILE, MAX_BYTES, MAX_RECEIVERS, Consent, receiver_id
 
 
 class Storage:
@@ -23,11 +24,12 @@ class Storage:
         self.files.pop(name, None)
 
 
+HERE, THERE = b"a" * 16, b"b" * 16
 WISHES = ((False, False), (True, False), (True, True))
 
 
-def start(storage, wishes):
-    consent = Consent(storage, *wishes)
+def start(storage, wishes, receiver=HERE):
+    consent = Consent(storage, *wishes, receiver)
     consent.load()
     return consent
 
@@ -69,7 +71,7 @@ def test_a_file_that_is_damaged_or_too_long_means_that_something_may_be_kept():
     consent = start(storage, (True, False))
     consent.use()
     good = storage.files[FILE]
-    for data in (b"", good[:-1], good + b" ", good.replace(b"1", b"2"), good * 10):
+    for data in (b"", good[:-1], good + b" ", good.replace(b"2", b"3"), good * 10):
         storage.files[FILE] = data
         assert start(storage, (True, False)).withdrawal() == due(True, False), data
 
@@ -83,3 +85,67 @@ def test_it_is_written_once_and_not_at_each_stream():
     consent = start(storage, (False, False))
     consent.confirmed()
     assert not storage.files and consent.withdrawal() is None
+
+
+def test_another_receiver_cannot_confirm_what_the_first_one_kept():
+    storage = Storage()
+    start(storage, (True, True), THERE).use()
+    moved = start(storage, (False, False), HERE)
+    assert moved.withdrawal() == due(False, False) and moved.due_elsewhere() == 1
+    moved.confirmed()
+    assert moved.due_elsewhere() == 1 and storage.files
+    assert start(storage, (False, False), HERE).withdrawal() == due(False, False)
+    back = start(storage, (False, False), THERE)
+    assert back.due_elsewhere() == 0 and back.withdrawal() == due(False, False)
+    back.confirmed()
+    assert not storage.files and start(storage, (False, False), HERE).withdrawal() is None
+
+
+def test_what_both_may_keep_is_due_at_both():
+    storage = Storage()
+    start(storage, (True, False), THERE).use()
+    here = start(storage, (True, False), HERE)
+    assert here.withdrawal() is None and here.due_elsewhere() == 0  # nothing was withdrawn
+    here.use()
+    here = start(storage, (False, False), HERE)
+    assert here.due_elsewhere() == 1
+    here.confirmed()
+    assert here.withdrawal() == due(False, False) and here.due_elsewhere() == 1
+    there = start(storage, (False, False), THERE)
+    there.confirmed()
+    assert not storage.files
+
+
+def test_many_receivers_are_some_receivers_and_still_due():
+    storage = Storage()
+    for number in range(3 * MAX_RECEIVERS):
+        start(storage, (True, number == 0), b"%016x" % (number + 1)).use()
+    assert len(storage.files[FILE]) <= MAX_BYTES
+    consent = start(storage, (True, False), HERE)
+    assert consent.withdrawal() == due(True, False) and consent.due_elsewhere() == 1
+    assert start(storage, (False, False), HERE).due_elsewhere() == MAX_RECEIVERS
+
+
+def test_a_file_of_an_earlier_version_is_about_the_receiver_that_there_is():
+    storage = Storage()
+    storage.files[FILE] = b"earnest consent 1 keep=1 share=0\n"
+    consent = start(storage, (False, False), HERE)
+    assert consent.withdrawal() == due(False, False) and consent.due_elsewhere() == 0
+    consent.confirmed()
+    assert not storage.files
+
+
+def test_a_receiver_is_known_by_its_ca_and_in_plain_text_by_its_address():
+    storage = Storage()
+    storage.files = {"ca.cert.der": b"one", "other.der": b"two"}
+
+    def known(**fields):
+        return receiver_id(Config(fields), storage)
+
+    first = known(receiver_host="10.0.0.1", ssl_ca="ca.cert.der")
+    assert len(first) == 16 and first == known(receiver_host="10.0.0.2", ssl_ca="ca.cert.der")
+    assert first != known(receiver_host="10.0.0.1", ssl_ca="other.der")
+    plain = known(receiver_host="10.0.0.1", insecure=True)
+    assert plain not in (first, known(receiver_host="10.0.0.2", insecure=True))
+    storage.fails = True
+    assert len(known(receiver_host="10.0.0.1")) == 16

@@ -12,11 +12,13 @@ import vfs
 from drivers.storage import Files
 from flash_in_ram import FlashInRam
 from satellite.config import Config
-from satellite.consent import Consent
+from satellite.consent import Consent, receiver_id
 from satellite.mute_state import MuteState
 
 HEAP_BYTES = 4194304
 ROOT = "/cut"
+#: The one that `build` configures.
+RECEIVER = receiver_id(Config.defaults(), Files(ROOT))
 
 
 class Drivers:
@@ -237,7 +239,7 @@ def test_a_consent_is_on_the_flash_before_a_stream_and_a_withdrawal_until_it_is_
     vfs.VfsLfs2.mkfs(flash)
 
     def grant(trial, after, is_torn):
-        consent = Consent(Files(ROOT), True, False)
+        consent = Consent(Files(ROOT), True, False, RECEIVER)
         consent.load()
         trial.cut(after, is_torn)
         try:
@@ -247,7 +249,7 @@ def test_a_consent_is_on_the_flash_before_a_stream_and_a_withdrawal_until_it_is_
         return True
 
     def due():
-        consent = Consent(Files(ROOT), False, False)
+        consent = Consent(Files(ROOT), False, False, RECEIVER)
         consent.load()
         return consent.withdrawal() is not None
 

@@ -32,11 +32,12 @@ def test_a_renewed_certificate_keeps_the_id_and_since_when_it_stands(devices, si
     assert devices.find(credentials.certificate) == listed
 
 
-def test_a_renewal_that_failed_changes_nothing(devices, signer):
+def test_a_renewal_that_failed_changes_nothing(devices, signer, tmp_path):
     old, _ = devices.issue("kitchen", signer)
     devices.issue("kitchen.new", signer, renews=old)
     devices.remove("kitchen.new")
     assert devices.all() == [old]
+    assert (tmp_path / "devices.json").read_text().count('"id"') == 1
     devices.remove("kitchen")
     again, _ = devices.issue("kitchen", signer)
     assert again.id == old.id

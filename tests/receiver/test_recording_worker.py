@@ -1,7 +1,9 @@
 """The thread of the recordings: the event loop never waits for it, and it keeps the order."""
 
 import asyncio
+import json
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -100,6 +102,7 @@ def test_who_is_anybody_is_confirmed_only_when_nothing_else_is_kept(folder):
         await worker.add(stream(), ANYBODY)
         outcome = await worker.withdraw(ANYBODY, NOTHING)
         assert (outcome.count, outcome.doubts) == (1, ())
+        (folder / "devices.json").write_text(json.dumps([asdict(KITCHEN)]))
         await worker.add(stream(), ANYBODY)
         await worker.add(stream(), KITCHEN)
         outcome = await worker.withdraw(ANYBODY, NOTHING)
