@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest, read_tflite
 from host_tools.models.pins import read_known_models
 
+COLUMNS = (
+    *("model", "wake word", "licence", "MACs", "every ms", "cutoff", "window"),
+    *("file bytes", "RAM bytes"),
+)
 UNKNOWN_ORIGIN = "unknown: not the file this project was tested with"
 
 
@@ -63,19 +66,29 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(entries, indent=2))
         return
-    table = Table(box=None, header_style="bold")
-    for heading in ("model", "wake word", "author", "licence"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("bytes", "MACs", "cutoff"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for line in table(entries):
+        click.echo(line)
+
+
+def table(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table: one model each, numbers to the right."""
+    rows = [COLUMNS]
     for entry in entries:
-        table.add_row(
-            entry["name"],
-            entry["wake_word"],
-            entry["author"],
-            entry["licence"],
-            f"{entry['bytes']:,}",
-            f"{entry['macs_per_inference']:,}",
-            f"{entry['probability_cutoff']:g}",
+        rows.append(
+            (
+                entry["name"],
+                entry["wake_word"],
+                entry["licence"],
+                f"{entry['macs_per_inference']:,}",
+                f"{10 * entry['stride']}",
+                f"{entry['probability_cutoff']:g}",
+                f"{entry['sliding_window_size']}",
+                f"{entry['bytes']:,}",
+                f"{entry['ram_bytes']:,}",
+            )
         )
-    Console().print(table)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
+        yield "  ".join(cells)

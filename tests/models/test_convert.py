@@ -454,4 +454,6 @@ def test_every_known_model_is_listed():
         assert entry["ram_bytes"] > entry["bytes"] > 10_000
     text = CliRunner(mix_stderr=False).invoke(models.command, []).stdout
     for entry in entries:
-        assert entry["name"] in text and f"{entry['macs_per_inference']:,}" in text
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{entry['name']} ")]
+        for number in ("macs_per_inference", "bytes", "ram_bytes"):
+            assert f"{entry[number]:,}" in line.split()
