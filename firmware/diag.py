@@ -38,9 +38,14 @@ def console():
     return Console(_app, _hardware).run()
 
 
-def remember(storage, error):
-    """Called by main.py: keep the error that ended the application for the next `status`."""
-    _status.remember(storage, error)
+def remember(storage, error, run_ms):
+    """Called by main.py: keep the error that ended a run of `run_ms` for the next `status`."""
+    _status.remember(storage, error, run_ms)
+
+
+def forget(storage):
+    """Called by main.py after a good run: what ended an earlier one is no news any more."""
+    _status.forget(storage)
 
 
 def status(json=False):

@@ -91,20 +91,41 @@ def build(drivers, config, models, kinds=Kinds):
     return app
 
 
+class StartError(Exception):
+    """The start cannot be: says why, and what to type."""
+
+
+def _read_models(names):
+    """The models of these names, in order; StartError names the file that is wrong."""
+    from wakeword.model import ModelFormatError, read
+
+    models = []
+    for name in names:
+        path = "models/%s.ewm" % name
+        try:
+            models.append(read(path))
+        except OSError:
+            raise StartError("%s is not there: earnest install --model %s" % (path, name))
+        except ModelFormatError as error:
+            raise StartError("%s: %s: earnest install --model %s" % (path, error, name))
+    return models
+
+
 async def _beside(hardware, restarts):
     """Wi-Fi, and the answers over the cable, beside the audio; ends only when Wi-Fi fails."""
     asyncio.create_task(diag.console())  # on its own: if it fails, the satellite goes on
-    asyncio.create_task(_run_well(restarts))
+    asyncio.create_task(_run_well(restarts, hardware.storage))
     if hardware.wifi:
         await hardware.wifi.run()
     await asyncio.Event().wait()
 
 
-async def _run_well(restarts):
+async def _run_well(restarts, storage):
     from drivers.boot_loop import GOOD_RUN_S
 
     await asyncio.sleep(GOOD_RUN_S)
     restarts.went_well()
+    diag.forget(storage)
 
 
 def _pause(hardware, wait_s):
@@ -141,7 +162,6 @@ def start():
     from drivers.hardware import Hardware
     from drivers.watchdog import reset_reason
     from satellite.config import load
-    from wakeword.model import read
 
     hardware = None
     app = None
@@ -152,8 +172,7 @@ def start():
             _pause(hardware, restarts.wait_s)
         hardware.config = config = load(hardware.storage)
         hardware.join(config)
-        models = [read("models/%s.ewm" % name) for name in config.models]
-        app = build(hardware, config, models)
+        app = build(hardware, config, _read_models(config.models))
         diag.attach(app, hardware)
         asyncio.run(app.run(_beside(hardware, restarts)))
     except KeyboardInterrupt:  # someone at the cable: nothing listens while the REPL is theirs
@@ -172,7 +191,7 @@ def start():
             _close(app, hardware, "crash")
             print("earnest stopped:", repr(error))
             if hardware is not None:
-                diag.remember(hardware.storage, error)
+                diag.remember(hardware.storage, error, hardware.clock.now_ms())
         finally:  # even what was wrong while closing ends with a reset, which counts
             time.sleep(5)
             machine.reset()

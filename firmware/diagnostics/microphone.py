@@ -24,6 +24,8 @@ ADVICE = {
     "RAIL": "at the rail: check WS and SCK are not swapped; raise MIC_SHIFT in board.py",
     "WRONG_CHANNEL": "the other channel has the sound: move L/R (INMP441: GND is left, 3V3 is "
     "right) or change MIC_CHANNEL in board.py",
+    "SHIFTED": "every sample lost a bit: SCK or WS is swapped, too long or loose; or the "
+    "microphone's format is not I2S (Philips)",
     "CLIPPING": "loud sound is cut off: raise MIC_SHIFT by 1 or lower MIC_GAIN_Q4 in board.py",
     "NOISY": "the room or the wiring is noisy: shorten the wires, 100 nF at the microphone, keep "
     "away from the antenna; measure again in silence",

@@ -18,22 +18,41 @@ LAST_ERROR_FILE = "last_error.txt"
 MAX_ERROR_BYTES = 200
 _ERROR_KINDS = ("fault", "refused", "dropped", "torn")
 _ERRORS = 5
+_ERRORS_OF_FILES = {2: "no such file", 5: "the flash failed", 28: "the disk is full"}
 
 
-def remember(storage, error):
-    """Keep the error that ended the application for the next `status`; never raises OSError."""
+def remember(storage, error, run_ms):
+    """Keep the error that ended a run of `run_ms` for the next `status`; never raises OSError."""
+    text = "%s (after %d s)" % (_described(error)[:MAX_ERROR_BYTES], run_ms // 1000)
     try:
-        text = repr(error)[:MAX_ERROR_BYTES]
-        storage.write_atomic(LAST_ERROR_FILE, text.encode()[:MAX_ERROR_BYTES])
+        storage.write_atomic(LAST_ERROR_FILE, text.encode())
     except OSError:
         pass  # a full disk must not hide the error itself
+
+
+def forget(storage):
+    """After a good run; never raises OSError."""
+    try:
+        storage.remove(LAST_ERROR_FILE)
+    except OSError:
+        pass  # it is shown for longer
+
+
+def _described(error):
+    """The class and what it says; an OSError by the name of its number, with its file."""
+    said = str(error)
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int):
+        said = _ERRORS_OF_FILES.get(error.args[0], "number %d" % error.args[0])
+        if len(error.args) > 1:
+            said += ", %s" % error.args[1]
+    return "%s: %s" % (type(error).__name__, said)
 
 
 def last_error():
     """The text of the error that last ended the application, or None."""
     try:
         with open(LAST_ERROR_FILE, "rb") as file:
-            return file.read(MAX_ERROR_BYTES).decode()
+            return file.read(2 * MAX_ERROR_BYTES).decode()
     except (OSError, UnicodeError):
         return None
 

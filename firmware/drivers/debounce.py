@@ -6,8 +6,6 @@ the time in device milliseconds.
 
 PRESS_MS = 30
 OPEN_MS = 50
-#: Nobody looked at the button for so long: a press may have come and gone.
-AWAY_MS = 60
 
 
 class ButtonDebounce:
@@ -16,8 +14,8 @@ class ButtonDebounce:
     A button that is down when the device starts counts only once it has been let go: a stuck
     button, or one held for the boot loader, is nobody's wish.
 
-    `was_closed` is set from outside when the contact closed, by an interrupt; it tells of presses
-    that were over before anybody looked.
+    `was_closed` is set from outside when the contact closed, by an interrupt; it tells of taps and
+    of presses that were over before anybody looked.
     """
 
     def __init__(self):
@@ -27,7 +25,7 @@ class ButtonDebounce:
         self._since_ms = 0
         self._was_down = True
         self._is_missed = False
-        self._looked_ms = 0
+        self._closed_ms = 0
 
     def update(self, is_closed, now_ms):
         """Tell the level read now; True at the moment a press is certain."""
@@ -40,20 +38,19 @@ class ButtonDebounce:
         return is_closed
 
     def was_missed(self, now_ms):
-        """After each `update`: True once for a press that came and went while nobody looked.
+        """After each `update`: True once for a contact that closed and was never a press.
 
-        Only where nobody looked for AWAY_MS: else `update` has seen what there was.  A button that
-        was down before bounces when it is let go, and that is no press.
+        Too short, or over before anybody looked; certain once it was open for PRESS_MS.  A button
+        that was down before bounces when it is let go, and that is not a press.
         """
-        was_away = now_ms - self._looked_ms >= AWAY_MS
-        self._looked_ms = now_ms
-        if self.was_closed and was_away and not self._was_down:
+        if self.was_closed and not self._was_down:
             self._is_missed = True
+            self._closed_ms = now_ms
         self.was_closed = self._level and not self._is_down  # one that is not yet certain goes on
         self._was_down = self._is_down
         if self._is_down:  # it was still down when somebody looked, and counted
             self._is_missed = False
-        if not self._is_missed or self._level:
+        if not self._is_missed or self._level or now_ms - self._closed_ms < PRESS_MS:
             return False
         self._is_missed = False
         return True

@@ -77,6 +77,7 @@ class I2SMicrophone:
         self._pins = (sck, ws, sd)
         self._channel = channel
         self._converter = Converter(SAMPLES, channel, shift, gain_q4)
+        self._half_scale = 1 << (30 - shift)
         self._settle_chunks = settle_ms // CHUNK_MS
         self._supply_on = supply_on
         self._port = port
@@ -181,7 +182,7 @@ class I2SMicrophone:
             for i in range(len(chunk)):
                 chunk[i] = 0
             return True
-        seen = judge(converter.low, converter.high, converter.clamped, SAMPLES)
+        seen = judge(converter.low, converter.high, converter.clamped, SAMPLES, self._half_scale)
         if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
             if is_alive(raw, 1 - self._channel):
                 self._health.state = WRONG_CHANNEL

@@ -5,27 +5,37 @@ but micropython.
 
 A living MEMS microphone is never still: its own noise moves the lowest of the bits that `pcm`
 keeps.  So 160 equal samples mean a wire, a supply or a dead microphone, and half a second of them
-is not chance.
+is not chance.  Nor does it keep to one side of zero and go beyond half of full scale there: that
+is what comes of bits that arrive one clock late, when the sign takes the place of the highest bit.
 """
 
 from micropython import const
 
-OK, NO_DATA, ALL_ZERO, STUCK, RAIL, WRONG_CHANNEL = (
+OK, NO_DATA, ALL_ZERO, STUCK, RAIL, WRONG_CHANNEL, SHIFTED = (
     const(0),
     const(1),
     const(2),
     const(3),
     const(4),
     const(5),
+    const(6),
 )
-HEALTH_NAMES = ("OK", "NO_DATA", "ALL_ZERO", "STUCK", "RAIL", "WRONG_CHANNEL")
+HEALTH_NAMES = ("OK", "NO_DATA", "ALL_ZERO", "STUCK", "RAIL", "WRONG_CHANNEL", "SHIFTED")
 BAD_CHUNKS = const(50)
 
 
-def judge(low, high, clamped, samples):
-    """What one chunk looks like: its extremes before DC removal, samples clamped, of how many."""
+def judge(low, high, clamped, samples, half_scale):
+    """Return what one chunk looks like.
+
+    Args:
+        low, high: its extremes before DC removal.
+        clamped, samples: how many samples were clamped, of how many.
+        half_scale: half of the largest sample that there can be before DC removal.
+    """
     if low == high:
         return ALL_ZERO if low == 0 else STUCK
+    if (low >= 0 and high >= half_scale) or (high < 0 and low < -half_scale):
+        return SHIFTED
     if 2 * clamped > samples:
         return RAIL
     return OK

@@ -2,7 +2,7 @@
 
 Place: below mute state, configuration and audit log, which get it handed in.  The same on the
 board (LittleFS) and on the host.  `opener` and `system` are `open` and the module `os`; tests hand
-in a disk that loses its power.  Imports os only.
+in a disk that loses its power.
 """
 
 import os
@@ -22,7 +22,7 @@ class Files:
     def read(self, name, limit):
         """The first `limit` bytes at most; None when there is no such file."""
         try:
-            file = self._open(self._prefix + name, "rb")
+            file = self._opened(self._prefix + name, "rb")
         except OSError as error:
             if error.args[0] != _ENOENT:
                 raise
@@ -72,9 +72,16 @@ class Files:
         numbers = self._os.statvfs(self._prefix or ".")
         return numbers[1] * numbers[3]
 
+    def _opened(self, path, mode):
+        """The file; the OSError of one that cannot be opened names it."""
+        try:
+            return self._open(path, mode)
+        except OSError as error:
+            raise OSError(error.args[0], path)
+
     def _put(self, path, mode, data):
         """Write all of `data` and wait until it is on the medium."""
-        file = self._open(path, mode)
+        file = self._opened(path, mode)
         try:
             at = 0
             while at < len(data):

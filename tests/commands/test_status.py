@@ -218,8 +218,11 @@ machine.Pin._level = lambda pin: (
 
 def test_muted(tmp_path):
     with live_board.board(tmp_path, muted=True) as board:
-        time.sleep(0.3)
-        told = json.loads(call(status.command, board, "--json")[1])
+        end = time.monotonic() + 10
+        while True:  # until it knows where the switch stands
+            told = json.loads(call(status.command, board, "--json")[1])
+            if told["state"] != "NOT_READY" or time.monotonic() > end:
+                break
         assert told["state"] == "MUTED" and told["muted"] and not told["microphone"]["on"]
         assert told["light"] == {"ok": True, "state": "MUTED", "mic": False}
         exit_status, text = call(mic.command, board, "--json")

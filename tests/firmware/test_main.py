@@ -41,7 +41,7 @@ class Hardware:
     def __init__(self, log, fails):
         self.log = log
         self.fails = fails
-        self.mic = self.light = self.storage = self.watchdog = self
+        self.mic = self.light = self.storage = self.watchdog = self.clock = self
         self.wifi = None
 
     def stop(self):
@@ -55,6 +55,9 @@ class Hardware:
 
     def is_ok(self):
         return True
+
+    def now_ms(self):
+        return 12345
 
     def loosen(self):
         self.log.append("watchdog")
@@ -90,7 +93,7 @@ class Module:
     pass
 
 
-def play(ends, fails_before=None, fails_closing=None, log=None):
+def play(ends, fails_before=None, fails_closing=None, log=None, models=None):
     log = [] if log is None else log
     hardware = Hardware(log, fails_before)
 
@@ -101,9 +104,7 @@ def play(ends, fails_before=None, fails_closing=None, log=None):
     quiet = Module()
     quiet.attach = lambda app, hardware: None
     quiet.detach = lambda: log.append("detached")
-    quiet.remember = lambda storage, error: log.append("remembered")
-    model = Module()
-    model.read = lambda path: None
+    quiet.remember = lambda storage, error, run_ms: log.append(("remembered", repr(error)))
     before = {name: sys.modules.get(name) for name in ("board", "time", "wakeword.model")}
     kept = (hardware_module.Hardware, main.build, main.diag, main._beside, machine.reset)
     sys.modules["board"] = Module()
@@ -114,7 +115,10 @@ def play(ends, fails_before=None, fails_closing=None, log=None):
     main._beside = lambda hardware, restarts: None
     import wakeword.model as real
 
-    read, real.read = real.read, model.read
+    read = real.read
+    real.read = lambda path: None
+    if models is not None:
+        real.read = models
     machine.reset = reset
     try:
         main.start()
@@ -165,6 +169,71 @@ def test_what_fails_while_it_closes_does_not_keep_it_from_the_reset():
 def test_a_start_that_fails_is_shown_with_the_microphone_off():
     log = play(None, fails_before=ValueError("configuration"))
     assert log[:2] == ["mic off", ("light", True, True, False)] and log[-1] == "reset", log
+
+
+def test_a_start_without_its_model_names_the_file_and_what_to_type():
+    from wakeword.model_format import ModelFormatError
+
+    def missing(path):
+        raise OSError(2)
+
+    def damaged(path):
+        raise ModelFormatError("checksum")
+
+    for read, words in ((missing, "is not there"), (damaged, "checksum")):
+        chip()
+        log = play(None, models=read)
+        said = [entry[1] for entry in log if entry[0] == "remembered"]
+        assert len(said) == 1 and log[-1] == "reset", log
+        for part in ("models/okay_nabu.ewm", words, "earnest install --model okay_nabu"):
+            assert part in said[0], said
+        assert log[:2] == ["mic off", ("light", True, True, False)], log
+
+
+def test_the_error_that_ended_a_run_is_kept_with_its_file_and_its_time_until_a_good_run():
+    from diagnostics import status
+
+    class Storage:
+        files = {}
+        fails = False
+
+        def write_atomic(self, name, data):
+            if self.fails:
+                raise OSError(28)
+            self.files[name] = data
+
+        remove = files.pop
+
+    storage = Storage()
+    for error, said in (
+        (OSError(2, "models/x.ewm"), "OSError: no such file, models/x.ewm (after 12 s)"),
+        (OSError(28), "OSError: the disk is full (after 12 s)"),
+        (OSError(116), "OSError: number 116 (after 12 s)"),
+        (OSError("the radio"), "OSError: the radio (after 12 s)"),
+        (KeyError("bug"), "KeyError: bug (after 12 s)"),
+        (main.StartError("models/x.ewm"), "StartError: models/x.ewm (after 12 s)"),
+        (ValueError("x" * 900), "ValueError: " + "x" * 188 + " (after 12 s)"),
+    ):
+        status.remember(storage, error, 12345)
+        assert storage.files == {"last_error.txt": said.encode()}, storage.files
+    storage.fails = True
+    status.remember(storage, KeyError("bug"), 1)
+    status.forget(storage)
+    assert storage.files == {}
+
+
+def test_an_error_of_the_storage_names_its_file():
+    from drivers.storage import Files
+
+    for call in (
+        lambda files: files.write_atomic("a", b"x"),
+        lambda files: files.append("a", b"x"),
+    ):
+        try:
+            call(Files("/no/such/folder"))
+            raise AssertionError("written")
+        except OSError as error:
+            assert error.args[0] == 2 and "/no/such/folder/a" in error.args[1], error
 
 
 def test_failures_in_a_row_make_the_pauses_longer():
@@ -228,17 +297,22 @@ def test_whatever_is_in_the_memory_is_a_number_of_failures():
 
 def test_a_good_run_is_told():
     class Row:
-        wells = 0
+        wells = removed = 0
 
         def went_well(self):
             self.wells += 1
 
+        def remove(self, name):
+            assert name == "last_error.txt" and self.wells == 1
+            self.removed += 1
+
     async def run(good_run_s):
         restarts_module.GOOD_RUN_S = good_run_s
         row = Row()
-        task = asyncio.create_task(main._run_well(row))
+        task = asyncio.create_task(main._run_well(row, row))
         await asyncio.sleep_ms(50)
         task.cancel()
+        assert row.removed == row.wells, "the error of an earlier run is no news any more"
         return row.wells
 
     kept = restarts_module.GOOD_RUN_S
