@@ -21,6 +21,9 @@ class Clock:
     def ticks_us(self):
         return self.us & 0x3FFFFFFF
 
+    def now_ms(self):
+        return self.us // 1000
+
 
 class Line:
     """Bytes that were typed; what was written, and how long each write takes."""
