@@ -20,7 +20,7 @@ from host_tools.receiver.anchors import Anchor
 from host_tools.receiver.devices import Device
 from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
-from host_tools.receiver.withdrawal import ANYBODY, Wishes
+from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
 
 #: For a device to read our answers.
 SEND_S = 5.0
@@ -66,20 +66,18 @@ class Connection:
         except OSError:
             reason = "lost"
         except HostToolError as error:
-            # A full or failing disk: nothing may be confirmed that was not done.
+            # A full or failing disk.
             reason = f"storage: {error.message}"
             await self._complain("storage failed")
         finally:
             self._writer.transport.abort()
-            for action in self._session.close(reason):
-                self._tell_end(action, None)
+            self._abandon(reason)
             self.tell("disconnected", reason=self.dropped or reason)
 
     def drop(self, reason: str) -> None:
         """Give the connection up: what it held is gone when this returns."""
         self.dropped = reason
-        for action in self._session.close(reason):
-            self._tell_end(action, None)
+        self._abandon(reason)
         self._writer.transport.abort()
 
     async def send(self, kind: str, data: dict[str, Any] | None = None) -> None:
@@ -150,15 +148,21 @@ class Connection:
             self._transcription = Transcription(self._services.options.stt)
 
     async def _end(self, action: sessions.Ended) -> None:
-        """Keep the stream if it may be kept; raises HostToolError when it cannot be."""
         stream = action.stream
-        if not (action.is_complete and stream.keep_recordings and stream.audio):
+        self._end_transcription(action)
+        if action.is_complete and stream.keep_recordings and stream.audio:
+            self._services.start(self._keep(action))
+        else:
             self._tell_end(action, None)
-            return
+
+    async def _keep(self, action: sessions.Ended) -> None:
+        """Keep a stream, beside the messages that follow: the disk may be slow."""
         recording = None
-        adding = asyncio.ensure_future(self._services.recordings.add(stream, self.device))
+        adding = asyncio.ensure_future(self._services.recordings.add(action.stream, self.device))
         try:
             await asyncio.shield(adding)
+        except HostToolError as error:
+            self.tell("warning", message=f"not kept: {error.message}")
         finally:
             if not adding.done():  # the receiver stops: what was begun is finished, and told
                 await asyncio.wait([adding])
@@ -167,17 +171,26 @@ class Connection:
                 self._services.counters.kept += 1
             self._tell_end(action, recording)
 
+    def _abandon(self, reason: str) -> None:
+        """Drop what the session holds."""
+        for action in self._session.close(reason):
+            self._end_transcription(action)
+            self._tell_end(action, None)
+
+    def _end_transcription(self, action: sessions.Ended) -> None:
+        transcription, self._transcription = self._transcription, None
+        if transcription is None:
+            return
+        if action.is_complete:
+            transcription.end()
+            self._services.start(self._transcribe(action.stream.id, transcription))
+        else:
+            transcription.cancel()
+
     def _tell_end(self, action: sessions.Ended, recording: str | None) -> None:
         """Forget the audio, and tell what became of the stream."""
         stream = action.stream
         stream.audio = None
-        transcription, self._transcription = self._transcription, None
-        if transcription is not None:
-            if action.is_complete:
-                transcription.end()
-                self._services.start(self._transcribe(stream.id, transcription))
-            else:
-                transcription.cancel()
         samples = stream.bytes // protocol.WIDTH_BYTES
         self.tell(
             "stream-stop",
@@ -199,19 +212,29 @@ class Connection:
             self.tell("transcript", stream=stream, text=text)
 
     async def _withdraw(self, action: sessions.Withdrawn) -> None:
-        """Delete or unshare what was kept under this device's consent, then confirm."""
         self.tell(
             "withdrawn",
             keep_recordings=action.keep_recordings,
             share_for_training=action.share_for_training,
         )
         wishes = Wishes(action.keep_recordings, action.share_for_training)
-        outcome = await self._services.recordings.withdraw(self.device, wishes)
+        self._services.start(self._carry_out(wishes))
+
+    async def _carry_out(self, wishes: Wishes) -> None:
+        """Delete or unshare what was kept under this device's consent, then confirm."""
+        try:
+            outcome = await self._services.recordings.withdraw(self.device, wishes)
+        except HostToolError as error:
+            outcome = Outcome(0, (error.message,))
         self.tell("deleted", count=outcome.count, reason="consent withdrawn")
         for doubt in outcome.doubts:
             self.tell("unconfirmed", reason=doubt)
-        if not outcome.doubts:
+        if outcome.doubts or self.dropped is not None:
+            return
+        try:
             await self.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
+        except (OSError, asyncio.TimeoutError):
+            self.tell("unconfirmed", reason="the connection was lost; the device will ask again")
 
     async def _anchor(self, action: sessions.Anchored) -> None:
         """Keep what the device says is the newest record of its log."""

@@ -632,6 +632,26 @@ def test_a_deletion_that_fails_is_never_confirmed_and_the_rest_goes(data):
     assert recordings_in(data) == ["devices.json"]
 
 
+def test_a_disk_that_is_full_keeps_nothing_and_the_device_goes_on(data):
+    folder = new_device(data, "kitchen")
+    with receiving(data) as receiver, Device(receiver.port, folder) as device:
+        device.say(SPEECH[:640], keep=True)
+        receiver.wait("stream-stop")
+        for path in data.glob("*.wav"):
+            path.unlink()
+        data.rename(data.parent / "gone")  # as a disk that was pulled
+        data.touch()
+        device.say(SPEECH[:640], keep=True, stream="1" * 16)
+        assert "not kept" in receiver.wait("warning")["message"]
+        assert receiver.wait("stream-stop")["recording"] is None
+        device.send(
+            protocol.CONSENT_WITHDRAWN, {"keep_recordings": False, "share_for_training": False}
+        )
+        receiver.wait("unconfirmed")
+        device.send(protocol.PING)
+        device.expect(protocol.PONG)  # and no `deleted` before it
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_within_a_stream(data, number):
     folder = new_device(data, "kitchen")
