@@ -32,7 +32,7 @@ _LAST_WORDS_LINES = 12
 
 
 def command(script: Path, *arguments: object, heap_bytes: int = DEFAULT_HEAP_BYTES) -> list[str]:
-    """The command line that runs `script` with a heap of `heap_bytes`; raises HostToolError."""
+    """Return the command line that runs `script`; raises HostToolError without MicroPython."""
     if find_spec(_LIBRARY) is None:
         raise missing_module(_LIBRARY)
     if not (FIRMWARE / "wakeword").is_dir():
@@ -45,7 +45,7 @@ def command(script: Path, *arguments: object, heap_bytes: int = DEFAULT_HEAP_BYT
 
 
 def environment(*folders: Path) -> dict[str, str]:
-    """The environment in which `import wakeword` finds firmware/ and `folders` come after it."""
+    """Return the environment that finds modules in firmware/, then in `folders`."""
     paths = [str(FIRMWARE), *map(str, folders), ".frozen"]
     return {**os.environ, "MICROPYPATH": ":".join(paths)}
 
@@ -71,7 +71,7 @@ def run(
 
 @lru_cache(maxsize=1)
 def has_native_emitter() -> bool:
-    """Whether this host has a MicroPython that compiles viper (on macOS arm64 it does not)."""
+    """Return whether this host's MicroPython compiles viper (on macOS arm64 it does not)."""
     if find_spec(_LIBRARY) is None:
         return False
     done = run(GUESTS / "native_emitter.py", timeout_s=60)

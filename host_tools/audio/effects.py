@@ -82,6 +82,18 @@ class Microphone:
         parts += [f"{drop.ms} ms lost at {drop.at_ms} ms" for drop in self.drops]
         return ", ".join(parts)
 
+    def losses(self) -> list[tuple[int, int]]:
+        """Return (sample of the remaining audio, ms lost there) of every drop, in order."""
+        found = []
+        lost = until = 0
+        for drop in sorted(self.drops, key=lambda drop: drop.at_ms):
+            start, end = max(drop.at_ms, until), drop.at_ms + drop.ms
+            if end > start:
+                found.append(((start - lost) * SAMPLES_PER_MS, end - start))
+                lost += end - start
+                until = end
+        return found
+
     def apply(self, blocks: Iterable[Samples], signal_rms: float) -> Iterator[Samples]:
         """Run blocks of int16 through all effects; `signal_rms` is `rms()` of the whole input."""
         yield from self._drop(self._shape(blocks, signal_rms))

@@ -46,7 +46,7 @@ def show(port: str, model: str | None, seconds: float, as_json: bool) -> None:
 
 
 def _count(model: str, seconds: float) -> tuple[Measurement | None, str]:
-    """The instructions, where this computer can count them, or why it cannot."""
+    """Return the instructions and "", or None and why this computer cannot count them."""
     try:
         find_qemu()
         micropython.require_native_emitter()

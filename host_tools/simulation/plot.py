@@ -93,7 +93,7 @@ def _title(result: Result) -> str:
 
 
 def _metadata(path: Path) -> dict[str, None]:
-    """No dates and versions in the file: the same simulation makes the same plot."""
+    """Leave dates and versions out of the file: the same simulation makes the same plot."""
     if path.suffix.lower() == ".png":
         return {"Software": None}
     if path.suffix.lower() == ".svg":
@@ -136,7 +136,7 @@ def _draw_wave(axes: Axes, result: Result, captions: tuple[Caption, ...]) -> Non
 
 
 def _caption(axes: Axes, text: str) -> None:
-    """A quiet line at the upper right of a panel."""
+    """Write a grey line at the upper right of a panel."""
     axes.set_title(text, loc="right", fontsize=9, color=_QUIET, pad=4)
 
 
@@ -171,7 +171,7 @@ def _draw_features(axes: Axes, result: Result) -> None:
 
 
 def _channel_of(hz: float) -> float:
-    """Where a frequency lies on the axis of 40 channels, channel c drawn from c to c + 1."""
+    """Return a frequency's place on the axis of 40 channels, channel c drawn from c to c + 1."""
 
     def mel(value: float) -> float:
         return 1127 * math.log1p(value / 700)

@@ -87,7 +87,7 @@ def shade(panels: list[Axes], result: Result, end_s: float) -> None:
 
 
 def draw_light_and_microphone(axes: Axes, result: Result, end_s: float) -> None:
-    """Two strips: what the light showed, and whether the microphone was on."""
+    """Draw two strips: what the light showed, and whether the microphone was on."""
     lights = [event for event in result.events if event["event"] == "light"]
     for start, end, event in spans(result, lights, end_s):
         colour, word = _look(event)
@@ -107,7 +107,7 @@ def draw_light_and_microphone(axes: Axes, result: Result, end_s: float) -> None:
 
 
 def draw_sent(axes: Axes, result: Result, end_s: float) -> None:
-    """Audio bytes sent in each 100 ms, in kB: where there is no bar, nothing was sent."""
+    """Draw the audio bytes sent in every 100 ms, in kB: without a bar, nothing was sent."""
     bars = np.zeros(int(end_s / _BAR_S) + 2)
     for event in result.events:
         if event["event"] == "sent":
@@ -149,7 +149,7 @@ def _look(event: LightEvent) -> tuple[str, str]:
 def _label(
     axes: Axes, start: float, end: float, y: float, word: str, end_s: float, colour: str = "white"
 ) -> None:
-    """A word in the middle of a strip, if it fits."""
+    """Write a word in the middle of a strip, if it fits."""
     if (end - start) / end_s > _LETTER * len(word) and word:
         axes.text(
             (start + end) / 2, y, word, ha="center", va="center", fontsize=9, color=colour,
@@ -158,7 +158,7 @@ def _label(
 
 
 def _draw_scenario(axes: Axes, result: Result, end_s: float) -> None:
-    """Small arrows above the strips: what somebody did; close ones share no place."""
+    """Draw small arrows above the strips for what somebody did; close ones take two rows."""
     last_s = {0: -1e9, 1: -1e9}
     refused = {
         event["t_ms"] // 1000: event["what"]
@@ -185,7 +185,7 @@ def _draw_scenario(axes: Axes, result: Result, end_s: float) -> None:
 
 
 def _action(event: ScenarioEvent, refused: dict[int, str]) -> str:
-    """What somebody did, and whether the device refused it."""
+    """Return what somebody did, and whether the device refused it."""
     if event["action"] == "request":
         second = event["t_ms"] // 1000
         is_refused = event["value"] in (refused.get(second), refused.get(second + 1))

@@ -84,7 +84,14 @@ def simulate(
     if effects := settings.microphone.describe():
         notes = (*notes, effects)
     tape = Tape(_blocks(audio, settings.microphone))
-    result = Result(name, audio.duration_s, notes, settings.models, tape, SentStreams(tape))
+    result = Result(
+        name,
+        audio.duration_s,
+        notes,
+        settings.models,
+        tape,
+        SentStreams(tape, settings.microphone.losses()),
+    )
     result.has_receiver = settings.with_receiver
     result.times_ms = [[] for _ in settings.models]
     result.probabilities = [[] for _ in settings.models]
@@ -95,7 +102,7 @@ def simulate(
 
 
 def _blocks(audio: AudioFile, microphone: Microphone) -> Iterator[Samples]:
-    """What the device's microphone driver would deliver."""
+    """Yield what the device's microphone driver would deliver."""
     level = rms(audio.blocks()) if microphone.noise_snr_db is not None else 0.0
     yield from microphone.apply(audio.blocks(), level)
 
@@ -140,7 +147,7 @@ class _Run:
             self._receiver_config = self.receiver.settings(self._storage)
 
     def events(self) -> Iterator[Event]:
-        """From the first power-on to the end of the input."""
+        """Yield the events from the first power-on to the end of the input."""
         start_ms, reported_ms = 0, -1
         losses = [e for e in self._settings.scenario if e.action == scenario.POWER_LOSS]
         tape = self._result.tape
@@ -165,7 +172,7 @@ class _Run:
             yield self._note({"t_ms": start_ms, "event": "power", "on": True})
 
     def _power_on(self, power_on: PowerOn, until_ms: int | None) -> Iterator[Event]:
-        """One process of the device, until the input or its power ends."""
+        """Run one process of the device, until the input or its power ends."""
         settings = self._settings
         start_ms = power_on.start_ms
         path = self._temporary / "settings.json"
@@ -197,7 +204,7 @@ class _Run:
         self.chunks = start_ms // scenario.STEP_MS + chunks
 
     def _line(self, text: bytes) -> Iterator[Event]:
-        """The events of a line that simulated_device.py printed."""
+        """Yield the events of a line that simulated_device.py printed."""
         result = self._result
         kind, _, rest = text.partition(b" ")
         names = [model.name for model in result.models]
@@ -269,7 +276,7 @@ def device_settings(
 
 
 def _config_names(models: tuple[ModelFile, ...]) -> list[str]:
-    """The models' names as the device's configuration can hold them."""
+    """Return the models' names as the device's configuration can hold them."""
     names: list[str] = []
     for number, model in enumerate(models, 1):
         name = re.sub(r"[^A-Za-z0-9_-]", "_", model.name)[:32]

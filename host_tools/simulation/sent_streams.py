@@ -37,6 +37,7 @@ class SentStream:
     end_ms: int | None = None
     reason: str | None = None
     sha256: str | None = None  # of the input's samples that were sent
+    lost_ms: int = 0  # of the audio between its first and last sample, on the way to the device
     received: ReceivedStream | None = None
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
 
@@ -46,7 +47,7 @@ class SentStream:
 
     @property
     def is_as_received(self) -> bool | None:
-        """Whether the receiver has exactly these samples; None when it told of none."""
+        """Whether the receiver has exactly these samples; None when it reported none."""
         if self.received is None:
             return None if self.samples else True
         return (self.received["samples"], self.received["sha256"]) == (self.samples, self.sha256)
@@ -60,6 +61,7 @@ class SentStream:
             "samples_to": self.samples_to,
             "bytes": self.bytes,
             "first_byte_after_ms": self.first_byte_after_ms,
+            "lost_ms": self.lost_ms,
             "sha256": self.sha256,
             "received": self.received,
         }
@@ -68,8 +70,10 @@ class SentStream:
 class SentStreams:
     """Reads events in order; `all` has the streams so far."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, losses: list[tuple[int, int]]) -> None:
+        """`losses` are (sample, ms lost before it), see Microphone.losses."""
         self._tape = tape
+        self._losses = losses
         self.all: list[SentStream] = []
         self.stray_bytes = 0  # sent in no stream: must stay 0
 
@@ -115,6 +119,9 @@ class SentStreams:
         elif stream.samples_to != start:
             stream.is_contiguous = False
         stream.samples_to = end
+        stream.lost_ms = sum(
+            ms for at, ms in self._losses if stream.samples_from < at < stream.samples_to
+        )
         stream.bytes += event["bytes"]
         stream._hash.update(self._tape.between(start, end))
         stream.sha256 = stream._hash.hexdigest()

@@ -52,7 +52,7 @@ class Tape:
         self.envelope = Envelope()
 
     def take(self, count: int | None = None) -> Iterator[bytes]:
-        """The next `count` samples, None for all, as little-endian bytes; less at the end."""
+        """Yield the next `count` samples (None: all) as little-endian bytes; fewer at the end."""
         left = count
         while left is None or left > 0:
             if not self._rest.size:
@@ -73,7 +73,7 @@ class Tape:
             pass
 
     def between(self, start: int, end: int) -> bytes:
-        """The samples from `start` to `end`, as little-endian bytes; they must still be known."""
+        """Return the samples from `start` to `end`, little-endian; they must still be known."""
         with self._lock:
             assert self._kept_from <= start <= end <= self.samples, (start, end)
             parts, at = [], self._kept_from

@@ -34,7 +34,7 @@ _PARAMETERS = 4  # (function object, n_args, n_kw, args)
 
 
 def has_assembler(mpy: Mpy) -> bool:
-    """Whether any function is of kind "asm", which a board does not load."""
+    """Return whether any function is of kind "asm", which a board does not load."""
     return any(code.kind == KIND_ASM for code in walk(mpy.root))
 
 
@@ -83,7 +83,7 @@ def run_mpy_cross(source: str | os.PathLike[str], *options: str) -> bytes:
 
 
 def compile_firmware(source_path: str | os.PathLike[str]) -> bytes:
-    """The .mpy file that a stock ESP32-S3 loads for this firmware module."""
+    """Return the .mpy file that a stock ESP32-S3 loads for this firmware module."""
     data = run_mpy_cross(source_path, "-march=xtensawin")
     mpy = from_bytes(data)
     if not has_assembler(mpy):

@@ -52,7 +52,7 @@ def _opcodes_start(data: bytes) -> tuple[int, int]:
 
 
 def _stored_names(data: bytes) -> dict[int, int]:
-    """{child index: index of the name it is stored under} of one bytecode function."""
+    """Return {child index: index of the name it is stored under} of one bytecode function."""
     stored, child = {}, None
     pos = _opcodes_start(data)[1]
     while pos < len(data):
@@ -76,7 +76,7 @@ def _stored_names(data: bytes) -> dict[int, int]:
 
 
 def machine_code(mpy: Mpy) -> dict[str, Code]:
-    """{name: code} of every viper and assembler function, in the order of the file.
+    """Return {name: code} of every viper and assembler function, in the order of the file.
 
     A function inside a class or function is named `Outer.inner`; one whose name is not stored in
     the file (it is one of MicroPython's built-in strings, or never assigned) is `Outer.#2`.

@@ -39,7 +39,7 @@ class InstructionLog:
         self._thread.start()
 
     def qemu_options(self, qemu: str) -> list[str]:
-        """The options that make qemu write the log (single step was renamed in qemu 8.1)."""
+        """Return the options that make qemu write the log (qemu 8.1 renamed single step)."""
         if not self._single_step:
             return ["-d", "in_asm,exec,nochain", "-D", self._path]
         usage = subprocess.run([qemu, "-h"], capture_output=True, text=True, check=False).stdout
@@ -68,7 +68,7 @@ class InstructionLog:
         self._counts += sums[1:]
 
     def _block(self, line: bytes) -> int | None:
-        """The number of instructions that this line stands for; None for a line of a listing."""
+        """Return how many instructions this line stands for; None for a line of a listing."""
         if not line.startswith(b"Trace "):
             self._listed += line.startswith(b"0x")
             return None

@@ -24,7 +24,7 @@ _ASSEMBLER_SUFFIX = "_xtensa"
 
 @lru_cache(maxsize=4)
 def compiled_firmware(folder: Path = FIRMWARE / "wakeword") -> dict[str, bytes]:
-    """{module name as MicroPython imports it: .mpy file} of everything below the folder."""
+    """Return {module name as MicroPython imports it: .mpy file} of all below the folder."""
     modules = {}
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(FIRMWARE).with_suffix("").parts
@@ -33,7 +33,7 @@ def compiled_firmware(folder: Path = FIRMWARE / "wakeword") -> dict[str, bytes]:
 
 
 def kernel_modules() -> dict[str, list[str]]:
-    """{module name: names of its kernels}, assembler modules left out."""
+    """Return {module name: names of its kernels}, assembler modules left out."""
     found = {}
     for module, data in compiled_firmware().items():
         names = list(machine_code(from_bytes(data)))
@@ -49,7 +49,7 @@ def kernel_modules() -> dict[str, list[str]]:
 
 
 def kernel_names(variant: str = VIPER) -> list[str]:
-    """Full names of the kernels that exist in this variant, e.g. `wakeword.kernels.dot`."""
+    """Return the full names of the kernels in this variant, e.g. `wakeword.kernels.dot`."""
     viper = [f"{module}.{name}" for module, names in kernel_modules().items() for name in names]
     if variant == VIPER:
         return viper

@@ -59,7 +59,7 @@ class Function:
 
 
 def find_qemu() -> str:
-    """The path of qemu-xtensa, or HostToolError with the command that installs it."""
+    """Return the path of qemu-xtensa; raise HostToolError with the command that installs it."""
     path = shutil.which("qemu-xtensa") or shutil.which("qemu-xtensa-static")
     if not path:
         raise HostToolError("qemu-xtensa is not installed", "apt-get install qemu-user")
@@ -186,7 +186,7 @@ class XtensaMachine:
         return self._memory[start : start + size]
 
     def check_guards(self) -> None:
-        """HostToolError if a byte just before or after a buffer was changed."""
+        """Raise HostToolError if a byte just before or after a buffer was changed."""
         wrong = self._guards[self._array[self._guards] != _GUARD]
         if len(wrong):
             at = int(wrong[0]) + qemu_program.SHARED_BASE
@@ -241,7 +241,7 @@ class XtensaMachine:
         return value if kind == _TYPE_UINT + 1 else value - (value >> 31 << 32)
 
     def counts(self) -> list[tuple[str, int]]:
-        """[(function, instructions executed in it)] of every call so far; ends the machine."""
+        """Return [(function, instructions executed in it)] of every call; end the machine."""
         assert self._log, "made without count=True"
         self.close()
         return list(zip(self._called, self._log.per_call(), strict=True))

@@ -165,7 +165,7 @@ def _code_bytes(code: Code) -> bytes:
 
 
 def to_bytes(mpy: Mpy) -> bytes:
-    """The file again, with whatever was changed in `mpy`."""
+    """Return the file again, with whatever was changed in `mpy`."""
     return b"".join(
         (
             mpy.header,

@@ -100,7 +100,7 @@ class Replay:
         return self._regions[low]
 
     def _apply(self, change: Change, to_machine: bool) -> None:
-        """A change spans from the first to the last byte that changed; only those count."""
+        """Apply the bytes that changed; a change also spans bytes between them that did not."""
         if not change.content:
             return
         region = self._find(change.address)

@@ -113,3 +113,11 @@ def test_a_drop_is_ms_at_ms(text):
 def test_noise_relative_to_silence_is_refused():
     with pytest.raises(HostToolError, match="digital silence"):
         through(Microphone(noise_snr_db=10), np.zeros(1600, np.int16))
+
+
+def test_losses_are_where_the_remaining_audio_goes_on():
+    drops = (Drop(20, 100), Drop(30, 40), Drop(50, 110))
+    assert Microphone(drops=drops).losses() == [(640, 30), (1120, 20), (1120, 40)]
+    samples = np.arange(16 * 200, dtype=np.int16)
+    (left,) = [np.concatenate(list(Microphone(drops=drops).apply([samples], 0.0)))]
+    assert left[639] == 639 and left[640] == 70 * 16 and left[1120] == 160 * 16

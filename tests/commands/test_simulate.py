@@ -13,6 +13,7 @@ from host_tools.audio import speech
 from host_tools.models import catalog as model_files
 from host_tools.models import reference as oracle
 from host_tools.simulation import text, trace
+from tests.fakes.simulated import wake_and_command
 
 WORDS = "okay naboo"
 
@@ -168,6 +169,17 @@ def test_the_summary_tells_the_scenario_in_order_of_time(simulate, recording, tm
     assert lines[2].startswith("okay_nabu heard") and lines[3] == "scenario: network down"
 
 
+def test_lost_samples_are_named_in_the_stream_that_they_belong_to(simulate, tmp_path):
+    audio.write(tmp_path / "a.wav", wake_and_command())
+    drops = ("--drop", "64@500", "--drop", "30@3600", "--drop", "20@3700")
+    status, out, _ = simulate(tmp_path / "a.wav", *drops, "--json")
+    (file,) = json.loads(out)["files"]
+    (stream,) = file["streams"]
+    assert stream["samples_from"] < 3600 * 16 < stream["samples_to"] and stream["lost_ms"] == 50
+    status, out, _ = simulate(tmp_path / "a.wav", *drops)
+    assert "50 ms were lost before the device" in out
+
+
 @pytest.mark.parametrize(
     "factor, words",
     [
@@ -213,12 +225,12 @@ def test_bad_options_are_refused_in_words(simulate, recording, options, words):
     assert status == 2 and out == "" and words in err and "hint: " in err
 
 
-def test_pictures_are_drawn_one_for_each_file(simulate, recording, tmp_path):
+def test_plots_are_drawn_one_for_each_file(simulate, recording, tmp_path):
     status, _, _ = simulate(recording, recording, "--plot", tmp_path / "p.png")
     assert status == 0
-    pictures = sorted(path.name for path in tmp_path.iterdir())
-    assert pictures == ["p-1-word.png", "p-2-word.png"]
-    first, second = ((tmp_path / name).read_bytes() for name in pictures)
+    plots = sorted(path.name for path in tmp_path.iterdir())
+    assert plots == ["p-1-word.png", "p-2-word.png"]
+    first, second = ((tmp_path / name).read_bytes() for name in plots)
     assert first[:8] == b"\x89PNG\r\n\x1a\n" and first == second
     status, _, _ = simulate(
         recording, "--plot", tmp_path / "p.svg", "--model", "alexa", "--trace", tmp_path / "t"
