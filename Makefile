@@ -17,7 +17,7 @@ need_board = test -n "$(BOARD)" || { \
 	exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format models convert simulate bench evaluate \
+.PHONY: help setup demo test claims lint format models convert simulate bench evaluate \
 	flash install provision clean system-tools
 
 help: ## List the targets.
@@ -48,6 +48,9 @@ demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a mi
 
 test: $(STAMP) system-tools ## Run all tests, on every core.
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+claims: $(STAMP) ## Run the test of each claim; print claim, test, figure.
+	@$(BIN)/python -m tests.project.claims $(ARGS)
 
 lint: $(STAMP) ## Check style and types.
 	@$(BIN)/ruff check .

@@ -47,6 +47,17 @@ def qemu():
 
 
 @pytest.fixture
+def figure(record_property):
+    """`figure(text)` says what a test measured; `make claims` prints it."""
+
+    def say(text):
+        print("figure:", text)
+        record_property("figure", text)
+
+    return say
+
+
+@pytest.fixture
 def run_micropython(native_emitter, tmp_path):
     """`run_micropython(source, *arguments, stdin=b"", heap_bytes=...)` -> stdout as bytes.
 

@@ -18,6 +18,8 @@ from tests.firmware.built_models import models_folder
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 300
+#: A line of a test that says what it measured, as the fixture `figure` does elsewhere.
+FIGURE = "figure: "
 
 
 class MicroPythonFile(pytest.File):
@@ -63,6 +65,10 @@ class MicroPythonTest(pytest.Item):
         )
         if done.returncode != 0:
             raise MicroPythonFailure(done.stdout + done.stderr)
+        for line in done.stdout.decode().splitlines():
+            if line.startswith(FIGURE):
+                print(line)
+                self.user_properties.append(("figure", line[len(FIGURE) :]))
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, MicroPythonFailure):

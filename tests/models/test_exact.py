@@ -58,7 +58,7 @@ def test_the_cases_are_enough():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_engine_on_audio(case, run_micropython):
+def test_the_engine_on_audio(case, run_micropython, figure):
     pcm = audio()[case]
     paths = [find_model(name).path for name in MODELS]
     out = run_micropython(ENGINE, *paths, stdin=pcm.astype("<i2").tobytes())
@@ -79,6 +79,7 @@ def test_the_engine_on_audio(case, run_micropython):
         assert (inferred == expected).all(), name
         wrong = np.flatnonzero(records[inferred, 121 + 2 * i] != probabilities)
         assert not len(wrong), f"{name}: inference {wrong[0]}, {len(wrong)} differ"
+        figure(f"{len(wrong)} of {len(probabilities)} inferences differ")
 
 
 def test_the_audio_moves_the_models():
@@ -116,7 +117,7 @@ def random_slices(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_on_random_slices(name):
+def test_models_on_random_slices(name, figure):
     source = read_tflite(known_models()[name])
     tflite = reference.TFLiteMicroModel(source)
     slices = random_slices(np.random.default_rng(7), SLICE_INFERENCES * tflite.stride)
@@ -126,3 +127,4 @@ def test_models_on_random_slices(name):
     wrong = np.flatnonzero(got != want)
     assert not len(wrong), f"inference {wrong[0]}: {got[wrong[0]]}, not {want[wrong[0]]}"
     assert len(np.unique(want)) > 20
+    figure(f"{len(wrong)} of {len(want)} inferences differ")

@@ -75,7 +75,7 @@ def blocks() -> Iterator[np.ndarray]:
         yield clip(hiss)
 
 
-def test_an_hour_in_one_stream(tmp_path):
+def test_an_hour_in_one_stream(tmp_path, figure):
     micropython.require_native_emitter()
     script = tmp_path / "engine.py"
     script.write_text(ENGINE)
@@ -105,3 +105,4 @@ def test_an_hour_in_one_stream(tmp_path):
     assert slices == BLOCKS * BLOCK_STEPS - 2
     assert inferences == slices // tflite.stride
     assert loudest > 250, "the wake word was in it"
+    figure(f"0 of {BLOCKS * BLOCK_STEPS} steps differ")

@@ -10,6 +10,7 @@ import wave
 
 import pytest
 
+from firmware.satellite.config import Config
 from host_tools.board.definition import load_board
 from host_tools.errors import HostToolError
 from host_tools.simulation import scenario
@@ -315,10 +316,12 @@ def test_a_words_sensitivity_is_the_owners(tmp_path):
     assert result.streams.all == []
 
 
-def test_a_stream_has_a_hard_cap(tmp_path):
+def test_a_stream_has_a_hard_cap(tmp_path, figure):
     result = simulate(tmp_path, wake_and_command(), config={"max_stream_ms": 1000})
     (stream,) = result.streams.all
     assert stream.reason == "cap" and stream.samples == 16000
+    default_ms = Config.defaults().max_stream_ms
+    figure(f"a stream that nobody ends is cut after {default_ms // 1000} s")
 
 
 def test_over_real_tls_the_receiver_has_exactly_what_left(tmp_path):

@@ -110,7 +110,7 @@ class Idle:
         self.sizes = [size for size in relay.sizes if size <= 256]
 
 
-def test_idle_bytes_per_minute(run_micropython, tmp_path):
+def test_idle_bytes_per_minute(run_micropython, tmp_path, figure):
     idle = Idle(run_micropython, tmp_path, RUN_MS, is_growing=False)
     assert idle.said["ups"] == 1 and idle.connections == 1 and idle.said["sent"] == 0
     pings, minutes = idle.pings, idle.minutes
@@ -118,18 +118,20 @@ def test_idle_bytes_per_minute(run_micropython, tmp_path):
     sizes = [size for size in idle.sizes if size <= 128]
     keep_alive = sum(sizes[-2 * (pings - 2) :])  # the first pings come with the handshake
     per_minute = keep_alive / ((pings - 2) / 2)
-    print(f"{per_minute:.0f} bytes a minute over {minutes:.0f} minutes, {pings} pings")
+    figure(f"{per_minute:.0f} bytes a minute")
     assert 0 < per_minute <= BUDGET_BYTES_PER_MINUTE
     assert sum(sizes) <= BUDGET_BYTES_PER_MINUTE * (minutes + 2)
 
 
-def test_a_log_that_grows_all_the_time_adds_one_message_a_minute(run_micropython, tmp_path):
+def test_a_log_that_grows_all_the_time_adds_one_message_a_minute(
+    run_micropython, tmp_path, figure
+):
     idle = Idle(run_micropython, tmp_path, RUN_MS // 2, is_growing=True)
     heads, minutes = idle.seen.count(b'"audit-head"'), idle.minutes
     assert idle.connections == 1 and minutes * 0.8 <= heads <= minutes + 1, (heads, minutes)
     sizes = idle.sizes[-(2 * (idle.pings - 2) + heads) :]
     per_head = [size for size in sizes if size > 128]
-    print(f"{sum(sizes) / minutes:.0f} bytes a minute, {per_head[-1]} of them for the log")
+    figure(f"{per_head[-1]} bytes more in a minute in which the log grew")
     assert max(per_head) <= LOG_BYTES_PER_MINUTE
     budget = BUDGET_BYTES_PER_MINUTE + LOG_BYTES_PER_MINUTE
     assert sum(idle.sizes) <= budget * (minutes + 2)
