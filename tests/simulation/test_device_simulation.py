@@ -85,7 +85,8 @@ def test_a_wake_word_with_nothing_after_it_sends_nothing(tmp_path):
     (stream,) = result.streams.all
     assert stream.reason == "no-speech" and stream.bytes == 0 and result.of("sent") == []
     assert stream.end_ms - stream.wake_ms == 2510
-    assert {event["type"] for event in result.of("message")} == {"ping"}
+    # The log's newest record is told at the start, never because of a stream that sent nothing.
+    assert all(event["t_ms"] < stream.wake_ms for event in result.of("message"))
     (end,) = records(result, "stream-end")
     assert end["reason"] == "no-speech" and end["bytes"] == 0 and end["dropped_chunks"] == 0
     assert [light["state"] for light in result.of("light")][-2:] == ["STREAMING", "IDLE"]
