@@ -104,7 +104,7 @@ def command(
 
     Runs the real firmware on a second of speech, then all its kernel calls as the chip's own
     machine code under qemu-xtensa: every value is compared, every instruction counted.  With
-    --port, prints the microseconds measured on the board too; it stops listening meanwhile.
+    --port, prints the microseconds measured on the board too; the board stops listening for it.
     """
     if port is not None:
         bench_port.show(port, models[0] if models else None, seconds, as_json)

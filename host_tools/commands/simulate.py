@@ -66,7 +66,13 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
 @json_option
 @click.option("--gain-db", type=float, default=0.0, help="Microphone gain in dB.")
 @click.option("--noise-db", type=float, metavar="SNR", help="Add noise at this SNR in dB.")
-@click.option("--noise", "noise_colour", type=click.Choice(NOISE_COLOURS), default="white")
+@click.option(
+    "--noise",
+    "noise_colour",
+    type=click.Choice(NOISE_COLOURS),
+    default="white",
+    help="Colour of the noise. [default: white]",
+)
 @click.option("--dc", type=int, default=0, help="Microphone DC offset, in sample units.")
 @click.option("--clip", type=int, metavar="LEVEL", help="Clip at +-LEVEL, in sample units.")
 @click.option(
@@ -84,7 +90,10 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     "--config", "config_path", metavar="FILE", help="Use this config.json on the device."
 )
 @click.option(
-    "--board", "board_name", metavar="BOARD", help="Simulate this board's light and controls."
+    "--board",
+    "board_name",
+    metavar="BOARD",
+    help="Simulate this board's light, button and switch.",
 )
 @click.option("--muted", is_flag=True, help="Start muted. [default: listening]")
 @click.option(
@@ -113,7 +122,7 @@ def command(
     muted: bool,
     storage: Path | None,
 ) -> int:
-    """Run the whole firmware on AUDIO files: what it heard, what its light showed, what it sent.
+    """Run the whole firmware on AUDIO files and print what it heard, showed and sent.
 
     Reads WAV, FLAC, Ogg and MP3 files of any sample rate, mono or stereo. The options from
     --gain-db to --drop change the audio as a microphone and its driver would. Without --receiver
