@@ -75,8 +75,9 @@ class Live:
                 click.echo("no answer yet: waiting for the board", err=True)
             with as_link_error(self.port):
                 self._serial.reset_input_buffer()
-                # The first line end finishes what noise may have left in the device's line.
-                self._serial.write(b"\r" + code(name).encode() + b"\r")
+                # The line end finishes what noise may have left in the device's line, Ctrl-B a raw
+                # REPL that another tool has left; a running firmware takes no notice of it.
+                self._serial.write(b"\r\x02" + code(name).encode() + b"\r")
                 value, seen = self._answer(name, timeout_s)
             if value is not None:
                 return value

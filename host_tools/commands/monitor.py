@@ -1,4 +1,4 @@
-"""`earnest monitor`: a device live, several times a second, without stopping it."""
+"""`earnest monitor`: show a board live, several times a second, without stopping it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from host_tools.errors import INTERRUPTED
 
 DEFAULT_HZ = 5.0
 BAR = 40
+BAD = 1
+STOPPED = "STOPPED"
 MIN_DB = -72.0
 _WRAP_MASK = (1 << 30) - 1
 MAX_SILENT = 5
@@ -31,9 +33,9 @@ Examples:
   earnest monitor --json --seconds 10 > levels.jsonl
 
 \b
-Say the wake word: the probability should cross the cutoff mark.  A level that does not move while
-you speak means the microphone: earnest mic.
-Ctrl-C ends it; the device does not notice.
+Say the wake word: the probability should cross the cutoff mark.  If the level does not move while
+you speak, test the microphone: earnest mic.
+Ctrl-C ends it and does not disturb the board.  Exit status 1 when the board is stopped.
 """
 
 _COLOURS = {"MUTED": "red", "IDLE": "green", "STREAMING": "blue"}
@@ -67,43 +69,66 @@ def command(port: str | None, seconds: float | None, hz: float, as_json: bool) -
 
     With --json a line for each answer.  The device sends numbers only, never audio.
     """
+    watch = Watch(math.inf if seconds is None else time.monotonic() + seconds, hz, as_json)
     status = 0
     try:
-        _watch(port, math.inf if seconds is None else time.monotonic() + seconds, hz, as_json)
+        watch.run(port)
     except KeyboardInterrupt:
         status = INTERRUPTED
-    if not as_json:
-        click.echo("\nended; the device goes on")
-    return status
+    if watch.state is None and watch.why_silent is not None:
+        raise watch.why_silent
+    is_stopped = watch.state == STOPPED
+    if is_stopped:
+        click.echo(f"\nended; the board is stopped: {START_AGAIN}", err=True)
+    elif not as_json:
+        click.echo("\nended; the board goes on")
+    return status or (BAD if is_stopped else 0)
 
 
-def _watch(port: str | None, end: float, hz: float, as_json: bool) -> None:
-    """Ask and show until the time `end`, in seconds of the monotonic clock."""
-    shares = Shares()
-    silent = 0
-    with Live(port) as live:
-        console = Console(stderr=as_json)
-        with Screen(console=console, auto_refresh=False, transient=as_json) as screen:
-            while time.monotonic() < end:
-                began = time.monotonic()
-                try:
-                    levels: Levels = live.ask("levels", timeout_s=1.0 + 1 / hz, attempts=1)
-                    silent = 0
-                except LineLostError:
-                    raise
-                except LinkError:
-                    silent += 1  # noise, or a device that restarts
-                    if silent == MAX_SILENT:
+@dataclass
+class Watch:
+    """Asks and shows until the time `end`, in seconds of the monotonic clock.
+
+    `state` is the board's last one, None before its first answer; `why_silent` the last error.
+    """
+
+    end: float
+    hz: float
+    as_json: bool
+    state: str | None = None
+    why_silent: LinkError | None = None
+
+    def run(self, port: str | None) -> None:
+        """Raises LinkError after MAX_SILENT questions without an answer."""
+        shares = Shares()
+        silent = 0
+        with Live(port) as live:
+            console = Console(stderr=self.as_json)
+            with Screen(console=console, auto_refresh=False, transient=self.as_json) as screen:
+                while time.monotonic() < self.end:
+                    began = time.monotonic()
+                    try:
+                        levels: Levels = live.ask(
+                            "levels", timeout_s=1.0 + 1 / self.hz, attempts=1
+                        )
+                        silent = 0
+                    except LineLostError:
                         raise
-                    continue
-                if levels["state"] != "STOPPED":
-                    levels["cpu_share"] = shares.update(levels)
-                if as_json:
-                    click.echo(json.dumps(levels))
-                else:
-                    screen.update(picture(levels), refresh=True)
-                left = min(end, began + 1 / hz) - time.monotonic()
-                time.sleep(max(0.0, left))
+                    except LinkError as error:
+                        self.why_silent = error
+                        silent += 1  # noise, or a device that restarts
+                        if silent == MAX_SILENT:
+                            raise
+                        continue
+                    self.state = levels["state"]
+                    if self.state != STOPPED:
+                        levels["cpu_share"] = shares.update(levels)
+                    if self.as_json:
+                        click.echo(json.dumps(levels))
+                    else:
+                        screen.update(panel(levels), refresh=True)
+                    left = min(self.end, began + 1 / self.hz) - time.monotonic()
+                    time.sleep(max(0.0, left))
 
 
 def decibels(peak: int) -> float:
@@ -120,11 +145,11 @@ def bar(share: float, mark: float | None = None) -> str:
     return "".join(cells)
 
 
-def picture(levels: Levels) -> Table:
-    """What people see."""
+def panel(levels: Levels) -> Table:
+    """Return what people see."""
     table = Table(box=None, show_header=False, pad_edge=False)
     state = levels["state"]
-    if state == "STOPPED":
+    if state == STOPPED:
         table.add_row("state", Text(f"STOPPED: {START_AGAIN}", style="bold red"))
         return table
     colour = _COLOURS.get(state, "yellow")

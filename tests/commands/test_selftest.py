@@ -6,6 +6,7 @@ or in the world around the chip's stand-ins.
 
 import ast
 import contextlib
+import io
 import json
 import random
 import socket
@@ -15,6 +16,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
+from host_tools import cli
 from host_tools.board.serial_link import SerialLink
 from host_tools.commands import selftest
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE
@@ -341,6 +343,22 @@ machine.Pin._level = _pressed
         assert results["button"]["reason"] == "pressed"
         status, results = run(board, "light", arguments=(), answer="n\n")
         assert status == 1 and "did not see it" in results["light"]["reason"]
+
+
+def test_nobody_at_the_terminal_skips_what_needs_a_person_and_nothing_else(
+    tmp_path, monkeypatch, capsys
+):
+    """As in `earnest selftest </dev/null`."""
+    names = ("light", "button", "storage")
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        only = [word for name in names for word in ("--only", name)]
+        assert cli.run(["selftest", "--port", board.port, "--json", *only]) == 0
+    results = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
+    assert [(r["test"], r["ok"]) for r in results] == list(
+        zip(names, (None, None, True), strict=True)
+    )
+    assert results[0]["reason"] == "driven without an error; nobody was asked"
 
 
 def test_muted_means_no_microphone_and_the_mute_stays(tmp_path):

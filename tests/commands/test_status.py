@@ -115,7 +115,7 @@ def test_monitor_disturbs_nothing(tmp_path):
         assert all(0 < line["cpu_share"] < 1 for line in lines[1:])
         assert all(900 < line["peak"] < 1100 for line in lines[1:]), lines
         assert call(monitor.command, board, "--seconds", "0.2")[1].endswith(
-            "\nended; the device goes on\n"
+            "\nended; the board goes on\n"
         )
         assert last["cutoff"] == [216] and len(last["probability"]) == 1
         told = json.loads(call(status.command, board, "--json")[1])
@@ -272,6 +272,35 @@ def test_a_device_stopped_at_the_cable_does_not_listen(tmp_path):
             shown = "import neopixel\nprint(list(neopixel.NeoPixel.wires[48][0]))"
             red, green, blue = json.loads(link.exec(shown))
             assert red > 0 and green == blue == 0, (red, green, blue)
+
+
+def test_the_monitor_of_a_stopped_board_says_so(tmp_path):
+    """At its prompt, and in a raw REPL that another tool has left."""
+    with live_board.board(tmp_path, runs=False) as board:
+        for keys in (b"\x02", b"\x01"):
+            with Live(board.port) as live:
+                live._serial.write(keys)
+                time.sleep(0.3)
+            done = RUNNER.invoke(
+                monitor.command,
+                ["--port", board.port, "--seconds", "0.5"],
+                standalone_mode=False,
+            )
+            assert done.return_value == 1 and "state  STOPPED: press RESET" in done.stdout, keys
+            assert "ended; the board is stopped: press RESET" in done.stderr
+            assert "goes on" not in done.stdout
+    ends = os.openpty()
+    try:
+        with pytest.raises(LinkError, match="does not answer"):  # not one word: no success
+            RUNNER.invoke(
+                monitor.command,
+                ["--port", os.ttyname(ends[1]), "--seconds", "0.5"],
+                standalone_mode=False,
+                catch_exceptions=False,
+            )
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def test_what_stopped_it_is_told(tmp_path):
