@@ -50,7 +50,10 @@ def list_devices(data: Path, as_json: bool) -> int:
 @json_option
 def add(name: str, output: Path, data: Path, as_json: bool) -> int:
     """Create a key and a certificate for a device; its name stays in the list."""
-    device = _listed(data).add(name, authority.open_or_make(data / "authority"), output)
+    ca = authority.open_or_make(data / "authority")
+    if ca.is_new:
+        click.echo(f"made a new CA in {ca.folder}", err=True)
+    device = _listed(data).add(name, ca, output)
     facts = {"device": device.name, "expires": device.expires, "folder": str(output)}
     say(
         as_json,

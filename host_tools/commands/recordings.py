@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,10 +39,9 @@ def command() -> None:
 def list_recordings(data: Path, as_json: bool) -> int:
     """List the recordings, the oldest first."""
     names = {device.id: device.name for device in DeviceList(data / "devices.json").all()}
-    rows = [
-        {**asdict(recording), "name": names.get(recording.device)}
-        for recording in Recordings(data).all()
-    ]
+    with closing(Recordings(data)) as recordings:
+        found = recordings.all()
+    rows = [{**asdict(recording), "name": names.get(recording.device)} for recording in found]
     columns = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
     columns |= {"device": "name", "training": "share_for_training", "wake word": "wake_word"}
     show(as_json, rows, columns)
@@ -53,8 +53,9 @@ def list_recordings(data: Path, as_json: bool) -> int:
 @data_option
 def play(id: str, data: Path) -> int:
     """Play a recording on this computer."""
-    recordings = Recordings(data)
-    play_wav(recordings.checked_wav(recordings.find(id)))
+    with closing(Recordings(data)) as recordings:
+        path = recordings.checked_wav(recordings.find(id))
+    play_wav(path)
     return 0
 
 
@@ -66,9 +67,9 @@ def play(id: str, data: Path) -> int:
 @json_option
 def export(id: str, file: Path, overwrite: bool, data: Path, as_json: bool) -> int:
     """Copy a recording to a WAV file, which does not expire and is not deleted with it."""
-    recordings = Recordings(data)
-    recording = recordings.find(id)
-    recordings.export(recording, file, may_replace=overwrite)
+    with closing(Recordings(data)) as recordings:
+        recording = recordings.find(id)
+        recordings.export(recording, file, may_replace=overwrite)
     facts = {"exported": recording.id, "file": str(file)}
     say(as_json, facts, f"copied {recording.id} to {file}; the copy does not expire")
     return 0
@@ -94,17 +95,17 @@ def delete(
     """Delete recordings by their ids, those of devices that were removed, or all."""
     if bool(ids) + is_all + is_unlisted != 1:
         raise click.UsageError("give the ids of recordings, --unlisted, or --all")
-    recordings = Recordings(data)
-    if ids:
-        found = [recordings.find(id) for id in ids]
-    else:
-        listed = {device.id for device in DeviceList(data / "devices.json").all()}
-        found = [r for r in recordings.all() if is_all or r.device not in listed]
-    question = f"Delete {len(found)} recording{'s' if len(found) != 1 else ''} for good?"
-    if not is_sure and not click.confirm(question, False, err=as_json):
-        say(as_json, {"deleted": 0}, "deleted nothing")
-        return 0
-    done = recordings.delete_all() if is_all else recordings.delete(found)
+    with closing(Recordings(data)) as recordings:
+        if ids:
+            found = [recordings.find(id) for id in ids]
+        else:
+            listed = {device.id for device in DeviceList(data / "devices.json").all()}
+            found = [r for r in recordings.all() if is_all or r.device not in listed]
+        question = f"Delete {len(found)} recording{'s' if len(found) != 1 else ''} for good?"
+        if not is_sure and not click.confirm(question, False, err=as_json):
+            say(as_json, {"deleted": 0}, "deleted nothing")
+            return 0
+        done = recordings.delete_all() if is_all else recordings.delete(found)
     say(as_json, {"deleted": done.count, "left": done.left}, f"deleted {done.count} recordings")
     if done.left:
         raise HostToolError(

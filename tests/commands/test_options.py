@@ -2,9 +2,11 @@
 
 import importlib
 
+import click
 import pytest
 
 from host_tools import cli
+from host_tools.commands import options
 
 #: Each shared option with its short form.
 SHARED = {"--port": "-p", "--json": None, "--data": None, "--yes": "-y", "--board": "-b"}
@@ -28,3 +30,14 @@ def test_auto_is_the_only_board(monkeypatch):
     monkeypatch.setattr(serial_port, "find_ports", lambda: [only])
     assert serial_port.find_port("auto") == serial_port.find_port(None) == only.device
     assert serial_port.find_port("COM4") == "COM4"
+
+
+def test_the_receivers_folder_is_the_same_wherever_a_command_is_started(tmp_path, monkeypatch):
+    """Another current folder must not make a second CA without a word."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("receive", "provision", "erase", "recordings", "devices"):
+        found = importlib.import_module(f"host_tools.commands.{name}").command
+        for command in getattr(found, "commands", {name: found}).values():
+            [data] = [option for option in command.params if option.name == "data"]
+            assert data.get_default(click.Context(command)) == options.DEFAULT_DATA
+    assert options.DEFAULT_DATA.is_absolute()

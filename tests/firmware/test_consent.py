@@ -1,5 +1,6 @@
 """The consent that the device remembers: what was allowed once stays due until it was deleted."""
 
+from diagnostics import text
 from satellite.config import Config
 from satellite.consent import FILE, MAX_BYTES, MAX_RECEIVERS, Consent, receiver_id
 
@@ -149,3 +150,17 @@ def test_a_receiver_is_known_by_its_ca_and_in_plain_text_by_its_address():
     assert plain not in (first, known(receiver_host="10.0.0.2", insecure=True))
     storage.fails = True
     assert len(known(receiver_host="10.0.0.1")) == 16
+
+
+def test_status_says_what_is_due_elsewhere_and_nothing_when_nothing_is():
+    status = {
+        **dict.fromkeys(("firmware", "micropython", "board", "state", "reset"), "x"),
+        **dict.fromkeys(("heap_free_bytes", "heap_used_bytes"), 0),
+        **dict.fromkeys(("models", "faults"), ()),
+        "last_error": "",
+        "consent": {"due_elsewhere": 0},
+    }
+    assert not [line for line in text.status_lines(status) if "consent" in line]
+    status["consent"]["due_elsewhere"] = 2
+    lines = [line for line in text.status_lines(status) if "consent" in line]
+    assert lines == ["consent     withdrawn, but not at 2 earlier receivers"]

@@ -166,6 +166,18 @@ def test_facts_that_are_not_sound_are_no_consent(folder, recordings):
     assert from_json(json.dumps(facts).encode(), good.id) == good
 
 
+def test_a_command_and_the_receiver_work_on_one_folder(folder, recordings):
+    first = keep(recordings)
+    command = Recordings(folder)
+    assert ids(command) == {first.id}
+    second = keep(recordings)
+    assert command.delete(command.all()).count == 2
+    assert recordings.delete_of(KITCHEN).count == 0 and ids(recordings) == set()
+    third = keep(recordings)
+    assert ids(command) == ids(recordings) == {third.id} != {second.id}
+    command.close()
+
+
 # Deletion goes on, and says what is left.
 
 
