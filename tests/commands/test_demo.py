@@ -1,6 +1,7 @@
 """The demo: it hears and sends what it should, and says so when it does not."""
 
 import pytest
+from rich.console import Console
 
 from host_tools import cli
 from host_tools.commands import demo
@@ -27,30 +28,58 @@ def test_the_demo_hears_what_is_said(tmp_path, capsys):
     assert {event["state"] for event in run.of("light")} >= {"IDLE", "STREAMING", "MUTED"}
 
 
-@pytest.mark.parametrize("words", ["good evening", "okay naboo"])
-def test_the_demo_does_not_claim_what_it_did_not_hear(tmp_path, capsys, monkeypatch, words):
-    monkeypatch.setattr(demo, "WAKE_WORDS", "good evening")
-    monkeypatch.setattr(demo, "SCENE", [words])
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """The wake word from 0.8 s on, a command, a press; sent and received as it should be."""
+    folder = tmp_path_factory.mktemp("one_command")
+    return simulate(folder, wake_and_command(), [(6000, "press")])
+
+
+SAID = [(0.8, 2.0, demo.WAKE_WORDS)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        [(0.8, 2.0, "good evening")],
+        [*SAID, (4.8, 5.5, demo.WAKE_WORDS)],
+        [(4.0, 5.0, demo.WAKE_WORDS)],
+    ],
+)
+def test_the_demo_does_not_claim_what_it_did_not_hear(result, capsys, said):
+    out = Console(width=200)
+    assert demo.print_promise(out, SAID, result)
+    assert "FAILED" not in capsys.readouterr().out
+    assert not demo.print_promise(out, said, result)
+    assert "FAILED: what was heard is not what was said" in capsys.readouterr().out
+
+
+def test_a_demo_that_failed_has_exit_status_1(monkeypatch, tmp_path, result, capsys):
+    monkeypatch.setattr(demo, "simulate", lambda *_, **__: result)
+    monkeypatch.setattr("host_tools.simulation.plot.draw", lambda *_: None)
     assert cli.run_command(demo.command, ["--folder", str(tmp_path)]) == 1
     assert "what was heard is not what was said" in capsys.readouterr().out
 
 
-def result_of(tmp_path):
-    """One command, sent and received as it should be."""
-    return simulate(tmp_path, wake_and_command(), [(6000, "press")])
+def begins_early(patch, stream, _):
+    patch.setattr(stream, "samples_from", stream.wake_ms * 16 - 160)
 
 
-def test_the_demo_does_not_claim_what_it_did_not_keep(tmp_path):
-    assert demo.sent_as_promised(result_of(tmp_path))
-    before = result_of(tmp_path)
-    before.streams.all[0].samples_from = before.streams.all[0].wake_ms * 16 - 160
-    assert not demo.sent_as_promised(before)
-    after = result_of(tmp_path)
-    after.streams.all[0].samples_to += 160 * 200
-    assert not demo.sent_as_promised(after)
-    muted = result_of(tmp_path)
-    muted.scenario[0]["t_ms"] = 3000
-    assert not demo.sent_as_promised(muted)
-    received = result_of(tmp_path)
-    received.streams.all[0].received["sha256"] = "0" * 64
-    assert not demo.sent_as_promised(received)
+def ends_late(patch, stream, _):
+    patch.setattr(stream, "samples_to", stream.samples_to + 160 * 200)
+
+
+def was_muted(patch, _, press):
+    patch.setitem(press, "t_ms", 3000)
+
+
+def arrived_otherwise(patch, stream, _):
+    patch.setitem(stream.received, "sha256", "0" * 64)
+
+
+@pytest.mark.parametrize("spoil", [begins_early, ends_late, was_muted, arrived_otherwise])
+def test_the_demo_does_not_claim_what_it_did_not_keep(monkeypatch, result, spoil):
+    assert demo.sent_as_promised(result)
+    spoil(monkeypatch, result.streams.all[0], result.scenario[0])
+    assert not demo.sent_as_promised(result)
