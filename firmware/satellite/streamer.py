@@ -23,7 +23,8 @@ ANCHOR_MS = 60000
 #: makes the TLS handshake.
 STUCK_MS = 2000
 HANDSHAKE_MS = 15000
-READ_BYTES = 512
+#: What is read before audio has its turn again: reading costs the more the longer it is.
+READ_BYTES = 128
 #: Numbers of OSError below this are TLS's own (mbed TLS), above it the system's.
 MAX_TLS_ERROR = -1000
 #: Answers that may wait to be sent.

@@ -153,6 +153,19 @@ def test_anything_is_decoded_or_refused_and_never_by_how_it_is_cut(data, cuts):
         assert isinstance(kind, str) and isinstance(fields, dict) and isinstance(payload, bytes)
 
 
+@given(
+    raw=st.binary(max_size=200)
+    | st.text('{}[]:,"\\IN\t\x1f z0', max_size=200).map(str.encode)
+    | messages()
+)
+@settings(max_examples=600, deadline=None)
+def test_the_quick_look_takes_nothing_that_the_long_one_refuses(raw):
+    if protocol._is_plain(raw):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(protocol, "_is_plain", lambda raw: False)
+            protocol._bound(raw, "line")
+
+
 BOTH = """
 import sys, json, binascii
 from satellite import protocol
