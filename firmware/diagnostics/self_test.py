@@ -274,7 +274,7 @@ def _why_no_receiver(error, config):
         return "nobody listens at %s, or it broke off: is `earnest receive` running?" % where
     words = " ".join(str(error).split())
     if "not correctly signed" in words:  # by mbedTLS, perhaps with other faults
-        return "the receiver is of another authority: earnest provision"
+        return "the receiver's certificate was issued by a different CA: earnest provision"
     return words or repr(error)
 
 

@@ -86,8 +86,8 @@ def require_fit(image: ChipImage, board: Board) -> list[str]:
             hint,
         )
     if image.project != PROJECT:
-        name = image.project or "without a name"
-        raise HostToolError(f"the image is no MicroPython, but {name}", hint)
+        name = image.project or "a program without a name"
+        raise HostToolError(f"the image is not MicroPython but {name}", hint)
     warnings = []
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", image.version)
     least = tuple(map(int, board.micropython.least_version.split(".")))
@@ -156,6 +156,6 @@ def _text(raw: bytes) -> str:
 
 def _not_one(why: str) -> HostToolError:
     return HostToolError(
-        f"this is not a whole MicroPython image for the chip: {why}",
+        f"not a complete MicroPython image for the chip: {why}",
         "take the .bin of the board's page at micropython.org, not .uf2, .elf or .app-bin",
     )

@@ -1,8 +1,8 @@
-"""MicroPython's raw REPL over a serial port: code in, what it printed out.
+"""MicroPython's raw REPL over a serial port: code in, its output back.
 
-Place: above serial_port, below serial_link, which adds files.  Keeps a time limit on everything,
-and on leaving - also by Ctrl-C or an error - starts a device again that it interrupted or found
-stopped.  Must not import the firmware.
+Place: above serial_port, below serial_link, which adds files.  Every call has a time limit.  On
+leaving, also by Ctrl-C or an error, a device that was interrupted or found stopped is started
+again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class DeviceError(HostToolError):
         self.traceback = traceback
         lines = traceback.strip().splitlines()
         super().__init__(
-            f"the device says: {lines[-1] if lines else 'an error without words'}",
+            f"the device says: {lines[-1] if lines else 'unknown error (empty traceback)'}",
             "its flash is full: remove files of yours (earnest repl), or earnest flash"
             if "ENOSPC" in traceback or "OSError: 28" in traceback
             else "if this is unexpected, install the firmware again: earnest install",
@@ -221,7 +221,7 @@ class RawREPL:
                 if is_told or attempt == ATTEMPTS:
                     raise
         raise LinkError(
-            f"{self.port}: the device's answer cannot be read: {_shown(output)}",
+            f"{self.port}: unreadable response from the board: {_shown(output)}",
             "try again; if it stays so, use a shorter cable or another port",
         )
 
@@ -368,7 +368,7 @@ def _last_json(output: bytes) -> Any:
 
 
 def _shown(data: bytes) -> str:
-    """The last bytes in words that a terminal can show."""
+    """Return the last bytes as text that a terminal can show."""
     return ascii(data[-60:].decode("ascii", "replace"))
 
 

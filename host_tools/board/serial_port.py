@@ -1,7 +1,6 @@
-"""Serial ports of this computer: which have a board, opening them, closing them for certain.
+"""Serial ports of this computer: find those with a board, open them, close them for certain.
 
-Place: below raw_repl.  What pyserial and mpremote raise becomes a LinkError with words that a
-person can act on.  Must not import the firmware.
+Place: below raw_repl.  What pyserial and mpremote raise becomes a LinkError that says what to do.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class LineLostError(LinkError):
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port of this computer; what: its USB device in words."""
+    """A serial port of this computer; `what` names its USB device."""
 
     device: str
     what: str
@@ -172,16 +171,18 @@ def _why_not(port: str) -> LinkError:
 
 @contextlib.contextmanager
 def as_link_error(port: str) -> Iterator[None]:
-    """Errors of pyserial and mpremote in words."""
+    """Raise what pyserial and mpremote raise as a LinkError."""
     try:
         yield
     except (TransportError, struct.error) as error:
         raise LinkError(
-            f"{port}: the device's answer makes no sense ({error})",
+            f"{port}: unexpected response from the board ({error})",
             "try again; if it stays so, use a shorter cable or another USB port",
         ) from error
     except serial.SerialTimeoutException as error:
-        raise LinkError(f"{port}: the device takes no bytes", "press its reset button") from error
+        raise LinkError(
+            f"{port}: write timed out: the board is not reading", "press its reset button"
+        ) from error
     except (OSError, TypeError) as error:  # TypeError: pyserial, of a port closed under it
         raise LineLostError(
             f"{port}: the line was lost ({error})",

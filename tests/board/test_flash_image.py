@@ -34,7 +34,7 @@ def test_an_official_image_says_what_it_is_in_its_banner_only(tmp_path):
     got = read_image(data)
     assert (got.project, got.version) == ("micropython", "v1.28.0")
     assert require_fit(got, PLAIN) == []
-    with pytest.raises(HostToolError, match="no MicroPython, but without a name"):
+    with pytest.raises(HostToolError, match="not MicroPython but a program without a name"):
         other = words.replace(b"MicroPython", b"NanoPython")
         require_fit(
             read_image(micropython(tmp_path, version=b"", project=b"", words=other)), PLAIN
@@ -47,7 +47,7 @@ def test_an_official_image_says_what_it_is_in_its_banner_only(tmp_path):
         ({"chip": ESP32FirmwareImage}, "for esp32, the board has esp32s3"),
         ({"application_chip": ESP32FirmwareImage}, "different chips"),
         ({"version": b"v1.23.0"}, "v1.23.0, at least 1.24.0"),
-        ({"project": b"esp-at"}, "no MicroPython, but esp-at"),
+        ({"project": b"esp-at"}, "not MicroPython but esp-at"),
         ({"flash_mb": 16}, "16 MB of flash, the board has 8"),
     ],
 )

@@ -247,7 +247,7 @@ def test_why_a_receiver_does_not_answer(tmp_path):
                 ({"insecure": True}, refused),
                 (
                     {"insecure": False, "receiver_port": receiver.port},
-                    "the receiver is of another authority: earnest provision",
+                    "the receiver's certificate was issued by a different CA: earnest provision",
                 ),
                 ({"ssl_key": "none.der"}, "no certificate file none.der"),
             ):
