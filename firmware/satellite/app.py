@@ -204,10 +204,9 @@ class App:
         model = parts.engine.process(self._chunk)
         parts.level.hear(self._chunk)
         parts.counters.count("chunks")
-        if gate.state == STREAMING:
-            if parts.engine.slice_ready:
-                self._look_for_speech()
-        elif model >= 0:
+        if parts.engine.slice_ready:
+            self._look_for_speech()
+        if model >= 0 and gate.state != STREAMING:
             self._wake(model)
         self._look_at_microphone()
         parts.counters.step((parts.clock.ticks_us() - began_us) & 0x3FFFFFFF)
@@ -215,7 +214,9 @@ class App:
     def _look_for_speech(self):
         """Open a held stream when somebody speaks, and end it when nobody does any more."""
         gate = self._gate
-        is_over = self.parts.end_of_speech.update(self.parts.engine.slice)
+        is_over = self.parts.end_of_speech.update(self.parts.engine.slice, self._chunk)
+        if gate.state != STREAMING:
+            return
         if not gate.is_held:
             if is_over:
                 gate.close_input(END_OF_SPEECH)
@@ -256,7 +257,7 @@ class App:
             return
         self._gate.wake(parts.random_number())
         parts.counters.count("streams")
-        parts.end_of_speech.reset()
+        parts.end_of_speech.begin()
         self._in_stream = True
         self._stream_began_ms = now_ms
         self._dropped_chunks = self._gate.dropped_chunks
@@ -374,6 +375,7 @@ class App:
             self.fault("light")
             return
         self.parts.engine.reset()  # nothing of what was heard before the silence
+        self.parts.end_of_speech.reset()
         try:
             self.parts.mic.start()
         except OSError:

@@ -1,94 +1,165 @@
-"""The end of speech: when to stop sending, from the feature slices that the engine makes anyway.
+"""Who speaks: when speech begins after a wake word, and when to stop sending.
 
-Place in the pipeline: beside the gate; fed each slice while a stream runs.  The front end has
-already taken the steady noise out of a slice, so the sum of its 40 values says how much there is
-now that was not there before: 200 to 1000 in any steady noise, 1500 to 4000 in speech.  That sum,
-smoothed, is held against a floor that follows its lows and, where others talk in the background,
-against the peak of who talks here.  Integers only, allocates nothing, imports nothing.
+Place in the pipeline: beside the gate; fed every feature slice with the chunk that completed it.
+Two measures decide together, since each is blind where the other sees:
 
-All levels are in sums of a slice (0 to 10200), kept in sixteenths.
+* *Loudness*, of the chunk itself.  The speaker is known by it: what is far below the loudest of
+  the wake word, and then of the command, is somebody or something else.
+* *Change*, the sum of the 40 features.  The front end takes steady noise out of a slice and turns
+  its gain up in quiet, so the sum says nothing about loudness, but whether there is anything that
+  was not there before: 200 to 1000 in any steady noise, 1500 to 4000 in speech.
+
+Integers only; allocates nothing.  Loudness is at most 15.7 million for a chunk and is compared in
+sixteenths (below 2^28); sums of a slice (0 to 10200) are kept in sixteenths.
 """
 
+import micropython
+
 STEP_MS = 10
-#: What the floor is taken to be before anything was heard, and its limits.
+#: What the floor of change is taken to be before anything was heard, and its limits.
 FLOOR = 600
-FLOOR_MIN = 200
-FLOOR_MAX = 1500
-#: Speech begins this much above the floor, and goes on as long as it is HOLD above: it fades.
+MIN_FLOOR = 200
+MAX_FLOOR = 1500
+#: Something begins this much above the floor, and lasts as long as it is HOLD above: it fades.
 MARGIN = 500
 HOLD = 300
-#: A lull is whatever stays below this share, in sixteenths, of the way from floor to peak.
-LULL_SHARE = 6
-#: How much longer than quiet a lull must last, in quarters.
-LULL_QUARTERS = 5
-#: Smoothing, as shifts: 80 ms up, 160 ms down; the floor 160 ms down, 5 s up; the peak 80 ms up,
-#: 10 s down.
-_RISE, _FALL = 3, 4
+#: Speech is louder than this, whoever speaks: 4 of 32768, on average.
+MIN_LOUDNESS = 1280
+#: Speech has at least this share, in sixteenths, of the loudest of the wake word: -8.5 dB.
+SPEECH_SHARE = 6
+#: A lull is below this share of the loudest of the command, -10 dB, and quiet below this, -18 dB.
+LULL_SHARE = 5
+QUIET_SHARE = 2
+#: How long a lull must last, in sixteenths of the quiet that ends the speech.
+LULL_SIXTEENTHS = 24
+#: How much of a lull a step of speech takes back: a short peak does not begin it anew.
+LULL_BACK = 4
+#: Sound that has been steady for so long is not speech: before speech began, and after.
+STEADY_BEFORE_STEPS = 16
+STEADY_STEPS = 30
+#: Smoothing, as shifts.  Loudness: 40 ms up, 160 ms down; the loudest of a wake word is forgotten
+#: in 1.3 s, that of a command in 20 s.
+_LOUDNESS_RISE, _LOUDNESS_FALL = 2, 4
+_WAKE_WORD_FALL, _COMMAND_FALL = 7, 11
+#: Change: 80 ms up, 160 ms down; its floor 160 ms down, 5 s up.
+_CHANGE_RISE, _CHANGE_FALL = 3, 4
 _FLOOR_FALL, _FLOOR_RISE = 4, 9
-_PEAK_RISE, _PEAK_FALL = 3, 10
+
+
+# r = sum(|x[i]| for i in range(160)) + sum(|x[i] - x[i - 1]| for i in range(1, 160)), x int16.
+# The second sum lifts what is high, as the ear does, and does not see an offset.
+# At most 160 * 32768 + 159 * 65535 < 2^24.
+@micropython.viper
+def loudness(chunk: ptr16) -> int:
+    total = 0
+    before = int(chunk[0])
+    before -= (before & 0x8000) << 1
+    i = 0
+    while i < 160:
+        v = int(chunk[i])
+        v -= (v & 0x8000) << 1
+        d = v - before
+        before = v
+        if v < 0:
+            v = 0 - v
+        if d < 0:
+            d = 0 - d
+        total += v + d
+        i += 1
+    return total
 
 
 class EndOfSpeech:
-    """`update` with each slice; True when the speech has ended, and a stream should.
+    """Follows the sound; `update` returns True when the speech has ended, and a stream should.
 
-    After speech, `quiet_ms` of quiet end it, 300 to 3000, or a lull of a quarter more: sound, but
-    far below the speech.  Speech is at least `speech_ms` of sound above the floor: a click is
-    none.  `wait_ms` without any speech end it too.  What is heard in the first `skip_ms` is the
-    end of the wake word.  `heard_speech` tells whether there was any.
+    `begin` says that the wake word was heard.  `heard_speech` then tells whether somebody has
+    spoken since.  After that `quiet_ms` of quiet end the speech, or a lull half as long again:
+    sound, but far below the speaker.
+
+    Args, in ms:
+        quiet_ms: How much quiet ends the speech, 300 to 3000.
+        speech_ms: How much it takes to be speech: a click as loud as the speaker is not.
+        skip_ms: How long after a wake word its own end may still sound.
     """
 
-    def __init__(self, quiet_ms=800, wait_ms=5000, speech_ms=100, skip_ms=200):
-        if not 300 <= quiet_ms <= 3000 or wait_ms < quiet_ms or speech_ms < 0 or skip_ms < 0:
-            raise ValueError("quiet of %d ms, wait of %d ms" % (quiet_ms, wait_ms))
+    def __init__(self, quiet_ms=800, speech_ms=60, skip_ms=70):
+        if not 300 <= quiet_ms <= 3000 or speech_ms < 0 or skip_ms < 0:
+            raise ValueError("quiet of %d ms" % quiet_ms)
         self._quiet_steps = quiet_ms // STEP_MS
-        self._lull_steps = self._quiet_steps * LULL_QUARTERS // 4
-        self._wait_steps = wait_ms // STEP_MS
+        self._lull_steps = self._quiet_steps * LULL_SIXTEENTHS // 16
         self._speech_steps = speech_ms // STEP_MS
         self._skip_steps = skip_ms // STEP_MS
-        self._floor = FLOOR << 4
         self.reset()
 
     def reset(self):
-        """A stream begins; what is known of the floor stays.  Allocates nothing."""
-        self._level = self._floor
-        self._peak = self._floor
+        """Forget all that was heard: the microphone was off.  Allocates nothing."""
+        self._loudness = 0
+        self._loudest = 0  # of late; of a wake word when one was just heard
+        self._floor = FLOOR << 4
+        self._change = self._floor
+        self._is_changing = False
+        self._steady = 0  # steps without change
+        self.begin()
+
+    def begin(self):
+        """Take what was loudest of late for the wake word, and wait for speech."""
+        self._speaker = self._loudest  # the loudest of the wake word, then of the command
         self._steps = 0
-        self._loud = 0
+        self._speech = 0
         self._quiet = 0
         self._lull = 0
-        self.is_loud = False
         self.heard_speech = False
 
-    def update(self, features):
-        """Take a slice, a buffer of 40 uint8.  Allocates nothing; all values stay below 2^23."""
-        sixteenths = sum(features) << 4
-        level = self._level
-        level += (sixteenths - level) >> (_RISE if sixteenths > level else _FALL)
-        floor = self._floor
-        floor += (level - floor) >> (_FLOOR_FALL if level < floor else _FLOOR_RISE)
-        floor = min(max(floor, FLOOR_MIN << 4), FLOOR_MAX << 4)
-        peak = self._peak
-        peak += (level - peak) >> (_PEAK_RISE if level > peak else _PEAK_FALL)
-        self._level = level
-        self._floor = floor
-        self._peak = peak
+    def update(self, features, chunk):
+        """Take a slice, a buffer of 40 uint8, and its chunk of 320 bytes.  Allocates nothing."""
+        self._follow(sum(features) << 4, loudness(chunk))
         self._steps += 1
-        self.is_loud = level > floor + ((HOLD if self.is_loud else MARGIN) << 4)
-        if self.is_loud:
-            self._quiet = 0
-            # The slice itself, not the smoothed level, which still holds what was before.
-            if self._steps > self._skip_steps and sixteenths > floor + (HOLD << 4):
-                self._loud += 1
-                if self._loud >= self._speech_steps:
-                    self.heard_speech = True
-        else:
-            self._quiet += 1
-            if not self.heard_speech:
-                self._loud = 0
-        if (level - floor) << 4 > (peak - floor) * LULL_SHARE and self.is_loud:
-            self._lull = 0
+        if not self.heard_speech:
+            self._wait_for_speech()
+            return False
+        now = self._loudness
+        speaker = self._speaker
+        speaker = now if now > speaker else speaker - (speaker >> _COMMAND_FALL)
+        self._speaker = speaker
+        now = now << 4 if self._steady < STEADY_STEPS else 0
+        if now > speaker * LULL_SHARE:
+            self._lull = max(0, self._lull - LULL_BACK)
         else:
             self._lull += 1
-        if self.heard_speech:
-            return self._quiet >= self._quiet_steps or self._lull >= self._lull_steps
-        return self._steps >= self._wait_steps
+        if now > speaker * QUIET_SHARE:
+            self._quiet = 0
+        else:
+            self._quiet += 1
+        return self._quiet >= self._quiet_steps or self._lull >= self._lull_steps
+
+    def _follow(self, sixteenths, heard):
+        """Smooth what was heard: the loudness, the loudest of late, the change and its floor."""
+        now = self._loudness
+        now += (heard - now) >> (_LOUDNESS_RISE if heard > now else _LOUDNESS_FALL)
+        self._loudness = now
+        loudest = self._loudest
+        self._loudest = now if now > loudest else loudest - (loudest >> _WAKE_WORD_FALL)
+        change = self._change
+        change += (sixteenths - change) >> (_CHANGE_RISE if sixteenths > change else _CHANGE_FALL)
+        floor = self._floor
+        floor += (change - floor) >> (_FLOOR_FALL if change < floor else _FLOOR_RISE)
+        floor = min(max(floor, MIN_FLOOR << 4), MAX_FLOOR << 4)
+        self._change = change
+        self._floor = floor
+        self._is_changing = change > floor + ((HOLD if self._is_changing else MARGIN) << 4)
+        self._steady = 0 if self._is_changing else self._steady + 1
+
+    def _wait_for_speech(self):
+        now = self._loudness
+        if (
+            self._steps > self._skip_steps
+            and self._steady < STEADY_BEFORE_STEPS
+            and now > MIN_LOUDNESS
+            and now << 4 > self._speaker * SPEECH_SHARE
+        ):
+            self._speech += 1
+            if self._speech >= self._speech_steps:
+                self.heard_speech = True
+                self._speaker = now
+        elif self._speech:
+            self._speech -= 1

@@ -12,6 +12,7 @@ from host_tools.xtensa.machine import XtensaMachine
 DRIVERS = FIRMWARE / "drivers"
 SAMPLES, BIAS = 160, 1 << 29
 TESTED = {"pcm": {"convert"}}
+SATELLITE = FIRMWARE / "satellite"
 
 
 def load(machine):
@@ -81,3 +82,24 @@ def test_convert_costs_little(qemu):
         machine.call(convert, raw_at, out_at, p_at)
     ((name, instructions),) = machine.counts()
     assert name == "convert" and instructions < 20000, instructions
+
+
+def test_loudness(machine):
+    """The satellite's kernel of the end of speech: its formula, in 24 bits."""
+    kernel = machine.load(compile_firmware(SATELLITE / "end_of_speech.py"))["loudness"]
+    rng = random.Random(12)
+    chunks = [[rng.randrange(-(1 << bits), 1 << bits) for _ in range(160)] for bits in (15, 8, 2)]
+    chunks += [[0] * 160, [-32768] * 160, [32767, -32768] * 80]
+    for samples in chunks:
+        want = sum(abs(x) for x in samples)
+        want += sum(abs(samples[i] - samples[i - 1]) for i in range(1, 160))
+        got = machine.call(kernel, machine.alloc(struct.pack("<160h", *samples)))
+        assert got == want < 1 << 24, (samples[:3], got, want)
+
+
+def test_loudness_costs_little(qemu):
+    with XtensaMachine(count=True) as machine:
+        kernel = machine.load(compile_firmware(SATELLITE / "end_of_speech.py"))["loudness"]
+        machine.call(kernel, machine.alloc(struct.pack("<160h", *[-5, 7] * 80)))
+    ((name, instructions),) = machine.counts()
+    assert name == "loudness" and instructions < 12000, instructions
