@@ -38,12 +38,12 @@ BASE_COMMANDS = (
 )
 
 
-def resolve(requirements, platform, python):
+def resolve(requirements, platform, python, *options):
     """What uv says when it resolves the requirements from wheels alone: (exit status, text)."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header"]
     command += ["--no-annotate", "--python", sys.executable, "--python-version", python]
     command += ["--python-platform", PLATFORMS[platform], "--no-config"]
-    command += ["--only-binary", ":all:", "--no-binary", SOURCE_ONLY, str(requirements)]
+    command += ["--only-binary", ":all:", "--no-binary", SOURCE_ONLY, str(requirements), *options]
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_HTTP_TIMEOUT": "20"}
     environment["MACOSX_DEPLOYMENT_TARGET"] = MACOS
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -70,6 +70,17 @@ def test_the_base_resolves_everywhere(tmp_path):
     assert not failed, failed
     for each, (_, text) in zip(wanted, results, strict=True):
         assert "esptool==" in text and ("colorama==" in text) == each[0].startswith("Win"), each
+
+
+def test_what_make_setup_takes_resolves_everywhere():
+    """A platform's markers leave out what it has no wheels of."""
+    for platform in PLATFORMS:
+        options = ("--extra", "dev", "--no-binary", "earnest")
+        status, text = resolve(ROOT / "pyproject.toml", platform, "3.11", *options)
+        if re.search(UNREACHABLE, text):
+            pytest.skip("the package registry cannot be reached")
+        assert status == 0 and "pytest==" in text, (platform, text)
+        assert ("tflite-micro==" in text) == (platform == "Linux x86-64"), platform
 
 
 def test_a_pin_without_a_wheel_would_be_seen(tmp_path):
