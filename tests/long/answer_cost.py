@@ -1,6 +1,6 @@
 """What an answer over the cable costs beside a step of the audio.
 
-`python tests/long/answer_cost.py` prints the table of docs/diagnostics.md: instructions on this
+`python -m tests.long.answer_cost` prints the table of docs/diagnostics.md: instructions on this
 computer, x86-64, counted by valgrind over the whole simulated device, with the questions and
 without, and for the step with half of the sound.
 """

@@ -1,6 +1,6 @@
 """Hours of speech, noise and people at the button through the whole simulated device.
 
-`python tests/long/soak.py --hours 10` runs by itself and prints what it found; the suite runs a
+`python -m tests.long.soak --hours 10` runs by itself and prints what it found; the suite runs a
 shorter one (test_soak.py).  The sound is made as it goes: sentences, wake words with commands and
 pink noise of changing level, all from a seed.
 """

@@ -130,3 +130,13 @@ def test_the_architecture_shows_every_room_on_its_floor():
     for folder in ("firmware", "host_tools"):
         rooms = {path.parent.name for path in (ROOT / folder).glob("*/__init__.py")}
         assert rooms and all(f"`{folder}/{room}/`" in words or room in shown for room in rooms)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_script_that_is_named_can_be_run_as_it_says(name):
+    """By its path a script cannot import `tests`; with -m it can."""
+    for module in re.findall(r"python -m (tests\.[\w.]+)", text(name)):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+    for path in re.findall(r"python (tests/[\w/]+\.py)", text(name)):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert not re.search(r"^(from|import) tests\b", source, re.M), f"{path}: use -m"

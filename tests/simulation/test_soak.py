@@ -1,6 +1,6 @@
 """Twenty simulated minutes through the whole device, and how much memory it takes.
 
-The long one: `python tests/long/soak.py --hours 10`.
+The long one: `python -m tests.long.soak --hours 10`.
 """
 
 from tests.fakes.simulated import simulate, wake_and_command
