@@ -105,6 +105,10 @@ def command(
         return _cross(crossed, setting, as_json)
     if not positives and not negatives:
         raise HostToolError("no audio given", "name folders: --positive DIR --negative DIR")
+    if plot_path is not None and not (positives and negatives):
+        raise HostToolError(
+            "a DET curve needs positives and negatives", "give --positive DIR and --negative DIR"
+        )
     model, source = model_content(model_name)
     groups = [setting.jobs(source, positives, pad_ms), setting.jobs(source, negatives, 0)]
     (heard, unheard), bad = setting.measure(groups)

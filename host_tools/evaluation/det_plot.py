@@ -27,14 +27,12 @@ def draw(grid: Grid, model: ModelFile, best: Point | None, target: float, path: 
     from matplotlib import pyplot
 
     if not grid.positives or not grid.hours:
-        raise HostToolError(
-            "a DET curve needs positives and negatives", "give --positive DIR and --negative DIR"
-        )
-    least_x, least_y = 0.5 / grid.hours, 50 / grid.positives
+        raise HostToolError("a DET curve needs positives and negatives", "no file was readable")
+    min_x, min_y = 0.5 / grid.hours, 50 / grid.positives
 
     def place(point: Point) -> tuple[float, float]:
         rates = point.false_accepts / grid.hours, 100 * point.missed / grid.positives
-        return max(rates[0], least_x), max(rates[1], least_y)
+        return max(rates[0], min_x), max(rates[1], min_y)
 
     figure, axes = pyplot.subplots(figsize=(8, 6))
     marked = {grid.own.window} | ({best.window} if best else set())
@@ -65,8 +63,8 @@ def draw(grid: Grid, model: ModelFile, best: Point | None, target: float, path: 
     axes.axvline(target, color="#2f9e44", ls="--", lw=1, label=f"target {target:g} FA/h")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(left=least_x * 0.8)
-    axes.set_ylim(least_y * 0.8, 110)
+    axes.set_xlim(left=min_x * 0.8)
+    axes.set_ylim(min_y * 0.8, 110)
     axes.set_xlabel(f"false accepts per hour (FA/h), {duration(grid.hours)} of negatives")
     axes.set_ylabel(f"false reject rate (FRR), % of {grid.positives}")
     axes.grid(color="#e4e7eb", which="both", lw=0.5)

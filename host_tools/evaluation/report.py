@@ -146,7 +146,8 @@ def _sentence(grid: Grid, point: Point) -> str:
             f"{point.false_accepts} in all"
         )
     if point != grid.own and point.latency_ms is not None:
-        parts.append(f"detects {_latency(point)}")
+        when = "earlier" if point.latency_ms < 0 else "later"
+        parts.append(f"detects {abs(point.latency_ms):.0f} ms {when}")
     return "; ".join(parts)
 
 

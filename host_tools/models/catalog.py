@@ -91,6 +91,8 @@ def _read_header(name: str, path: Path) -> ModelFile:
 def _converted(tflite: Path) -> Path:
     """Convert `tflite` into the cache, unless it is there; return the path of the .ewm."""
     source = read_tflite(tflite)
+    if not tflite.with_suffix(".json").is_file():  # a model of another family needs no manifest
+        importlib.import_module("host_tools.models.graph").read_graph(source)
     manifest = read_manifest(tflite.with_suffix(".json"))
     key = hashlib.sha256(_converter_digest())
     for part in (source, json.dumps(manifest, sort_keys=True).encode()):

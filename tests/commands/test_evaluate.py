@@ -217,6 +217,7 @@ def test_words_that_do_not_trigger_each_other(folders, tmp_path, capsys):
         (["--positive", "firmware"], "no audio in it"),
         (["--positive", "firmware", "--model", "no_model"], "there is no model"),
         (["--positive", "firmware", "--plot", "curve.xyz"], "curve.xyz"),
+        (["--positive", "tests", "--plot", "det.png"], "needs positives and negatives"),
         (["--cross", "alexa=tests"], "two words or more"),
         (["--cross", "alexa=tests", "--cross", "alexa=tests"], "two words or more"),
         (["--cross", "alexa", "--cross", "okay_nabu=tests"], "two words or more"),

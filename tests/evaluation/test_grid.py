@@ -77,6 +77,15 @@ def test_latency_is_the_median_against_the_own_setting(files):
     assert grid.at(5, 255).latency_ms is None, "nothing is ever above 255"
 
 
+def test_one_slow_word_does_not_move_the_median():
+    sure = np.array([255] * 30, np.uint8).tobytes()
+    slow = np.array([240] * 10 + [255] * 20, np.uint8).tobytes()
+    grid = count([Measured(1.0, sure), Measured(1.0, slow), Measured(1.0, sure)], [], MODEL)
+    assert grid.at(5, 250).latency_ms == 0
+    grid = count([Measured(1.0, sure), Measured(1.0, slow), Measured(1.0, slow)], [], MODEL)
+    assert grid.at(5, 250).latency_ms == 9 * 30, "the fourth 255, instead of the fifth 240"
+
+
 def test_several_false_accepts_in_one_file_all_count():
     loud = np.zeros(400, np.uint8)
     for start in (10, 100, 200):

@@ -6,6 +6,8 @@ import pytest
 
 from host_tools.errors import HostToolError
 from host_tools.models import catalog as model_files
+from tests.generators.random_models import random_graphs
+from tests.generators.tflite_writer import FLOAT32, write_model
 
 
 @pytest.fixture
@@ -49,6 +51,18 @@ def test_the_cache_is_used_and_never_stale(folder, monkeypatch):
     monkeypatch.setattr(model_files, "_converter_digest", lambda: b"another converter")
     assert model_files.find_model("okay_nabu").path != first
     assert not list(first.parent.glob("*.part"))
+
+
+def test_a_model_of_another_family_is_not_asked_for_a_manifest(folder, monkeypatch):
+    (folder / "okay_nabu.json").unlink()
+    with pytest.raises(HostToolError, match="there is no manifest"):
+        model_files.find_model(str(folder / "okay_nabu.tflite"))
+    main, init, _ = random_graphs(1)
+    main.tensors[main.inputs[0]].type = FLOAT32
+    main.tensors[main.inputs[0]].shape = (1, 16, 96)
+    (folder / "okay_nabu.tflite").write_bytes(write_model([main, init]))
+    with pytest.raises(HostToolError, match="an openWakeWord model"):
+        model_files.find_model(str(folder / "okay_nabu.tflite"))
 
 
 def broken(folder, kind):

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import struct
 
 import pytest
@@ -21,6 +22,7 @@ from host_tools.models import verify as verifying
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest
 from host_tools.models.manifest import Manifest
+from host_tools.shared_firmware import ROOT
 from tests.generators.model_ranges import get
 from tests.generators.random_models import random_graphs, random_model
 from tests.generators.tflite_writer import FLOAT32, INT8, Op, write_model
@@ -457,3 +459,10 @@ def test_every_known_model_is_listed():
         (line,) = [line for line in text.splitlines() if line.startswith(f"{entry['name']} ")]
         for number in ("macs_per_inference", "bytes", "ram_bytes"):
             assert f"{entry[number]:,}" in line.split()
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    table = page.partition("| model | wake word |")[1:]
+    shown = [
+        "| " + " | ".join(re.split(r" {2,}", line.strip())) + " |" for line in text.splitlines()
+    ]
+    written = "".join(table).split("\n\n")[0].splitlines()
+    assert [written[0], *written[2:]] == shown, "docs/models.md: renew the table"
