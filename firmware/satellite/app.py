@@ -202,7 +202,8 @@ class App:
         began_us = parts.clock.ticks_us()
         gate.hear(self._chunk)
         model = parts.engine.process(self._chunk)
-        parts.level.hear(self._chunk)
+        if parts.level.is_watched:
+            parts.level.hear(self._chunk)
         parts.counters.count("chunks")
         if parts.engine.slice_ready:
             self._look_for_speech()
@@ -291,7 +292,7 @@ class App:
             elif gate.muted:
                 self._mute_source = "switch"
             else:
-                self._record("mute", on=False, source="switch")
+                self._record_unmute("switch")
         was_pressed = parts.controls.was_pressed()
         was_missed = parts.controls.press_was_missed()
         if was_pressed:
@@ -315,7 +316,7 @@ class App:
             self._mute_by_button()
         elif not gate.switch_muted and self._save_mute(False):
             gate.unmute()
-            self._record("mute", on=False, source="button")
+            self._record_unmute("button")
         else:
             gate.refuse()
             if self._stored_mute is None:
@@ -351,11 +352,17 @@ class App:
 
     def _obey(self, now_ms):
         """Bring microphone, storage, light and log in line with the gate, in the order above."""
-        gate = self._gate
-        if gate.may_listen and not self.parts.mic.is_on():
+        if not self._gate.may_listen:
+            self._close(now_ms)
+        elif not self.parts.mic.is_on():
             self._open(now_ms)
-            return
-        was_on = not gate.may_listen and self._stop_microphone()
+        elif not self._show(now_ms):
+            self.fault("light")
+
+    def _close(self, now_ms):
+        """Microphone, storage, light, log."""
+        gate = self._gate
+        was_on = self._stop_microphone()
         self._store_mute(now_ms)
         is_shown = self._show(now_ms)
         if was_on:
@@ -411,6 +418,13 @@ class App:
         if self._mute_source is not None and self._is_mute_stored:
             source, self._mute_source = self._mute_source, None
             self._record("mute", on=True, source=source)
+
+    def _record_unmute(self, source):
+        """After it was stored, before it is shown; a mute of the same turn comes first."""
+        if self._mute_source is not None:
+            self._record("mute", on=True, source=self._mute_source)
+            self._mute_source = None
+        self._record("mute", on=False, source=source)
 
     def _show(self, now_ms):
         """The gate's state; a mute that is not stored yet is not shown as one."""

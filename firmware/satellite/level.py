@@ -28,17 +28,20 @@ class Level:
     """The largest |sample| since it was last read; nothing is measured while nobody watches."""
 
     def __init__(self):
+        self.is_watched = False
         self._peak = 0
         self._chunks = 0
 
     def watch(self, for_ms):
         """Measure the chunks of the next `for_ms`."""
         self._chunks = for_ms // _CHUNK_MS
+        self.is_watched = self._chunks > 0
 
     def hear(self, chunk):
         """One chunk of 160 int16 was heard.  Allocates nothing."""
-        if self._chunks:
+        if self.is_watched:
             self._chunks -= 1
+            self.is_watched = self._chunks > 0
             loudest = peak(chunk)
             if loudest > self._peak:
                 self._peak = loudest

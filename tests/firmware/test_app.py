@@ -762,6 +762,22 @@ def test_a_mute_closes_the_microphone_then_stores_shows_and_records():
     assert [step for step in order if step in steps][:5] == steps, order
 
 
+def test_a_mute_and_an_unmute_in_one_turn_are_both_recorded_in_their_order():
+    bench = Bench(turns=30)
+    bench.presses = [10]
+
+    def mute():
+        if bench.turn == 10:
+            bench.app.parts.gate.mute()
+            bench.app.remote_mute()
+
+    bench.after_turn = mute
+    bench.go()
+    mutes = [(fields["on"], fields["source"]) for kind, fields in bench.records if kind == "mute"]
+    assert mutes == [(False, "boot"), (True, "network"), (False, "button")], mutes
+    assert bench.state == IDLE and bench.stored is False
+
+
 def test_a_mute_that_is_not_stored_is_neither_shown_nor_recorded_as_one():
     bench = Bench(turns=60)
     bench.presses = [5]

@@ -124,7 +124,9 @@ class Talk:
     def reset(self):
         pass
 
-    def update(self, slice):
+    begin = reset
+
+    def update(self, *heard):
         return False
 
 
