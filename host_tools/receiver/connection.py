@@ -18,6 +18,7 @@ from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
 from host_tools.receiver.anchors import Anchor
 from host_tools.receiver.devices import Device
+from host_tools.receiver.recording import Recording
 from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
 from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
@@ -151,14 +152,15 @@ class Connection:
         stream = action.stream
         self._end_transcription(action)
         if action.is_complete and stream.keep_recordings and stream.audio:
-            self._services.start(self._keep(action))
+            # In its place before whatever follows: a withdrawal, for instance.
+            adding = self._services.recordings.add(stream, self.device)
+            self._services.start(self._keep(action, adding))
         else:
             self._tell_end(action, None)
 
-    async def _keep(self, action: sessions.Ended) -> None:
-        """Keep a stream, beside the messages that follow: the disk may be slow."""
+    async def _keep(self, action: sessions.Ended, adding: asyncio.Future[Recording]) -> None:
+        """Wait until a stream was kept, beside the messages that follow: the disk may be slow."""
         recording = None
-        adding = asyncio.ensure_future(self._services.recordings.add(action.stream, self.device))
         try:
             await asyncio.shield(adding)
         except HostToolError as error:
@@ -218,12 +220,13 @@ class Connection:
             share_for_training=action.share_for_training,
         )
         wishes = Wishes(action.keep_recordings, action.share_for_training)
-        self._services.start(self._carry_out(wishes))
+        withdrawing = self._services.recordings.withdraw(self.device, wishes)
+        self._services.start(self._confirm(withdrawing))
 
-    async def _carry_out(self, wishes: Wishes) -> None:
-        """Delete or unshare what was kept under this device's consent, then confirm."""
+    async def _confirm(self, withdrawing: asyncio.Future[Outcome]) -> None:
+        """Wait until what was withdrawn is deleted or marked, and confirm it if all of it is."""
         try:
-            outcome = await self._services.recordings.withdraw(self.device, wishes)
+            outcome = await withdrawing
         except HostToolError as error:
             outcome = Outcome(0, (error.message,))
         self.tell("deleted", count=outcome.count, reason="consent withdrawn")

@@ -1,7 +1,7 @@
 """Runs everything that touches the recordings in one thread, so that the event loop never waits.
 
-One thread means one order: what a device asked to be kept is on disk before its withdrawal, asked
-for later, deletes it.
+One thread means one order, that of the calls, not of who awaits them first: what was to be kept is
+on disk before a withdrawal that came later deletes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _Result = TypeVar("_Result")
 
 
 class RecordingWorker:
-    """The recordings, for coroutines; `close` waits for what was begun."""
+    """The recordings, for coroutines: each call takes its place in the order at once, and returns
+    what can be awaited.  `close` waits for what was begun."""
 
     def __init__(self, recordings: Recordings, devices: DeviceList) -> None:
         self._recordings = recordings
@@ -34,11 +35,11 @@ class RecordingWorker:
         # Python hands the interpreter from thread to thread: the event loop's turn comes sooner.
         sys.setswitchinterval(SWITCH_S)
 
-    async def add(self, stream: Stream, device: Device) -> Recording:
+    def add(self, stream: Stream, device: Device) -> asyncio.Future[Recording]:
         """Keep a stream whose consent allows it; raises HostToolError."""
         assert stream.keep_recordings and stream.audio is not None
         audio = bytes(stream.audio)
-        return await self._run(
+        return self._run(
             lambda: self._recordings.add(
                 audio,
                 device=device.id,
@@ -48,25 +49,27 @@ class RecordingWorker:
             )
         )
 
-    async def withdraw(self, device: Device, wishes: Wishes) -> Outcome:
+    def withdraw(self, device: Device, wishes: Wishes) -> asyncio.Future[Outcome]:
         """See `withdrawal.withdraw`."""
-        return await self._run(lambda: withdraw(self._recordings, self._devices, device, wishes))
+        return self._run(lambda: withdraw(self._recordings, self._devices, device, wishes))
 
-    async def adopt(self, device: Device, certificate_der: bytes, ca: Authority) -> list[str]:
+    def adopt(
+        self, device: Device, certificate_der: bytes, ca: Authority
+    ) -> asyncio.Future[list[str]]:
         """Tie what an earlier version kept for this certificate to the device; returns doubts."""
         owner = BY_CERTIFICATE + ca.consent_tag(certificate_der)
-        return await self._run(lambda: self._recordings.adopt(owner, device.id))
+        return self._run(lambda: self._recordings.adopt(owner, device.id))
 
-    async def clean(self) -> Deletion:
-        return await self._run(self._recordings.clean)
+    def clean(self) -> asyncio.Future[Deletion]:
+        return self._run(self._recordings.clean)
 
-    async def expire(self) -> Deletion:
-        return await self._run(self._recordings.expire)
+    def expire(self) -> asyncio.Future[Deletion]:
+        return self._run(self._recordings.expire)
 
     def close(self) -> None:
         """Finish what was begun, and close the index."""
         self._thread.submit(self._recordings.close)
         self._thread.shutdown()
 
-    async def _run(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)

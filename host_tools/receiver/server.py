@@ -174,7 +174,7 @@ class Receiver:
         device = self._devices.find(certificate) if certificate else None
         if device is None:
             raise Refused("its certificate is not on the list of devices")
-        self.start(self._adopt(device, certificate))
+        self.start(self._adopt(self._recordings.adopt(device, certificate, self._authority)))
         return device
 
     def _make_way(self, device: Device) -> None:
@@ -187,10 +187,10 @@ class Receiver:
         if len(serving) >= self._options.max_connections:
             raise Refused("too many connections")
 
-    async def _adopt(self, device: Device, certificate: bytes) -> None:
-        """Take over what an earlier version kept for this certificate."""
+    async def _adopt(self, adopting: asyncio.Future[list[str]]) -> None:
+        """Wait until the device has what an earlier version kept for its certificate."""
         try:
-            for left in await self._recordings.adopt(device, certificate, self._authority):
+            for left in await adopting:
                 self._view.tell("warning", message=left)
         except HostToolError as error:
             self._view.tell("warning", message=error.message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import queue
 import socket
@@ -9,16 +11,23 @@ import ssl
 import subprocess
 import sys
 import threading
+import wave
+from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from firmware.satellite import protocol
+from host_tools import cli
 from host_tools.receiver import authority
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 
 PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}
 STREAM = "0123456789abcdef"
+SPEECH = np.random.default_rng(20).integers(-20000, 20000, 16077, dtype=np.int16).tobytes()
+Done = namedtuple("Done", "returncode stdout stderr")
 
 
 def new_device(data: Path, name: str) -> Path:
@@ -168,3 +177,25 @@ class Device:
         self.send(protocol.AUDIO_START, FORM)
         self.audio(samples)
         self.send(protocol.AUDIO_STOP)
+
+
+def recordings_in(data):
+    return sorted(path.name for path in data.glob("*") if path.suffix in (".wav", ".json"))
+
+
+def audio_files(data):
+    return [path for path in data.rglob("*") if path.suffix in (".wav", ".part")]
+
+
+def earnest(data, *arguments):
+    """`earnest ARGUMENTS --data DATA` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.run([*map(str, arguments), "--data", str(data)])
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def samples_of(path):
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (16000, 2, 1)
+        return file.readframes(file.getnframes())

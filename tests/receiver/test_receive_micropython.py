@@ -2,8 +2,6 @@
 
 import hashlib
 
-import pytest
-
 from tests.fakes.receivers import new_device, receiving
 
 DEVICE = """
@@ -59,11 +57,6 @@ try:
 except ValueError as error:
     print("refused:", error)
 """
-
-
-@pytest.fixture
-def data(tmp_path):
-    return tmp_path / "data"
 
 
 def test_a_stream_from_micropython_arrives_sample_for_sample(data, run_micropython):

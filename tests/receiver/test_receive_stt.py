@@ -74,11 +74,6 @@ def answering(words):
     return lambda: asyncio.start_server(handle, "127.0.0.1", 0)
 
 
-@pytest.fixture
-def data(tmp_path):
-    return tmp_path / "data"
-
-
 def test_the_words_are_told_and_nothing_is_kept(data):
     folder = new_device(data, "kitchen")
     with serving(wyoming_server) as port, receiving(data, "--stt", f"tcp://127.0.0.1:{port}") as r:

@@ -1,0 +1,170 @@
+"""`earnest receive` as its owner sees it: signals, commands on stdin, bad input, what it kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from firmware.satellite import protocol
+from tests.fakes.receivers import (
+    FORM,
+    SPEECH,
+    STREAM,
+    Device,
+    audio_files,
+    earnest,
+    new_device,
+    receiving,
+    recordings_in,
+    samples_of,
+)
+
+
+def test_list_export_delete_and_delete_all(data, tmp_path):
+    folder = new_device(data, "kitchen")
+    with receiving(data) as receiver, Device(receiver.port, folder) as device:
+        ids = []
+        for number in range(3):
+            device.say(SPEECH[: 640 * (number + 1)], keep=True, stream=f"{number:016x}")
+            ids.append(receiver.wait("stream-stop")["recording"])
+    listed = [
+        json.loads(line)
+        for line in earnest(data, "recordings", "list", "--json").stdout.splitlines()
+    ]
+    assert sorted(row["id"] for row in listed) == sorted(ids)
+    assert ids[0] in earnest(data, "recordings", "list").stdout
+    done = earnest(data, "recordings", "export", ids[1][:10], tmp_path / "out.wav")
+    assert done.returncode == 0 and samples_of(tmp_path / "out.wav") == SPEECH[:1280]
+    (tmp_path / "out.wav").write_bytes(b"mine")
+    done = earnest(data, "recordings", "export", ids[1], tmp_path / "out.wav")
+    assert done.returncode == 2 and "exists already" in done.stderr
+    assert (tmp_path / "out.wav").read_bytes() == b"mine"
+    done = earnest(data, "recordings", "export", ids[1], tmp_path / "out.wav", "--overwrite")
+    assert done.returncode == 0 and samples_of(tmp_path / "out.wav") == SPEECH[:1280]
+    assert earnest(data, "recordings", "delete", ids[1], "--yes").returncode == 0
+    assert {path.stem for path in audio_files(data)} == {ids[0], ids[2]}
+    for arguments in (["delete", ids[1], "--yes"], ["export", "", tmp_path / "x.wav"]):
+        done = earnest(data, "recordings", *arguments)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 2, done.stderr
+    (data / f"{ids[0]}.wav").write_bytes(b"RIFF damaged")
+    done = earnest(data, "recordings", "export", ids[0], tmp_path / "x.wav")
+    assert done.returncode == 2 and "damaged" in done.stderr
+    assert not (tmp_path / "x.wav").exists()
+    (data / "mine.wav").write_bytes(b"not ours")
+    assert json.loads(
+        earnest(data, "recordings", "delete", "--all", "--yes", "--json").stdout
+    ) == {"deleted": 2, "left": []}
+    assert recordings_in(data) == ["devices.json", "mine.wav"]
+    assert earnest(data, "recordings", "list").stdout == "none\n"
+
+
+def test_it_ends_when_nobody_reads_what_it_tells(data):
+    folder = new_device(data, "kitchen")
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data), "--json"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", "0"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    port = json.loads(os.read(reading, 4096))["port"]
+    os.close(reading)
+    try:
+        with Device(port, folder) as device:
+            assert device.is_hung_up()
+        assert process.wait(10) != 0
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_within_a_stream(data, number):
+    folder = new_device(data, "kitchen")
+    with receiving(data) as receiver, Device(receiver.port, folder) as device:
+        device.consent(keep=True)
+        device.send(protocol.AUDIO_START, FORM)
+        device.audio(SPEECH[:3200])
+        receiver.wait("stream-start")
+        assert receiver.end(number) == (0, "")
+        names = [told["event"] for told in receiver.events]
+        assert names[-3:] == ["stream-stop", "disconnected", "stopped"], names
+        assert receiver.events[-3]["recording"] is None
+    assert audio_files(data) == []
+
+
+def test_a_port_in_use_and_a_list_without_devices_say_what_to_do(shared, data):
+    done = earnest(data, "receive", "--host", "127.0.0.1", "--port", shared.port)
+    assert done.returncode == 2 and "is another `earnest receive` running?" in done.stderr
+    assert "no device may connect yet: `earnest provision`" in " ".join(done.stdout.split())
+
+
+def test_bad_input_on_the_command_line(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    (data / "authority").mkdir(parents=True)
+    for arguments, words in (
+        (["receive", "--stt", "http://x"], "is not a tcp:// address"),
+        (["receive", "--stt", "tcp://x"], "is not a tcp:// address"),
+        (["receive", "--name", "a b"], "cannot be a receiver's name"),
+        (["receive", "--host", "203.0.113.1", "--port", "0"], "cannot listen on 203.0.113.1"),
+        (["devices", "add", "a b", "-o", tmp_path / "x"], "cannot be a device's name"),
+        (["devices", "add", "a"], "Missing option '-o'"),
+        (
+            ["recordings", "delete", "a", "--all"],
+            "--unlisted, or --all",
+        ),
+        (["devices", "remove", "a"], "there is no device 'a'"),
+        (["devices", "add", "a", "-o", tmp_path / "file" / "x"], "cannot make the folder"),
+    ):
+        done = earnest(data, *arguments)
+        assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_damaged_files_of_the_receiver_are_named(data, tmp_path):
+    new_device(data, "kitchen")
+    done = earnest(data, "devices", "add", "kitchen", "-o", tmp_path / "x")
+    assert done.returncode == 2 and "already" in done.stderr
+    (data / "devices.json").write_text('[{"name":1}]')
+    done = earnest(data, "devices", "list")
+    assert done.returncode == 2 and "devices.json is damaged" in done.stderr
+    (data / "devices.json").unlink()
+    for name in ("authority.cert.pem", "authority.key.pem"):
+        path = data / "authority" / name
+        good = path.read_bytes()
+        path.write_bytes(b"nonsense")
+        done = earnest(data, "receive", "--port", 0)
+        assert done.returncode == 2 and f"{name} is damaged" in done.stderr, done.stderr
+        path.write_bytes(good)
+
+
+def test_the_owner_stops_mutes_and_may_ask_for_what_a_device_refuses(shared):
+    with Device(shared.port, shared.folder) as device:
+        device.consent()
+        device.send(protocol.AUDIO_START, FORM)
+        device.audio(SPEECH[:320])
+        shared.wait("stream-start")
+        shared.command("stop")
+        assert device.expect(protocol.STOP).data == {"stream": STREAM}
+        shared.command("mute")
+        device.expect(protocol.MUTE)
+        shared.command("send unmute")
+        device.expect("unmute")
+        shared.command("send no name")
+        assert "no name" in shared.wait("warning")["message"]
+        for words, said in (
+            ("mut", "unknown command 'mut'; it is mute, stop, or send TYPE"),
+            ("send", "unknown command 'send'"),
+            ("stop", "nothing to stop: no stream is running"),
+        ):
+            shared.command(words)
+            assert said in shared.wait("warning")["message"]
+    shared.wait("disconnected")
+    shared.command("mute")
+    assert shared.wait("warning")["message"] == "'mute' reached nobody: no device is connected"
