@@ -13,6 +13,7 @@ from rich.progress import Progress, TextColumn
 
 from firmware.wakeword import model_format
 from host_tools import atomic_file
+from host_tools.commands.options import json_option
 from host_tools.errors import HostToolError
 from host_tools.models.build import ConvertedModel, convert_model
 from host_tools.models.catalog import known_models, read_manifest, read_tflite
@@ -54,7 +55,7 @@ DEFAULT_INFERENCES = 3000
     show_default=True,
     help="Outputs to compare with TFLite; 0 skips the proof.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@json_option
 def command(
     model: str,
     manifest: Path | None,

@@ -73,7 +73,8 @@ Ctrl-C.
               help="Processes. [default: one per core]")  # fmt: skip
 @click.option("--dask", metavar="ADDRESS", help="Spread the files over a Dask cluster.")
 @click.option("--cache", "cache_path", type=Path, default=DEFAULT_CACHE, metavar="FILE",
-              help="Where results are kept. [default: build/evaluate.jsonl]")  # fmt: skip
+              help="Where results are kept. [default: evaluate.jsonl in build/ of a clone, "
+              "else in the user's cache folder]")  # fmt: skip
 @click.option("--plot", "plot_path", type=Path, metavar="FILE",
               help="Draw the DET curve as .png, .svg or .pdf.")  # fmt: skip
 @json_option
