@@ -112,7 +112,8 @@ class EndOfSpeech:
 
     def update(self, features, chunk):
         """Take a slice, a buffer of 40 uint8, and its chunk of 320 bytes.  Allocates nothing."""
-        self._follow(sum(features) << 4, loudness(chunk))
+        self._follow_loudness(loudness(chunk))
+        self._follow_change(sum(features) << 4)
         self._steps += 1
         if not self.heard_speech:
             self._wait_for_speech()
@@ -132,13 +133,16 @@ class EndOfSpeech:
             self._quiet += 1
         return self._quiet >= self._quiet_steps or self._lull >= self._lull_steps
 
-    def _follow(self, sixteenths, heard):
-        """Smooth what was heard: the loudness, the loudest of late, the change and its floor."""
+    def _follow_loudness(self, heard):
+        """Smooth the loudness, and follow the loudest of late."""
         now = self._loudness
         now += (heard - now) >> (_LOUDNESS_RISE if heard > now else _LOUDNESS_FALL)
         self._loudness = now
         loudest = self._loudest
         self._loudest = now if now > loudest else loudest - (loudest >> _WAKE_WORD_FALL)
+
+    def _follow_change(self, sixteenths):
+        """Smooth the change, and follow its floor."""
         change = self._change
         change += (sixteenths - change) >> (_CHANGE_RISE if sixteenths > change else _CHANGE_FALL)
         floor = self._floor

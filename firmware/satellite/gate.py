@@ -38,11 +38,12 @@ MAX_PREROLL_MS = const(500)
 MAX_HOLD_MS = const(500)
 
 
-# target[i] = source[i] for i in range(320); whole chunks, inside both buffers.
+# target[i] = source[i] for i in range(80), in words: both are whole chunks, aligned to 4 as any
+# bytearray is.
 @micropython.viper
-def _copy(target: ptr8, source: ptr8):
+def _copy(target: ptr32, source: ptr32):
     i = 0
-    while i < 320:
+    while i < 80:
         target[i] = source[i]
         i += 1
 
@@ -57,11 +58,11 @@ def _move(target: ptr8, source: ptr8):
         i += 1
 
 
-# target[i] = 0 for i in range(320)
+# target[i] = 0 for i in range(80), in words, of a chunk aligned to 4
 @micropython.viper
-def _clear(target: ptr8):
+def _clear(target: ptr32):
     i = 0
-    while i < 320:
+    while i < 80:
         target[i] = 0
         i += 1
 
@@ -105,19 +106,16 @@ class _Chunks:
 
     def forget_oldest(self):
         """Zero and forget the oldest chunk."""
-        self.get(_SINK)
-        _clear(_SINK)
+        _clear(self._slots[self._first])
+        self._first = (self._first + 1) % self.capacity
+        self.count -= 1
 
     def clear(self):
         """Zero and forget everything; return how many chunks that were."""
         dropped = self.count
         while self.count:
-            self.get(_SINK)
-        _clear(_SINK)
+            self.forget_oldest()
         return dropped
-
-
-_SINK = bytearray(CHUNK_BYTES)
 
 
 class Gate:

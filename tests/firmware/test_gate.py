@@ -291,7 +291,7 @@ def test_what_was_dropped_is_nowhere():
         wake(gate, 2)
         fill(gate, (4, 5))
         end(gate)
-        for buffer in (module._SINK, gate._outbox.buffer, gate._preroll.buffer):
+        for buffer in (gate._outbox.buffer, gate._preroll.buffer):
             assert not any(buffer)
         assert gate.last_reason != LATE
     assert gate.last_reason == module.FAULT
