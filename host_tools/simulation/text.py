@@ -47,7 +47,7 @@ def print_sent(out: Console, result: Result) -> None:
     for stream in result.streams.all:
         wake_s = stream.wake_ms / 1000
         if not stream.samples:
-            out.print(f"{wake_s:8.2f} s  stream opened, nothing sent ({stream.reason})")
+            out.print(f"{wake_s:8.2f} s  {nothing_sent_text(stream.reason)}")
             continue
         assert stream.samples_from is not None and stream.samples_to is not None
         text = (
@@ -70,6 +70,13 @@ def print_sent(out: Console, result: Result) -> None:
         out.print(f"  sent {sent_s:.2f} s {whole}, {result.streams.bytes} bytes")
     else:
         out.print(f"  sent nothing (0 {whole})")
+
+
+def nothing_sent_text(reason: str | None) -> str:
+    """Return why a stream sent nothing."""
+    if reason == "no-speech":
+        return "nobody spoke after the wake word, so nothing was sent (no-speech)"
+    return f"stream opened, nothing sent ({reason})"
 
 
 def was_listening(result: Result) -> bool:

@@ -169,6 +169,13 @@ def test_the_summary_tells_the_scenario_in_order_of_time(simulate, recording, tm
     assert lines[2].startswith("okay_nabu heard") and lines[3] == "scenario: network down"
 
 
+def test_a_wake_word_with_nothing_after_it_is_told_so(simulate, tmp_path):
+    audio.write(tmp_path / "a.wav", speech.pad(speech.synthesise(WORDS), after_s=3.0))
+    status, out, _ = simulate(tmp_path / "a.wav")
+    assert status == 0 and "nobody spoke after the wake word, so nothing was sent" in out
+    assert "sent nothing (0 of" in out
+
+
 def test_lost_samples_are_named_in_the_stream_that_they_belong_to(simulate, tmp_path):
     audio.write(tmp_path / "a.wav", wake_and_command())
     drops = ("--drop", "64@500", "--drop", "30@3600", "--drop", "20@3700")
