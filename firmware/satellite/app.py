@@ -73,6 +73,7 @@ class App:
             await self.step()
             for task in self._tasks:
                 if task.done():
+                    self._tasks.remove(task)  # awaited a second time it would crash MicroPython
                     await task  # raises what ended it
                     raise RuntimeError("a task has ended")
 

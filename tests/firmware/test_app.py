@@ -1093,3 +1093,35 @@ def test_a_start_or_a_bounce_of_the_switch_unmutes_nobody_without_a_button():
             bench.go()
             assert bench.state == (IDLE if moved else MUTED), (bounces, moved)
             assert bench.stored is (not moved), (bounces, moved)
+
+
+def test_a_task_that_failed_is_awaited_once():
+    """MicroPython crashes, with no exception, when a task that has failed is awaited again."""
+
+    class Idle(App):
+        def boot(self):
+            pass
+
+        async def step(self):
+            await asyncio.sleep_ms(0)
+
+    class Streamer:
+        async def run(self):
+            await asyncio.Event().wait()
+
+    async def fail():
+        raise ValueError("a task failed")
+
+    async def twice():
+        parts = Parts()
+        parts.gate = None
+        parts.streamer = Streamer()
+        app = Idle(parts)
+        for _ in range(2):
+            try:
+                await app.run(fail())
+            except ValueError:
+                await asyncio.sleep_ms(2)
+        assert not [task for task in app._tasks if task.done()]
+
+    asyncio.run(twice())
