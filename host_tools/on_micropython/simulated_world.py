@@ -14,6 +14,7 @@ from drivers.storage import Files
 
 CHUNK_BYTES = 320
 CHUNK_MS = 10
+SAMPLES_PER_MS = 16
 
 #: What happens once; every other action sets something that stays.
 _MOMENTS = ("press", "request", "cable", "power-loss")
@@ -66,6 +67,7 @@ class SimulatedWorld:
         self.typed = b""  # on the cable, not yet read
         self.cable_host = "reads"
         self.late_us = 0  # how long sound has waited in the ring
+        self.lost = []  # (from, to): samples of the input that the ring could not hold
         self._sleepers = []  # (when, in ms; asyncio.Event)
         self._unheard = bytearray(CHUNK_BYTES)
         while self._next < len(scenario) and scenario[self._next][0] <= start_ms:
@@ -207,9 +209,13 @@ class Microphone:
             raise OSError("no data")
         if self._world.late_us > RING_US:
             self.overruns += 1
+            first = self._world.input_ms * SAMPLES_PER_MS
             while self._world.late_us > RING_US - 1000 * CHUNK_MS:  # what the ring could not hold
                 self._world.late_us -= 1000 * CHUNK_MS - SPARE_US
                 self._world.pass_by()
+            last = self._world.input_ms * SAMPLES_PER_MS
+            self._world.lost.append((first, last))
+            self._world.emit("lost", samples_from=first, samples_to=last)
         self._world.pass_by(chunk)
         self._chunk = chunk
 

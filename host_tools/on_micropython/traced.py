@@ -41,6 +41,34 @@ class Trace:
         fields["event"] = event
         print("j", self.now_ms(), json.dumps(fields))
 
+    def start_of(self, samples):
+        """The sample of the input at which the newest `samples` that were heard begin."""
+        at = self.now_ms() * SAMPLES_PER_MS
+        for first, last in reversed(self.world.lost):
+            if at - last >= samples:
+                break
+            samples -= at - last
+            at = first
+        return at - samples
+
+    def emit_sent(self, samples):
+        """Audio on its way out, in pieces where some was lost in between."""
+        for first, last in self.world.lost:
+            piece = first - self.sent_from
+            if piece >= samples:
+                break
+            if piece >= 0:
+                if piece:
+                    self._emit_piece(piece)
+                self.sent_from = last
+                samples -= piece
+        self._emit_piece(samples)
+
+    def _emit_piece(self, samples):
+        first = self.sent_from
+        self.sent_from += samples
+        self.emit("sent", samples_from=first, samples_to=self.sent_from, bytes=2 * samples)
+
     def emit_message(self, data):
         """A message on its way out; audio is reported by `sent`."""
         kind = bytes(data[:80]).split(b'"', 4)[3].decode()
@@ -93,8 +121,7 @@ def kinds(trace):
             is_obeyed = Gate.speech(self)
             if is_obeyed:  # what waits now was held
                 trace.emit("speech")
-                heard = trace.now_ms() * SAMPLES_PER_MS
-                trace.sent_from = heard - self.waiting_chunks * SAMPLES_PER_CHUNK
+                trace.sent_from = trace.start_of(self.waiting_chunks * SAMPLES_PER_CHUNK)
             return is_obeyed
 
         def acknowledge(self, stream_id):
@@ -134,9 +161,7 @@ def kinds(trace):
 
         def sent(self, size):
             App.sent(self, size)
-            first = trace.sent_from
-            trace.sent_from += size // 2
-            trace.emit("sent", samples_from=first, samples_to=trace.sent_from, bytes=size)
+            trace.emit_sent(size // 2)
 
     chosen = Kinds()
     chosen.app = TracedApp

@@ -79,6 +79,13 @@ class SentEvent(TypedDict):
     bytes: int
 
 
+class LostEvent(TypedDict):
+    t_ms: int
+    event: Literal["lost"]
+    samples_from: int
+    samples_to: int
+
+
 class MessageEvent(TypedDict):
     t_ms: int
     event: Literal["message"]
@@ -140,6 +147,7 @@ DeviceEvent = (
     | MicEvent
     | StateEvent
     | SentEvent
+    | LostEvent
     | MessageEvent
     | SpeechEvent
     | FirstByteEvent

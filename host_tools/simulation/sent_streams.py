@@ -37,7 +37,7 @@ class SentStream:
     end_ms: int | None = None
     reason: str | None = None
     sha256: str | None = None  # of the input's samples that were sent
-    lost_ms: int = 0  # of the audio between its first and last sample, on the way to the device
+    lost_ms: int = 0  # of the audio between its first and last sample
     received: ReceivedStream | None = None
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
 
@@ -74,6 +74,7 @@ class SentStreams:
         """`losses` are (sample, ms lost before it), see Microphone.losses."""
         self._tape = tape
         self._losses = losses
+        self._gaps: dict[int, int] = {}  # first to last sample of what the device lost
         self.all: list[SentStream] = []
         self.stray_bytes = 0  # sent in no stream: must stay 0
 
@@ -98,6 +99,8 @@ class SentStreams:
             self.all[-1].first_byte_after_ms = event["after_ms"]
         elif event["event"] == "sent":
             self._sent(event)
+        elif event["event"] == "lost":
+            self._gaps[event["samples_from"]] = event["samples_to"]
         elif event["event"] in ("power", "end") and self.all and self.all[-1].end_ms is None:
             self._end(event["t_ms"], "power" if event["event"] == "power" else "end of input")
 
@@ -116,15 +119,19 @@ class SentStreams:
         start, end = event["samples_from"], event["samples_to"]
         if stream.samples_from is None:
             stream.samples_from = start
-        elif stream.samples_to != start:
+        elif start not in (stream.samples_to, self._gaps.get(stream.samples_to or 0)):
             stream.is_contiguous = False
         stream.samples_to = end
-        stream.lost_ms = sum(
-            ms for at, ms in self._losses if stream.samples_from < at < stream.samples_to
-        )
+        stream.lost_ms = self._lost_ms(stream.samples_from, end)
         stream.bytes += event["bytes"]
         stream._hash.update(self._tape.between(start, end))
         stream.sha256 = stream._hash.hexdigest()
+
+    def _lost_ms(self, start: int, end: int) -> int:
+        """Return how much is missing between two samples: before the device, and in its ring."""
+        gaps = (last - at for at, last in self._gaps.items() if start < at < end)
+        before = (ms for at, ms in self._losses if start < at < end)
+        return sum(before) + sum(gaps) // SAMPLES_PER_MS
 
     def _end(self, t_ms: int, reason: str) -> None:
         self.all[-1].end_ms = t_ms

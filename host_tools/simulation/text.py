@@ -58,9 +58,7 @@ def print_sent(out: Console, result: Result) -> None:
             text += ", received the same" if stream.is_as_received else ", NOT received as sent"
         out.print(text, style="cyan" if stream.is_as_received else "bold red")
         if stream.lost_ms:
-            out.print(
-                f"            {stream.lost_ms} ms were lost before the device", style="yellow"
-            )
+            out.print(f"            {stream.lost_ms} ms of its audio were lost", style="yellow")
         if result.has_receiver and stream.received is not None:
             got = stream.received
             out.print(f"            receiver: {got['samples']} samples, SHA-256 {got['sha256']}")

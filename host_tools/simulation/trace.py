@@ -36,6 +36,7 @@ DEVICE_EVENTS = {
     "mic": ("on",),
     "state": ("from", "to", "reason"),
     "sent": ("samples_from", "samples_to", "bytes"),
+    "lost": ("samples_from", "samples_to"),
     "message": ("type", "bytes"),
     "speech": (),
     "first-byte": ("after_ms",),

@@ -138,6 +138,22 @@ def test_a_host_that_stalls_costs_sound_that_is_counted_and_seldom(tmp_path):
     assert 200 < lost_ms < 700, lost_ms
 
 
+def test_what_is_lost_in_a_stream_is_named_there_and_the_rest_is_whole(tmp_path):
+    questions = [row for row in asked(LEVELS, FASTEST_HZ) if row[0] > 3400]
+    rows = [(3400, "cable-host", "stalled"), *questions]
+    result = simulate(tmp_path, wake_and_command(), rows)
+    (stream,) = result.streams.all
+    (lost,) = result.of("lost")
+    lost_samples = lost["samples_to"] - lost["samples_from"]
+    assert stream.samples_from < lost["samples_from"] < lost["samples_to"] < stream.samples_to
+    assert stream.lost_ms == lost_samples // 16 and 200 < stream.lost_ms < 700
+    assert stream.samples == stream.samples_to - stream.samples_from - lost_samples
+    assert stream.is_contiguous and stream.is_as_received
+    kinds = [e["kind"] for e in result.of("audit")]
+    start, fault, end = map(kinds.index, ("stream-start", "fault", "stream-end"))
+    assert start < fault < end  # the records, too, have it within the stream
+
+
 def test_the_heap_does_not_grow(tmp_path):
     """Five minutes of monitoring, muted: what the audio takes, the twenty minutes take too."""
     rows = [(t_ms, "cable", LEVELS) for t_ms in range(1000, 300_000, 1000 // FASTEST_HZ)]
