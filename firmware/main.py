@@ -2,7 +2,7 @@
 
 On the board this is what MicroPython starts.  `build` is the same for the simulated device, which
 hands in simulated drivers.  Whatever goes wrong below ends here, with the gate closed and the
-microphone off; then the board starts anew.
+microphone off; then the board starts again.
 """
 
 import asyncio

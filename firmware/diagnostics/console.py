@@ -3,7 +3,7 @@
 Place: a task beside the audio loop.  It reads lines from the serial console and answers four
 questions, which are what one would type at the REPL; nothing that arrives is executed.  Answers
 leave in small pieces with longer pauses in between, and none to a host that does not read, so that
-the audio is held up by less than the microphone's ring holds.  Ctrl-C is not its business: it
+the audio is held up by less than the microphone's ring holds.  Ctrl-C
 stops the application and gives the REPL.
 """
 
@@ -34,7 +34,7 @@ HELP = (
 
 
 class Line:
-    """The serial console of the REPL; nothing here waits for a byte, and reading none allocates
+    """The serial console of the REPL; nothing here waits for a byte, and looking for one allocates
     nothing.
     """
 

@@ -1,7 +1,7 @@
 """One line for a program: JSON with a checksum, so that a noisy line is noticed.
 
 Place: everything that diagnosis says with json=True.  `earnest:` JSON `*` CRC-32 in 8 hexadecimal
-digits.  Imports json and binascii only; the host reads it with the same module.
+digits.  The host reads it with the same module.
 """
 
 import binascii
@@ -17,7 +17,7 @@ def encode(value: object) -> str:
 
 
 def decode(line: str) -> object:
-    """The value in a line (str), or None when the line is no whole, undamaged frame."""
+    """The value in a line (str), or None when the line is not a whole, undamaged frame."""
     at = line.rfind(MARK)
     end = line.rfind("*")
     if at < 0 or end < at:

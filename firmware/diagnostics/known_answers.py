@@ -101,7 +101,7 @@ def model_answer(model: "Any") -> int:
     """CRC-32 of the arena after each op of each slice of noise: every value of every kernel.
 
     The ops are run one by one as `model.Model.push` runs them.  What DOT leaves in its workspace
-    is no value: assembler writes there, viper does not, so it is made 0 before it counts.
+    is not a value: assembler writes there, viper does not, so it is set to 0 before it counts.
     """
     from wakeword import kernels
 

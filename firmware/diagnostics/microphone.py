@@ -8,7 +8,7 @@ audio.
 import time
 
 SECONDS = 2
-#: Peak to peak of 10 ms, in the units of the shifted sample; from measurements of nobody yet: a
+#: Peak to peak of 10 ms, in the units of the shifted sample; not measured on a board yet: a
 #: living microphone's noise is at least 1 and a quiet room's is far below LOUD_ROOM.
 LOUD_ROOM = 4000
 QUIET_SPEECH = 400

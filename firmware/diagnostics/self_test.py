@@ -1,7 +1,7 @@
 """Tests of every part of the device, while the application is stopped: pass or fail, and why.
 
-Place: `diag.selftest` runs them by hand; `earnest selftest` runs them one by one and asks the
-person about the light and the button.  `expected` maps a model's name to its known answer, for
+Place: `diag.selftest` runs them at the prompt; `earnest selftest` runs them one by one and asks
+the person about the light and the button.  `expected` maps a model's name to its known answer, for
 models that `vectors` does not know.  The microphone is tested by `microphone.measure`, which
 refuses while muted.
 """

@@ -106,7 +106,7 @@ def levels(app, peak):
 
 
 def _is_error(record):
-    """Somebody at the cable, such as our own tools, is none."""
+    """Whether it is an error; somebody at the cable, such as our own tools, is not one."""
     return record.get("kind") in _ERROR_KINDS and record.get("what") != "cable"
 
 

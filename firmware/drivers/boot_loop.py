@@ -1,9 +1,8 @@
 """Failures in a row, and the pause that they cost before the firmware starts again.
 
-Place: `main` asks at each start, before anything listens.  Without a pause that grows, a firmware
-that fails at each start would wear out the flash and push its own history out of the audit log.
-The count is in the chip's RTC memory, which keeps over every reset but power-on.  Imports machine;
-must not import wakeword or satellite.
+Place: `main` asks at every start, before anything listens.  Without a pause that grows, a firmware
+that fails at every start would wear out the flash and push its own history out of the audit log.
+The count is in the chip's RTC memory, which survives every reset except power-on.
 """
 
 import machine
@@ -11,7 +10,7 @@ from micropython import const
 
 FIRST_WAIT_S = const(5)
 LONGEST_WAIT_S = const(3600)
-#: A run of this length is a good one: the count begins anew.
+#: A run of this length counts as good: the count starts again.
 GOOD_RUN_S = const(600)
 _MAX_COUNT = const(99)
 _MAGIC = b"earnest failures "
@@ -39,7 +38,7 @@ class Restarts:
 
     @property
     def failures(self):
-        """How many in a row, 0 to 99; what else is in the memory counts as none."""
+        """How many in a row, 0 to 99; 0 where the memory holds anything else."""
         data = self._memory()
         digits = data[len(_MAGIC) : len(_MAGIC) + 2]
         is_ours = data in (_MAGIC + digits + _RUNNING, _MAGIC + digits + _STOPPED)
@@ -47,17 +46,17 @@ class Restarts:
 
     @property
     def wait_s(self):
-        """None after one failure, then twice as long after each, at most an hour."""
+        """0 after one failure, then twice as long after every further one, at most an hour."""
         if self.failures < 2:
             return 0
         return min(FIRST_WAIT_S << min(self.failures - 2, 10), LONGEST_WAIT_S)
 
     def stopped(self):
-        """A person has ended the run, which is no failure."""
+        """A person ended the run, which is not a failure."""
         self._keep(self.failures, _STOPPED)
 
     def went_well(self):
-        """It has run long enough, and runs on."""
+        """The run has lasted long enough and goes on."""
         self._keep(0, _RUNNING)
 
     def _keep(self, count, state):

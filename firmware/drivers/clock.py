@@ -1,7 +1,6 @@
 """Device time: milliseconds since the start, always growing.
 
-Place in the pipeline: the one clock that everything with `now_ms` is told.  Imports only the
-runtime's time and asyncio; must not import wakeword or satellite.
+Place in the pipeline: the clock behind every `now_ms`.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ import time
 class Clock:
     """`time.ticks_ms` wraps every 12.4 days; this does not, if asked once in six days.
 
-    After 12.4 days the number no longer fits a small integer and each reading allocates 16 bytes.
+    After 12.4 days the number no longer fits a small integer and every reading allocates 16 bytes.
     """
 
     def __init__(self, ticks_ms=time.ticks_ms):

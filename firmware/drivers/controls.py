@@ -1,9 +1,8 @@
 """The button and the mute switch: what a person does at the device.
 
-Place in the pipeline: the app asks once a turn, some ten milliseconds apart.  When it cannot ask
+Place in the pipeline: the app asks once per turn, some ten milliseconds apart.  When it cannot ask
 for longer - a TLS handshake, a write to the flash - an interrupt remembers that the button was
-pressed.  Imports machine; must not import wakeword or satellite.  The contacts are judged by
-`debounce`.
+pressed.  `debounce` judges the contacts.
 """
 
 import time
@@ -44,16 +43,16 @@ class Controls:
         return self._button is not None
 
     def was_pressed(self):
-        """True once for each press, however long it is held."""
+        """True once for every press, however long it is held."""
         if self._button is None:
             return False
         is_closed = self._button.value() == self._pressed
         return self._button_debounce.update(is_closed, self._now_ms())
 
     def press_was_missed(self):
-        """True once for a press that was over before `was_pressed` could see it; ask each turn.
+        """True once for a tap, or a press that `was_pressed` missed; ask every turn.
 
-        Nobody knows how long it was, nor whether it was one: it may mute and must not unmute.
+        It may have been noise on the wire, so it may mute and must not unmute.
         """
         return self._button is not None and self._button_debounce.was_missed(self._now_ms())
 
@@ -69,7 +68,7 @@ class Controls:
         return self._switch_debounce.update(reads_muted, self._now_ms())
 
     def switch_was_moved(self):
-        """True once for each time that a person moved the switch off mute."""
+        """True once for every time that a person moved the switch off mute."""
         if self._switch is None:
             return False
         was_moved = self._switch_debounce.was_moved

@@ -1,7 +1,7 @@
 """Contacts bounce: a button's presses and a mute switch's position out of raw levels.
 
-Place in the pipeline: `controls` reads the pins and asks here.  Pure: imports nothing, and is told
-the time in device milliseconds.
+Place in the pipeline: `controls` reads the pins and asks here.  Pure: the time, in
+device milliseconds, is passed in.
 """
 
 PRESS_MS = 30
@@ -9,10 +9,10 @@ OPEN_MS = 50
 
 
 class ButtonDebounce:
-    """One event for each press, once the contact was closed for PRESS_MS; none for its length.
+    """One event per press, once the contact was closed for PRESS_MS, however long it is held.
 
     A button that is down when the device starts counts only once it has been let go: a stuck
-    button, or one held for the boot loader, is nobody's wish.
+    button, or one held for the boot loader, is not a press.
 
     `was_closed` is set from outside when the contact closed, by an interrupt; it tells of taps and
     of presses that were over before anybody looked.
@@ -28,7 +28,7 @@ class ButtonDebounce:
         self._closed_ms = 0
 
     def update(self, is_closed, now_ms):
-        """Tell the level read now; True at the moment a press is certain."""
+        """Take the level read now; return True at the moment a press is certain."""
         if is_closed != self._level:
             self._level = is_closed
             self._since_ms = now_ms
@@ -71,7 +71,7 @@ class SwitchDebounce:
         self._open_since_ms = None
 
     def update(self, reads_muted, now_ms):
-        """Tell the position read now; the position that counts."""
+        """Take the position read now; return the position that counts."""
         if reads_muted:
             self.is_muted = True
             self._open_since_ms = None

@@ -102,7 +102,7 @@ def question(number, host, kind=_A):
     name = host[:-1] if host.endswith(".") else host
     for label in name.encode().split(b"."):
         if not 0 < len(label) <= 63 or len(name) > 253:
-            raise OSError("%s is no name of a host" % host)
+            raise OSError("%s is not a host name" % host)
         message.append(len(label))
         message += label
     message += bytes((0, 0, kind, 0, _IN))

@@ -1,13 +1,12 @@
 """The microphone on the I2S port: started and stopped for real, read without blocking, watched.
 
-Place in the pipeline: hands chunks of 160 int16 samples to the app.  Imports machine; must not
-import wakeword or satellite.
+Place in the pipeline: hands chunks of 160 int16 samples to the app.
 
 How it reads: `machine.I2S` has three modes (extmod/machine_i2s.c).  Blocking reads hold up every
 other task for up to a DMA buffer, 16 ms.  With a callback a second thread of the system fills the
 buffer: stopping the port in mid-read would end in that thread as a crash, its queue is one deep,
 and a callback that finds the scheduler full is lost.  Asyncio's StreamReader waits for a flag
-that the DMA interrupt sets, allocates at each read, and was seen to freeze on octal SPIRAM
+that the DMA interrupt sets, allocates at every read, and was seen to freeze on octal SPIRAM
 (micropython #16029).  So: the port is polled once, which switches it to the non-blocking mode for
 good, and from then on `readinto` takes what is there, with a few milliseconds of sleep in
 between; neither the flag nor the stream layer is waited for.
@@ -51,8 +50,8 @@ _SUPPLY_LOOK_US = const(200)
 class I2SMicrophone:
     """One microphone; allocates its buffers once.
 
-    sck, ws, sd: pin numbers.  channel, shift, gain_q4: see pcm.Converter.  settle_ms: so much
-    after the start is delivered as silence, while the microphone wakes up.  supply: the pin that
+    sck, ws, sd: pin numbers.  channel, shift, gain_q4: see pcm.Converter.  settle_ms: how
+    long silence is delivered after the start, while the microphone wakes up.  supply: the pin that
     feeds the microphone, on at level supply_on; sense: a pin that reads that supply (high: on).
     ring_bytes: 8 bytes a sample; of 32768, 256 ms, one DMA buffer of 16 ms is always being filled.
     ticks_ms: for tests.
@@ -269,7 +268,7 @@ class I2SMicrophone:
 
 
 class _Read:
-    """The awaitable of `read`, one for all reads: a coroutine for each would allocate."""
+    """The awaitable of `read`, one for all reads: a coroutine per read would allocate."""
 
     def __init__(self, microphone):
         self._microphone = microphone

@@ -1,9 +1,7 @@
 """Lights: addressable (NeoPixel, APA102), three PWM pins, one PWM pin.
 
-Place in the pipeline: below satellite's Light, which decides what to show.  Each has
-`show(r, g, b)` (0..255 each; OSError when it cannot be driven), `is_ok()` (what the pins say when
-read back, as far as the hardware tells) and `has_colour`.  Imports machine and neopixel; must not
-import wakeword or satellite.
+Place in the pipeline: below satellite's Light, which decides what to show.  Each is
+a ports.LightDriver.
 
 An addressable light has no way back: that its chip lives is not known, only that its pin does.
 """
@@ -26,8 +24,8 @@ _LOOK_US = const(50)
 class NeoPixelLight:
     """The same colour on `count` pixels of each of `pins`.
 
-    Several pins for boards whose revisions differ: all are driven, one has the light.  Each show
-    is written anew, so a pixel that Wi-Fi disturbed is right again the next time.
+    Several pins for boards whose revisions differ: all are driven, one has the light.  Every show
+    writes all pixels, so one that Wi-Fi disturbed is right again the next time.
     """
 
     has_colour = True

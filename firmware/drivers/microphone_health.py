@@ -1,7 +1,6 @@
 """Whether a microphone is alive, judged by what it delivers: dead, stuck, at the rail, or silent.
 
-Place in the pipeline: `i2s_microphone` tells it the extremes of each chunk.  Pure: imports nothing
-but micropython.
+Place in the pipeline: `i2s_microphone` passes the extremes of every chunk.  Pure.
 
 A living MEMS microphone is never still: its own noise moves the lowest of the bits that `pcm`
 keeps.  So 160 equal samples mean a wire, a supply or a dead microphone, and half a second of them
@@ -64,7 +63,7 @@ class MicrophoneHealth:
         self._count = 0
 
     def update(self, seen):
-        """Tell what `judge` said of a chunk; True when `state` changed.  Allocates nothing."""
+        """Take what `judge` returned; return whether `state` changed.  Allocates nothing."""
         if seen != self._seen:
             self._seen = seen
             self._count = 0

@@ -1,11 +1,10 @@
 """Finds lost samples by the clock: the I2S driver overwrites its ring without a word.
 
-Place in the pipeline: `i2s_microphone` tells it of every read.  Pure: imports nothing, and is told
-the time.
+Place in the pipeline: `i2s_microphone` reports every read.  Pure: the time is passed in.
 
 Whenever a read finds the ring empty, nothing is behind.  From there on, the time that passed less
 the samples that were taken is what waits in the ring; once that is as much as the ring holds,
-something was lost.  Starting afresh at each empty ring keeps the drift between the clocks out.
+something was lost.  Starting afresh at every empty ring keeps the drift between the clocks out.
 """
 
 
@@ -30,7 +29,7 @@ class RingClock:
         self._samples = 0
 
     def took(self, samples, now_ms):
-        """So many samples were read; True when some were lost before them (counted)."""
+        """`samples` were read; return whether some were lost before them (counted)."""
         behind_ms = now_ms - self._empty_at_ms - self._samples // self._samples_per_ms
         self._samples += samples
         if behind_ms > self.worst_behind_ms:

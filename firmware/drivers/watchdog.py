@@ -1,7 +1,7 @@
 """The watchdog: resets a device whose audio path stands still, and says so after the reset.
 
-Place in the pipeline: the app feeds it once a turn of the audio loop.  No timer feeds it: a timer
-would keep a dead loop alive.  Imports machine; must not import wakeword or satellite.
+Place in the pipeline: the app feeds it once per turn of the audio loop.  No timer feeds it:
+a timer would keep a dead loop alive.
 """
 
 import machine

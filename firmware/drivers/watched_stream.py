@@ -10,7 +10,7 @@ _MAX_TLS_ERROR = -1000
 
 
 class WatchedStream:
-    """Reader and writer of one connection; `heard()` is called for each sign of the other end."""
+    """Reader and writer of one connection; `heard()` is called for every sign of the other end."""
 
     def __init__(self, reader, writer, heard):
         self._reader = reader

@@ -12,8 +12,8 @@ import network
 from .backoff import BackOff
 
 CONNECT_MS = 20000
-#: After so many connections in a row over which nothing came, Wi-Fi is connected anew; twice as
-#: many each time, up to the last.
+#: How many connections in a row may carry nothing before Wi-Fi is connected again; doubled every
+#: time, up to MAX_RENEW_TRIES.
 RENEW_TRIES = 4
 MAX_RENEW_TRIES = 64
 _STEP_MS = 250
@@ -102,7 +102,7 @@ class Wifi:
     # --- a network that says "connected" and carries nothing ---
 
     def may_try(self):
-        """Ask before each connection over it; False when it was disconnected, to connect anew."""
+        """Ask before every connection; False when Wi-Fi was disconnected, to connect again."""
         if self._tries < self._max_tries:
             self._tries += 1
             return True
@@ -117,6 +117,6 @@ class Wifi:
         return False
 
     def carried(self):
-        """Something came from the other end."""
+        """The other end was heard."""
         self._tries = 0
         self._max_tries = RENEW_TRIES

@@ -37,7 +37,7 @@ class App:
     consent   consent.Consent                        config     config.Config
     wifi      ports.Wifi or None
     reset     why the device started, a word of audit_record.RESETS
-    random_number() -> int, fresh for each stream
+    random_number() -> int, new for every stream
     """
 
     def __init__(self, parts):
@@ -161,7 +161,7 @@ class App:
         self._record("fault", what=what)
         self._keep_records()
 
-    # --- what the streamer tells ---
+    # --- what the streamer reports ---
 
     def remote_mute(self):
         """The network muted; the gate has already obeyed, and the audio loop does the rest."""

@@ -1,7 +1,7 @@
 """Counters and worst times, for people who look after a device.
 
-Place: beside everything; read by `earnest status` and by nobody else.  Counting allocates nothing.
-Imports nothing, reads no clock; holds no audio and no text.
+Place: beside everything; only `earnest status` and `monitor` read it.  Counting allocates nothing.
+Holds no audio and no text.
 """
 
 COUNTERS = (
@@ -11,7 +11,7 @@ COUNTERS = (
     "wakes",
     "streams",
     "reconnects",
-    "wifi_renewals",  # it said connected, carried nothing, and was connected anew
+    "wifi_renewals",  # Wi-Fi said connected, carried nothing, and was connected again
     "dropped_chunks",  # of a stream, not sent
     "refused",  # what a peer or an event asked for and did not get
     "faults",
@@ -21,7 +21,7 @@ _MAX = 0x3FFFFFFF  # the largest small integer on the chip; counters stop there
 
 
 class Counters:
-    """`count` anything in COUNTERS, tell `step` how long a chunk took, read a `snapshot`."""
+    """`count` anything in COUNTERS, pass `step` how long a chunk took, read a `snapshot`."""
 
     def __init__(self):
         self._counts = {name: 0 for name in COUNTERS}

@@ -1,6 +1,6 @@
 """How loud it is, for the person who watches at the cable: one number, and only while asked for.
 
-Place: beside the app, which shows it each chunk; diagnostics reads the number.  Samples end here.
+Place: beside the app, which passes every chunk; diagnostics reads the number.  Samples end here.
 """
 
 import micropython

@@ -1,8 +1,8 @@
 """What the light shows: the truth about the microphone, from the gate and from the microphone.
 
-Place in the pipeline: after the gate, before the light's driver.  Pure.  The state is what the
-gate says; `mic_on` is what the microphone says of itself, read back.  Where the two contradict
-each other the light says so: it never shows "muted" while the microphone is on.
+Place in the pipeline: after the gate, before the light's driver.  Pure.  The state is the gate's;
+`mic_on` is read back from the microphone.  Where the two contradict each other the light says so:
+it never shows "muted" while the microphone is on.
 
 | microphone | state | colour | pattern | single-colour light |
 |---|---|---|---|---|
@@ -13,7 +13,7 @@ each other the light says so: it never shows "muted" while the microphone is on.
 | off | ERROR | yellow | two flashes a second | two flashes a second |
 | on | MUTED, ERROR, NOT_READY | magenta | hectic, never off | hectic, never off |
 
-The patterns differ in rhythm, so colours need not be told apart.
+The patterns differ in rhythm, so nobody has to distinguish colours.
 """
 
 from .gate import ERROR, IDLE, MUTED, STREAMING
@@ -66,7 +66,7 @@ def mono_level(state, mic_on, now_ms):
 
 
 class Light:
-    """Drives the light's driver: `show(r, g, b)` with 0..255 each, and `is_ok()`.
+    """Drive a ports.LightDriver.
 
     `brightness` is 1..255; what must be seen stays at least MIN_BRIGHTNESS.  `has_colour` is False
     for a single LED, which gets the same level on all three.

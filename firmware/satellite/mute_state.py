@@ -1,8 +1,8 @@
 """The mute state that survives reset and power loss.
 
 Place: read once at start, before the gate opens; written whenever a person or the network changes
-it.  Whatever is unknown, damaged or missing means muted.  Imports binascii only; the storage is
-handed in (see drivers/storage.py).
+it.  Whatever is unknown, damaged or missing means muted.  The storage is a
+ports.Storage.
 """
 
 import binascii
@@ -37,7 +37,7 @@ def decode(data):
 
 
 class MuteState:
-    """Loads and saves; `found` tells how the last `load` found the file."""
+    """Load and save; `found` says how the last `load` found the file."""
 
     def __init__(self, storage):
         self._storage = storage

@@ -137,7 +137,7 @@ class Wifi:
     """For the log and `earnest status`; the way to the receiver is Hardware.connect."""
 
     attempts = "how often it tried to join since the start"
-    renewals = "how often it said connected, carried nothing, and was connected anew"
+    renewals = "how often it said connected, carried nothing, and was connected again"
 
     def status(self):
         """off, connecting, connected, wrong password, or no access point."""

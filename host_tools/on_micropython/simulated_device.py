@@ -2,7 +2,7 @@
 
 Argument: a JSON file of settings, see `simulation.device_settings`.  Takes 16 kHz int16 PCM on
 stdin until it ends, runs the application of firmware/main.py on simulated drivers, and prints what
-happened, in order, a line each.  T_MS is the time of the input:
+happened, in order, one line per event.  T_MS is the time of the input:
 
     f T_MS SLICE HEX         a feature slice, 40 bytes of int8 + 128 (only when asked for)
     p T_MS SLICE MODEL VALUE an inference, 0..255, before averaging
@@ -116,7 +116,7 @@ class Device:
             if gate.state == STREAMING or not streamer.is_connected:
                 await simulated.yield_to_tasks(20)
         else:
-            # Looking at a TLS socket takes this MicroPython 2 ms: not at each quiet chunk.
+            # Looking at a TLS socket takes this MicroPython 2 ms: not at every quiet chunk.
             if self.world.chunks % QUIET_CHUNKS == 0:
                 await simulated.yield_to_tasks(2)
             await self._wait_for_receiver(gate, streamer)

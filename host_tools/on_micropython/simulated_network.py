@@ -204,7 +204,7 @@ class Network:
             self._far.close()
 
     def serve(self):
-        """Carry out what the scenario did to the network; called once each 10 ms."""
+        """Carry out what the scenario did to the network; called every 10 ms."""
         if self._wire is None:
             return
         if self.world.network == "down":

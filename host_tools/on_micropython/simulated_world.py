@@ -115,7 +115,7 @@ class SimulatedWorld:
         self.late_us += took_us
 
     async def sleep_ms(self, ms):
-        """For a task beside the audio: until so much sound has passed, in steps of 10 ms."""
+        """For a task beside the audio: until `ms` of sound have passed, in steps of 10 ms."""
         event = asyncio.Event()
         self._sleepers.append((self.now_ms + ms, event))
         await event.wait()
@@ -175,7 +175,7 @@ class Clock:
 
 
 class Microphone:
-    """Delivers the sound while it is on; before each chunk `let_network_settle` is awaited."""
+    """Delivers the sound while it is on; before every chunk `let_network_settle` is awaited."""
 
     def __init__(self, world, let_network_settle):
         self._world = world
