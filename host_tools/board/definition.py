@@ -45,9 +45,9 @@ class Psram:
 
 @dataclass(frozen=True)
 class MicroPythonImage:
-    """The stock image: URL, its SHA-256 (None: not known, so not checked), the least version."""
+    """The stock image: URL, SHA-256 (None: not known, so not checked), least version that fits."""
 
-    least_version: str
+    min_version: str
     image: str
     sha256: str | None
     page: str

@@ -90,13 +90,13 @@ def require_fit(image: ChipImage, board: Board) -> list[str]:
         raise HostToolError(f"the image is not MicroPython but {name}", hint)
     warnings = []
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", image.version)
-    least = tuple(map(int, board.micropython.least_version.split(".")))
+    least = tuple(map(int, board.micropython.min_version.split(".")))
     if found is None:
         warnings.append(f"the image's version is {image.version!r}, which cannot be compared")
     elif tuple(int(part or 0) for part in found.groups()) < least:
         raise HostToolError(
             f"the image is MicroPython {image.version}, "
-            f"at least {board.micropython.least_version} is needed",
+            f"at least {board.micropython.min_version} is needed",
             hint,
         )
     is_octal = board.psram.mode == "octal"

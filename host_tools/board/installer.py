@@ -206,11 +206,11 @@ def why_stopped(said: bytes) -> str:
 def require_fit(board: Board, who: dict[str, Any], kind: MpyKind) -> list[str]:
     """HostToolError when board and MicroPython do not fit each other; else warnings."""
     version = tuple(who["version"])
-    least = tuple(map(int, board.micropython.least_version.split(".")))
+    least = tuple(map(int, board.micropython.min_version.split(".")))
     if version < least:
         raise HostToolError(
             f"the board has MicroPython {'.'.join(map(str, version))}, "
-            f"at least {board.micropython.least_version} is needed",
+            f"at least {board.micropython.min_version} is needed",
             f"earnest flash --board {board.id}",
         )
     kind.require_fit()

@@ -190,9 +190,9 @@ class RawREPL:
     def exec(self, code: str, timeout_s: float | None = None) -> bytes:
         """Run code; what it printed.  DeviceError when it raised, LinkError after `timeout_s`,
         DEFAULT_TIMEOUT_S when None."""
-        most_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
+        max_s = DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s
         output = bytearray()
-        for data in self._run(code, most_s):
+        for data in self._run(code, max_s):
             output += data
             if len(output) > MAX_OUTPUT_BYTES:
                 raise LinkError(
@@ -324,14 +324,14 @@ class RawREPL:
     def _serial(self) -> Any:
         return self._live().serial
 
-    def _read_until(self, ending: bytes, most_s: float) -> bytes:
-        """Read until `ending` or for `most_s`; what came, at most the last 8 KiB of it."""
+    def _read_until(self, ending: bytes, max_s: float) -> bytes:
+        """Read until `ending` or for `max_s`; what came, at most the last 8 KiB of it."""
         port = self._serial()
         data = bytearray()
-        deadline = time.monotonic() + most_s
+        deadline = time.monotonic() + max_s
         was = port.timeout
         try:
-            port.timeout = min(0.05, most_s)
+            port.timeout = min(0.05, max_s)
             while not data.endswith(ending) and time.monotonic() < deadline:
                 data += port.read(1)
                 if len(data) > 16384:

@@ -86,17 +86,17 @@ class SerialLink(RawREPL):
             "use a shorter cable or another USB port",
         )
 
-    def get(self, path: str, most_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+    def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
         """A file's bytes, checked by SHA-256; None when there is no such file."""
         for _ in range(PUT_ATTEMPTS):
             want = self.sha256(path)
             if not want:
                 return None
             text = self.repeat(
-                f"import binascii\nf=open({path!r},'rb')\nk={most_bytes}\n"
+                f"import binascii\nf=open({path!r},'rb')\nk={max_bytes}\n"
                 "while k>0:\n b=f.read(min(k,384))\n if not b: break\n k-=len(b)\n"
                 " print(binascii.b2a_base64(b).decode(),end='')\nf.close()",
-                timeout_s=DEFAULT_TIMEOUT_S + most_bytes / 2000,
+                timeout_s=DEFAULT_TIMEOUT_S + max_bytes / 2000,
             )
             try:
                 data = b"".join(binascii.a2b_base64(line) for line in text.splitlines())
@@ -104,9 +104,9 @@ class SerialLink(RawREPL):
                 continue
             if hashlib.sha256(data).hexdigest() == want:
                 return data
-            if len(data) >= most_bytes:
+            if len(data) >= max_bytes:
                 raise LinkError(
-                    f"{path} on the device is longer than {most_bytes} bytes", "remove it there"
+                    f"{path} on the device is longer than {max_bytes} bytes", "remove it there"
                 )
         raise LinkError(
             f"{self.port}: {path} arrived damaged {PUT_ATTEMPTS} times",

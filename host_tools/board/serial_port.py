@@ -100,8 +100,8 @@ class _Transport(SerialTransport):  # type: ignore[misc]  # mpremote has no type
         data_consumer: Callable[[bytes], None] | None = None,
         timeout_overall: float | None = None,
     ) -> Any:
-        most_s = ANSWER_S if timeout is None else min(timeout, ANSWER_S)
-        return super().read_until(min_num_bytes, ending, most_s, data_consumer, timeout_overall)
+        max_s = ANSWER_S if timeout is None else min(timeout, ANSWER_S)
+        return super().read_until(min_num_bytes, ending, max_s, data_consumer, timeout_overall)
 
 
 def open_port(port: str, baud: int) -> SerialTransport:

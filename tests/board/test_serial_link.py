@@ -47,7 +47,7 @@ def test_code_and_its_errors(board):
         with pytest.raises(DeviceError, match="ZeroDivisionError"):
             link.exec("1/0")
         assert link.exec("print('after')").strip() == b"after"
-        with pytest.raises(LinkError, match="cannot be read"):
+        with pytest.raises(LinkError, match="unreadable response"):
             link.exec_json("print('no json')")
 
 
@@ -62,7 +62,7 @@ def test_files(board):
         assert link.get("nothing") is None
         assert link.sha256("nothing") == ""
         with pytest.raises(LinkError, match="longer"):
-            link.get("a.bin", most_bytes=100)
+            link.get("a.bin", max_bytes=100)
         with pytest.raises(DeviceError, match="ENOENT"):
             link.put("no_folder/a.bin", b"x")
 
@@ -225,7 +225,7 @@ def test_garbage_before_and_between(running):
     with SerialLink(running.port) as link:
         assert link.exec("print(1)").strip() == b"1"
         running.garbage(b"\xff\x00!?")
-        with pytest.raises(LinkError, match="no sense|in time"):
+        with pytest.raises(LinkError, match="unexpected response|in time"):
             link.exec("print(2)", timeout_s=1)
         assert link.exec("print(3)").strip() == b"3"
 

@@ -114,9 +114,9 @@ def in_terminal(board, data, *arguments, command="provision"):
     return process, terminal
 
 
-def until(terminal, words, most_s=30):
+def until(terminal, words, max_s=30):
     """What the terminal shows up to these words."""
-    shown, deadline = b"", time.monotonic() + most_s
+    shown, deadline = b"", time.monotonic() + max_s
     while words not in shown and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.1)[0]:
             try:

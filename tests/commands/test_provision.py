@@ -264,12 +264,12 @@ def test_the_port_may_come_with_the_address(board, tmp_path):
 
 def test_bad_answers_are_asked_again(board, tmp_path):
     typed = answers()
-    typed[1:1] = [OTHER[:5]]  # too short for a password
+    typed[1:1] = ["sh0rt-1"]  # too short for a password
     typed[4:4] = ["99999", "no port"]
     typed[3:3] = ["my computer"]
     status, shown = provision(board, tmp_path / "data", typed=typed)
     assert status == 0, shown
-    assert OTHER[:5] not in shown and shown.count("error: receiver_port") == 2
+    assert "sh0rt" not in shown and shown.count("error: receiver_port") == 2
     assert shown.count("hint: no spaces; give an IP address") == 1
     assert configuration.Config.from_json(stored(board)).wifi_password == SECRET
 
