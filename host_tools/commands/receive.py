@@ -141,7 +141,7 @@ async def _serve(receiver: Receiver, view: View, name: str, reads_commands: bool
         await serving
     except asyncio.CancelledError:
         counters = receiver.counters
-        view.tell("stopped", streams=counters.streams, kept=counters.kept)
+        view.emit("stopped", streams=counters.streams, kept=counters.kept)
 
 
 def _warn(
@@ -149,19 +149,19 @@ def _warn(
 ) -> None:
     """Tell what the owner should know before anything connects."""
     if authority.is_new:
-        view.tell("ca", folder=str(authority.folder))
+        view.emit("ca", folder=str(authority.folder))
     if options.tls is None:
-        view.tell("warning", message="insecure: anybody may connect, and anybody may listen")
+        view.emit("warning", message="insecure: anybody may connect, and anybody may listen")
     elif not devices.all():
-        view.tell(
+        view.emit(
             "warning",
             message="no device may connect yet: `earnest provision` adds a board; "
             "by hand: `earnest devices add NAME -o FOLDER`",
         )
     for device in devices.all():
         if device.days_left < _SOON_DAYS:
-            view.tell(
+            view.emit(
                 "warning", message=f"the certificate of {device.name} expires {device.expires}"
             )
     if options.stt is not None and not transcription.is_on_this_machine(options.stt):
-        view.tell("warning", message="audio travels to the speech-to-text server in plain text")
+        view.emit("warning", message="audio travels to the speech-to-text server in plain text")

@@ -1,8 +1,8 @@
-"""The receiver's certificate authority: who may connect, and how a device knows its receiver.
+"""The receiver's certificate authority (CA): who may connect, and how a device knows its receiver.
 
 Made on first run in the data folder's `authority/`.  It signs the receiver's own certificate,
 which carries the receiver's name, and one for each device.  A device certificate's subject is a
-random number: on TLS 1.2 it travels in clear.  Keys are EC P-256; the authority's never leaves its
+random number: on TLS 1.2 it travels in clear.  Keys are EC P-256; the CA's never leaves its
 folder.
 """
 
@@ -69,7 +69,7 @@ class Authority:
     def consent_tag(self, certificate_der: bytes) -> str:
         """16 hexadecimal digits that tie recordings to the consent of one device, not to its name.
 
-        Without this authority's key nobody can tell which device a tag stands for.
+        Without this CA's key nobody can tell which device a tag stands for.
         """
         return hmac.new(self._tag_key, certificate_der, hashlib.sha256).hexdigest()[:16]
 
@@ -145,7 +145,7 @@ class Authority:
         usage: x509.ObjectIdentifier,
         dns_name: str | None,
     ) -> x509.Certificate:
-        """A certificate of this authority for `key`, for one usage: client or server."""
+        """Return a certificate of this CA for `key`, for one usage: client or server."""
         builder = (
             _builder(common_name, self.certificate.subject, key.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -163,15 +163,15 @@ class Authority:
 
 
 def open_or_make(folder: Path) -> Authority:
-    """The authority kept in `folder`; made there when there is none.  Raises HostToolError."""
+    """Return the CA kept in `folder`, made there when there is none; raises HostToolError."""
     owner_only_files.make_folder(folder)
     key_path, path = folder / "authority.key.pem", folder / "authority.cert.pem"
     is_new = not key_path.exists() and not path.exists()
     if is_new:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Earnest authority")])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Earnest CA")])
         certificate = (
-            _builder("Earnest authority", subject, key.public_key(), AUTHORITY_DAYS)
+            _builder("Earnest CA", subject, key.public_key(), AUTHORITY_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usages(key_cert_sign=True, crl_sign=True), critical=True)
             .sign(key, hashes.SHA256())
@@ -193,7 +193,7 @@ def open_or_make(folder: Path) -> Authority:
         )
     if days_left(certificate) <= 0:
         raise HostToolError(
-            f"the authority in {folder} expired on {expiry(certificate)}",
+            f"the CA in {folder} expired on {expiry(certificate)}",
             "move the folder away, start again, and give every device a new certificate",
         )
     assert isinstance(loaded, ec.EllipticCurvePrivateKey)

@@ -50,12 +50,12 @@ class Connection:
         now_s = asyncio.get_running_loop().time()
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
 
-    def tell(self, event: str, **fields: object) -> None:
-        self._view.tell(event, connection=self.number, device=self.device.name, **fields)
+    def emit(self, event: str, **fields: object) -> None:
+        self._view.emit(event, connection=self.number, device=self.device.name, **fields)
 
     async def serve(self, address: str) -> None:
         """Read until the end, whatever ends it; then drop what was held."""
-        self.tell("connected", address=address)
+        self.emit("connected", address=address)
         reason = "receiver stopped"
         try:
             reason = await self._read()
@@ -73,7 +73,7 @@ class Connection:
         finally:
             self._writer.transport.abort()
             self._abandon(reason)
-            self.tell("disconnected", reason=self.dropped or reason)
+            self.emit("disconnected", reason=self.dropped or reason)
 
     def drop(self, reason: str) -> None:
         """Give the connection up: what it held is gone when this returns."""
@@ -105,7 +105,7 @@ class Connection:
                 if self.dropped is not None:
                     return self.dropped
                 if event.type != protocol.AUDIO_CHUNK:
-                    self.tell("received", type=event.type)
+                    self.emit("received", type=event.type)
                 for action in self._session.handle(event, clock()):
                     await self._do(action)
 
@@ -131,7 +131,7 @@ class Connection:
 
     async def _consented(self, action: sessions.Consented) -> None:
         stream = action.stream
-        self.tell(
+        self.emit(
             "consent",
             stream=stream.id,
             keep_recordings=stream.keep_recordings,
@@ -140,11 +140,11 @@ class Connection:
         )
 
     async def _detected(self, action: sessions.Detected) -> None:
-        self.tell("detection", name=action.name)
+        self.emit("detection", name=action.name)
 
     async def _begin(self, action: sessions.Began) -> None:
         self._services.counters.streams += 1
-        self.tell("stream-start", stream=action.stream.id)
+        self.emit("stream-start", stream=action.stream.id)
         if self._services.options.stt is not None:
             self._transcription = Transcription(self._services.options.stt)
 
@@ -156,7 +156,7 @@ class Connection:
             adding = self._services.recordings.add(stream, self.device)
             self._services.start(self._keep(action, adding))
         else:
-            self._tell_end(action, None)
+            self._report_end(action, None)
 
     async def _keep(self, action: sessions.Ended, adding: asyncio.Future[Recording]) -> None:
         """Wait until a stream was kept, beside the messages that follow: the disk may be slow."""
@@ -164,20 +164,20 @@ class Connection:
         try:
             await asyncio.shield(adding)
         except HostToolError as error:
-            self.tell("warning", message=f"not kept: {error.message}")
+            self.emit("warning", message=f"not kept: {error.message}")
         finally:
             if not adding.done():  # the receiver stops: what was begun is finished, and told
                 await asyncio.wait([adding])
             if adding.exception() is None:
                 recording = adding.result().id
                 self._services.counters.kept += 1
-            self._tell_end(action, recording)
+            self._report_end(action, recording)
 
     def _abandon(self, reason: str) -> None:
         """Drop what the session holds."""
         for action in self._session.close(reason):
             self._end_transcription(action)
-            self._tell_end(action, None)
+            self._report_end(action, None)
 
     def _end_transcription(self, action: sessions.Ended) -> None:
         transcription, self._transcription = self._transcription, None
@@ -189,12 +189,12 @@ class Connection:
         else:
             transcription.cancel()
 
-    def _tell_end(self, action: sessions.Ended, recording: str | None) -> None:
+    def _report_end(self, action: sessions.Ended, recording: str | None) -> None:
         """Forget the audio, and tell what became of the stream."""
         stream = action.stream
         stream.audio = None
         samples = stream.bytes // protocol.WIDTH_BYTES
-        self.tell(
+        self.emit(
             "stream-stop",
             stream=stream.id,
             reason=action.reason,
@@ -209,12 +209,12 @@ class Connection:
         try:
             text = await transcription.text()
         except TranscriptionError as error:
-            self.tell("transcript-failed", stream=stream, reason=str(error))
+            self.emit("transcript-failed", stream=stream, reason=str(error))
         else:
-            self.tell("transcript", stream=stream, text=text)
+            self.emit("transcript", stream=stream, text=text)
 
     async def _withdraw(self, action: sessions.Withdrawn) -> None:
-        self.tell(
+        self.emit(
             "withdrawn",
             keep_recordings=action.keep_recordings,
             share_for_training=action.share_for_training,
@@ -229,15 +229,15 @@ class Connection:
             outcome = await withdrawing
         except HostToolError as error:
             outcome = Outcome(0, (error.message,))
-        self.tell("deleted", count=outcome.count, reason="consent withdrawn")
+        self.emit("deleted", count=outcome.count, reason="consent withdrawn")
         for doubt in outcome.doubts:
-            self.tell("unconfirmed", reason=doubt)
+            self.emit("unconfirmed", reason=doubt)
         if outcome.doubts or self.dropped is not None:
             return
         try:
             await self.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
         except (OSError, asyncio.TimeoutError):
-            self.tell("unconfirmed", reason="the connection was lost; the device will ask again")
+            self.emit("unconfirmed", reason="the connection was lost; the device will ask again")
 
     async def _anchor(self, action: sessions.Anchored) -> None:
         """Keep what the device says is the newest record of its log."""

@@ -15,7 +15,8 @@ from typing import TypeVar
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.recording import BY_CERTIFICATE, Recording
-from host_tools.receiver.recordings import Deletion, Recordings
+from host_tools.receiver.recording_files import Deletion
+from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
 from host_tools.receiver.withdrawal import Outcome, Wishes, withdraw
 

@@ -1,24 +1,20 @@
 """Recordings that a device's consent allowed to keep: a WAV and a JSON file under a random id.
 
-Only this module writes audio to disk.  The JSON says under whose consent; a WAV without a sound
-one is removed, since nobody could tell what was agreed.  The index is beside them and holds
-nothing that they do not.  Used by one thread at a time; several processes may work on one folder.
+The JSON says under whose consent; a WAV without a sound one is removed, since nobody could tell
+what was agreed.  The index is beside them and holds nothing that they do not.  Used by one thread
+at a time; several processes may work on one folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import itertools
-import os
-import re
 import secrets
 import sqlite3
 import time
-import wave
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,35 +22,16 @@ from typing import TypeVar
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
-from host_tools.receiver.recording import Recording, from_json, text
+from host_tools.receiver.recording import Recording, text
+from host_tools.receiver.recording_files import Deletion, RecordingFiles, wav_bytes
 from host_tools.receiver.recording_index import RecordingIndex
 
 DEFAULT_KEEP_DAYS = 30.0
 INDEX_FILE = "index.sqlite"
 _DAY_S = 86400.0
-_OURS = re.compile(
-    r"(?P<id>[0-9a-f]{16})\.(?P<kind>wav|json)|\.[0-9a-f]{16}\.(wav|json)\.[0-9a-f]+\.part"
-)
 #: Rows of the index that one transaction writes.
 _BATCH = 500
 _Result = TypeVar("_Result")
-
-
-@dataclass
-class Deletion:
-    """What came of a deletion: how many recordings are gone, and what could not be removed."""
-
-    count: int = 0
-    left: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """What a folder holds, by name: the stamp of each JSON, the WAVs, and half-written parts."""
-
-    facts: dict[str, str]
-    wavs: set[str]
-    parts: list[str]
 
 
 class Recordings:
@@ -63,6 +40,7 @@ class Recordings:
 
     def __init__(self, folder: Path, keep_days: float | None = None) -> None:
         self._folder = folder
+        self._files = RecordingFiles(folder)
         self._keep_s = None if keep_days is None else keep_days * _DAY_S
         self._opened: RecordingIndex | None = None
 
@@ -91,14 +69,7 @@ class Recordings:
             device=device,
             wake_word=wake_word,
         )
-        owner_only_files.make_folder(self._folder)
-        try:
-            # The JSON first: a WAV is never on disk without the consent that allows it.
-            owner_only_files.write(self._facts(recording.id), recording.to_json())
-            owner_only_files.write(self._wav(recording.id), _wav_bytes(audio))
-        except BaseException:
-            self._remove(recording.id, Deletion())  # of a dropped stream nothing stays
-            raise
+        self._files.write(recording, audio)
         with contextlib.suppress(HostToolError):  # the files are the truth: it is read from them
             self._with_index(lambda index: self._enter(index, [recording]))
         return recording
@@ -123,34 +94,20 @@ class Recordings:
             )
         return found[0]
 
-    def audio(self, recording: Recording) -> bytes:
-        """Return the samples, checked against their SHA-256; raises HostToolError."""
-        path = self._wav(recording.id)
-        try:
-            with wave.open(io.BytesIO(owner_only_files.read(path))) as file:
-                audio: bytes = file.readframes(file.getnframes())
-        except (wave.Error, EOFError):
-            audio = b""
-        if hashlib.sha256(audio).hexdigest() != recording.sha256:
-            raise HostToolError(
-                f"{path} is damaged", f"delete it: earnest recordings delete {recording.id}"
-            )
-        return audio
-
     def checked_wav(self, recording: Recording) -> Path:
         """Return the WAV's path, its samples checked; raises HostToolError."""
-        self.audio(recording)
-        return self._wav(recording.id)
+        self._files.audio(recording)
+        return self._files.wav(recording.id)
 
     def export(self, recording: Recording, path: Path, *, may_replace: bool = False) -> None:
         """Write a copy of the WAV, for the owner alone; raises HostToolError."""
-        content = _wav_bytes(self.audio(recording))
+        content = wav_bytes(self._files.audio(recording))
         owner_only_files.write(path, content, may_replace=may_replace)
 
     def delete(self, recordings: Iterable[Recording]) -> Deletion:
         """Remove these, and go on past what cannot be removed."""
         done = Deletion()
-        gone = [r.id for r in recordings if self._remove(r.id, done)]
+        gone = [r.id for r in recordings if self._files.remove(r.id, done)]
         done.count = len(gone)
         with contextlib.suppress(HostToolError):  # read from the files the next time
             self._with_index(lambda index: index.remove(gone))
@@ -202,16 +159,16 @@ class Recordings:
         """
         self.reconcile()
         sound = self._with_index(lambda index: index.stamps())
-        folder = self._scan()
+        folder = self._files.scan()
         done = Deletion()
         both = itertools.chain(folder.facts, folder.wavs)
         for id in sorted({id for id in both if id not in sound}):
-            if is_doubt_enough or not self._is_in_doubt(id):
-                done.count += self._remove(id, done) and id in folder.wavs
+            if is_doubt_enough or not self._files.is_in_doubt(id):
+                done.count += self._files.remove(id, done) and id in folder.wavs
             else:
-                done.left.append(f"{self._facts(id)}: cannot be read")
+                done.left.append(f"{self._files.facts(id)}: cannot be read")
         for name in folder.parts:
-            _unlink(self._folder / name, done)
+            self._files.remove_part(name, done)
         return done
 
     def reconcile(self) -> None:
@@ -242,7 +199,7 @@ class Recordings:
         left = []
         for recording in recordings:
             try:
-                owner_only_files.write(self._facts(recording.id), recording.to_json())
+                self._files.write_facts(recording)
                 self._with_index(partial(self._enter, recordings=[recording]))
             except HostToolError as error:
                 left.append(error.message)
@@ -250,7 +207,7 @@ class Recordings:
 
     def _reconcile(self, index: RecordingIndex) -> None:
         # Loops, not operations on whole sets: between their turns the event loop has its own.
-        folder, known = self._scan(), index.stamps()
+        folder, known = self._files.scan(), index.stamps()
         whole = {id: stamp for id, stamp in folder.facts.items() if id in folder.wavs}
         changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
         for start in range(0, len(changed), _BATCH):
@@ -259,12 +216,12 @@ class Recordings:
 
     def _refresh(self, index: RecordingIndex, ids: Iterable[str]) -> None:
         """Read the facts of these anew; those that are not sound leave the index."""
-        sound = self._read_all(ids)
+        sound = self._files.read_facts(ids)
         self._enter(index, sound)
         index.remove(set(ids) - {recording.id for recording in sound})
 
     def _enter(self, index: RecordingIndex, recordings: Iterable[Recording]) -> None:
-        stamped = ((r, _stamp(self._facts(r.id))) for r in recordings)
+        stamped = ((r, self._files.stamp(r.id)) for r in recordings)
         index.put([(recording, stamp) for recording, stamp in stamped if stamp])
 
     def _with_index(self, use: Callable[[RecordingIndex], _Result]) -> _Result:
@@ -284,85 +241,3 @@ class Recordings:
                 f"check the free space; {self._folder / INDEX_FILE} may be removed, "
                 "it is made again",
             ) from error
-
-    def _scan(self) -> _Folder:
-        found = _Folder({}, set(), [])
-        try:
-            with os.scandir(self._folder) as entries:
-                for entry in entries:
-                    if (match := _OURS.fullmatch(entry.name)) is None:
-                        continue
-                    if match["id"] is None:
-                        found.parts.append(entry.name)
-                    elif match["kind"] == "wav":
-                        found.wavs.add(match["id"])
-                    else:
-                        found.facts[match["id"]] = _stamp(Path(entry.path))
-        except OSError as error:
-            raise HostToolError(
-                f"cannot list {self._folder}: {error.strerror}", "check its permissions"
-            ) from error
-        return found
-
-    def _read_all(self, ids: Iterable[str]) -> list[Recording]:
-        """Return those whose facts are sound; what cannot be read is not."""
-        found = []
-        for id in ids:
-            with contextlib.suppress(HostToolError):
-                recording = from_json(owner_only_files.read(self._facts(id)), id)
-                found += [recording] if recording is not None else []
-        return found
-
-    def _is_in_doubt(self, id: str) -> bool:
-        """Whether there are facts that cannot be read."""
-        try:
-            if self._facts(id).exists():
-                owner_only_files.read(self._facts(id))
-        except (HostToolError, OSError):
-            return True
-        return False
-
-    def _remove(self, id: str, done: Deletion) -> bool:
-        """Remove both files, the audio first: while it is there, so is what says whose it is."""
-        return _unlink(self._wav(id), done) and _unlink(self._facts(id), done)
-
-    def _wav(self, id: str) -> Path:
-        return self._folder / f"{id}.wav"
-
-    def _facts(self, id: str) -> Path:
-        return self._folder / f"{id}.json"
-
-
-def _unlink(path: Path, done: Deletion) -> bool:
-    """Remove whatever has this name; what cannot be removed is noted in `done`."""
-    try:
-        if path.is_symlink() and path.exists():
-            done.left.append(f"{path}: a link; remove {path.resolve()} and the link by hand")
-            return False
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        done.left.append(f"{path}: {error.strerror}")
-        return False
-    return True
-
-
-def _stamp(path: Path) -> str:
-    """Return what changes when a file is written anew; empty when it is not there."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return ""
-    return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
-
-
-def _wav_bytes(audio: bytes) -> bytes:
-    memory = io.BytesIO()
-    with wave.open(memory, "wb") as file:
-        file.setnchannels(protocol.CHANNELS)
-        file.setsampwidth(protocol.WIDTH_BYTES)
-        file.setframerate(protocol.RATE_HZ)
-        file.writeframes(audio)
-    return memory.getvalue()

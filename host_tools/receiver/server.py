@@ -59,7 +59,7 @@ class Receiver:
         self._main = asyncio.current_task()
         try:
             host, port = listener.getsockname()[:2]
-            self._view.tell(
+            self._view.emit(
                 "listening",
                 host=host,
                 port=port,
@@ -76,7 +76,7 @@ class Receiver:
                 try:
                     peer, address = await loop.sock_accept(listener)
                 except OSError as error:  # out of file descriptors, for instance
-                    self._view.tell("warning", message=f"cannot accept: {error}")
+                    self._view.emit("warning", message=f"cannot accept: {error}")
                     await asyncio.sleep(1.0)
                     continue
                 self.start(self._meet(peer, address[0], address[1]))
@@ -97,21 +97,21 @@ class Receiver:
             return
         if verb not in ("mute", "stop", "send") or (verb == "send") != bool(kind):
             message = f"unknown command {line!r}; it is mute, stop, or send TYPE"
-            self._view.tell("warning", message=message)
+            self._view.emit("warning", message=message)
             return
         if not self._connections:
-            self._view.tell("warning", message=f"{line!r} reached nobody: no device is connected")
+            self._view.emit("warning", message=f"{line!r} reached nobody: no device is connected")
         for connection in list(self._connections.values()):
             try:
                 if verb == "stop":
                     if not await connection.stop("receiver"):
-                        connection.tell("warning", message="nothing to stop: no stream is running")
+                        connection.emit("warning", message="nothing to stop: no stream is running")
                 elif verb == "mute":
                     await connection.send(protocol.MUTE)
                 elif verb == "send":
                     await connection.send(kind.strip())
             except (protocol.ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
-                self._view.tell("warning", message=f"{line!r} was not sent: {error}")
+                self._view.emit("warning", message=f"{line!r} was not sent: {error}")
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside everything else, until the receiver ends."""
@@ -135,10 +135,10 @@ class Receiver:
                 reader, writer = await handshake(peer, self._options.tls)
         except Dropped:
             reason = "too many handshakes at a time; this was the oldest"
-            self._view.tell("refused", address=address, reason=reason)
+            self._view.emit("refused", address=address, reason=reason)
             return
         except Refused as refusal:
-            self._view.tell("refused", address=address, reason=str(refusal))
+            self._view.emit("refused", address=address, reason=str(refusal))
             return
         try:
             await self._serve(reader, writer, address)
@@ -153,10 +153,10 @@ class Receiver:
             device = self._identify(writer)
             self._make_way(device)
         except Refused as refusal:
-            self._view.tell("refused", address=address, reason=str(refusal))
+            self._view.emit("refused", address=address, reason=str(refusal))
             return
         except HostToolError as error:  # the list of devices cannot be read
-            self._view.tell("refused", address=address, reason=error.message)
+            self._view.emit("refused", address=address, reason=error.message)
             return
         self._numbers += 1
         connection = Connection(self._services, self._numbers, device, reader, writer)
@@ -191,9 +191,9 @@ class Receiver:
         """Wait until the device has what an earlier version kept for its certificate."""
         try:
             for left in await adopting:
-                self._view.tell("warning", message=left)
+                self._view.emit("warning", message=left)
         except HostToolError as error:
-            self._view.tell("warning", message=error.message)
+            self._view.emit("warning", message=error.message)
 
 
 def _listen(host: str, port: int) -> socket.socket:

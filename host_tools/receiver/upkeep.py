@@ -10,8 +10,8 @@ import ssl
 
 from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
+from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
-from host_tools.receiver.recordings import Deletion
 from host_tools.receiver.view import View
 
 EXPIRY_S = 60.0
@@ -22,17 +22,17 @@ async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
     """Remove what nobody can say the consent of; then, for ever, what has expired."""
     try:
         reason = "their consent record is missing or damaged"
-        _tell(view, await recordings.clean(), reason)
+        _report(view, await recordings.clean(), reason)
     except HostToolError as error:
-        view.tell("warning", message=error.message)
+        view.emit("warning", message=error.message)
     told: list[str] = []
     while True:
         try:
             done = await recordings.expire()
-            _tell(view, Deletion(done.count, [] if done.left == told else done.left), "expired")
+            _report(view, Deletion(done.count, [] if done.left == told else done.left), "expired")
             told = done.left
         except HostToolError as error:
-            view.tell("warning", message=error.message)
+            view.emit("warning", message=error.message)
         await asyncio.sleep(EXPIRY_S)
 
 
@@ -42,13 +42,13 @@ async def renew_certificate(authority: Authority, context: ssl.SSLContext, view:
         await asyncio.sleep(CERTIFICATE_S)
         try:
             if expires := authority.renew_if_due(context):
-                view.tell("renewed", expires=expires)
+                view.emit("renewed", expires=expires)
         except HostToolError as error:
-            view.tell("warning", message=error.message)
+            view.emit("warning", message=error.message)
 
 
-def _tell(view: View, done: Deletion, reason: str) -> None:
+def _report(view: View, done: Deletion, reason: str) -> None:
     if done.count:
-        view.tell("deleted", count=done.count, reason=reason)
+        view.emit("deleted", count=done.count, reason=reason)
     for left in done.left:
-        view.tell("warning", message=f"cannot remove {left}")
+        view.emit("warning", message=f"cannot remove {left}")

@@ -72,7 +72,7 @@ class JsonView:
     def __init__(self, is_verbose: bool = False) -> None:
         self._lowest = _DEBUG if is_verbose else _INFO
 
-    def tell(self, event: str, **fields: object) -> None:
+    def emit(self, event: str, **fields: object) -> None:
         if _EVENTS[event][0] < self._lowest:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
@@ -98,7 +98,7 @@ class LogView:
             logger.propagate = False
         self._log.setLevel(_DEBUG if is_verbose else _INFO)
 
-    def tell(self, event: str, **fields: object) -> None:
+    def emit(self, event: str, **fields: object) -> None:
         level, sentence = _EVENTS[event]
         texts = {name: one_line(plain(value)) for name, value in fields.items()}
         self._log.log(level, "%s", sentence.format(**texts))
@@ -123,14 +123,14 @@ class LiveView(LogView):
         self._live = Live(self.status(_QUIET_DBFS), console=console, auto_refresh=False)
         self._live.start()
 
-    def tell(self, event: str, **fields: object) -> None:
+    def emit(self, event: str, **fields: object) -> None:
         if event == "stream-start":
             self._streams.add(fields["stream"])
         elif event == "stream-stop":
             self._streams.discard(fields["stream"])
         elif event in ("connected", "disconnected"):
             self._devices += 1 if event == "connected" else -1
-        super().tell(event, **fields)
+        super().emit(event, **fields)
         self._live.update(self.status(_QUIET_DBFS), refresh=True)
 
     def level(self, audio: bytes) -> None:

@@ -142,7 +142,7 @@ def test_only_files_that_changed_are_read_again(folder, recordings, monkeypatch)
     recordings.close()
     read = []
     monkeypatch.setattr(
-        "host_tools.receiver.recordings.from_json",
+        "host_tools.receiver.recording_files.from_json",
         lambda content, id: read.append(id) or from_json(content, id),
     )
     again = Recordings(folder, keep_days=30)

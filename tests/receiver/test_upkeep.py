@@ -5,13 +5,13 @@ import contextlib
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import upkeep
-from host_tools.receiver.recordings import Deletion
+from host_tools.receiver.recording_files import Deletion
 
 
 class Told(list):
     """A view that remembers."""
 
-    def tell(self, event, **fields):
+    def emit(self, event, **fields):
         self.append((event, fields))
 
     def level(self, audio):

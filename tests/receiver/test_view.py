@@ -20,7 +20,7 @@ def shown(*told):
     with contextlib.redirect_stdout(memory):
         view = LogView()
         for event, fields in told:
-            view.tell(event, **fields)
+            view.emit(event, **fields)
         view.close()
     return memory.getvalue()
 
@@ -61,7 +61,7 @@ def test_verbose_shows_every_message():
     memory = io.StringIO()
     with contextlib.redirect_stdout(memory):
         view = LogView(is_verbose=True)
-        view.tell(told[0], **told[1])
+        view.emit(told[0], **told[1])
         view.close()
     assert "DEBUG   kitchen sent ping" in memory.getvalue()
 
@@ -111,13 +111,13 @@ def test_the_quickstart_shows_what_a_device_and_the_receiver_make(tmp_path, monk
 def test_the_live_view_shows_state_and_a_meter():
     view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=100))
     try:
-        view.tell("connected", device="kitchen", address="127.0.0.1:1")
+        view.emit("connected", device="kitchen", address="127.0.0.1:1")
         assert "1 device connected" in view.status(-60).plain
-        view.tell("stream-start", stream="00ff")
+        view.emit("stream-start", stream="00ff")
         assert "receiving" in view.status(-60).plain and "█" not in view.status(-60).plain
         assert view.status(0).plain.count("█") == 30 and view.status(-30).plain.count("█") == 15
         view.level(bytes(320))
-        view.tell("stream-stop", stream="00ff", reason="lost", duration_ms=0, recording=None)
+        view.emit("stream-stop", stream="00ff", reason="lost", duration_ms=0, recording=None)
         assert "idle" in view.status(-60).plain
     finally:
         view.close()
