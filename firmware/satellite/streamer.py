@@ -1,40 +1,35 @@
-"""Keeps the connection to the receiver up and carries to it what the gate lets out.
+"""Keeps the connection to the receiver up and sends it what the gate lets out.
 
-Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  Nothing is
-sent of a stream before its consent was acknowledged, and no audio but what `gate.take` gives.  A
-slow network holds up nothing else: writing waits here, the gate's outbox fills, and the gate
-ends the stream.  All times are the device's clock.
+Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  No audio is
+sent before the receiver has acknowledged the stream's consent, and none but what `gate.take`
+gives.  A slow network holds up nothing else: writing waits here, the gate's outbox fills, and the
+gate ends the stream.  All times are the device's clock.
 """
 
 import asyncio
 
 from . import protocol
 from .gate import CHUNK_BYTES, NETWORK, NO_CONSENT, RECEIVER, STREAMING
+from .incoming import IncomingLimits
 
 KEEP_ALIVE_MS = 30000
-#: A ping that is not answered in this time, or a consent that the gate gave up: the connection is
-#: dead, and a new one is made at once.
+#: A connection is dead, and replaced at once, when a ping is not answered in this time, or when
+#: the gate gave up waiting for a consent to be acknowledged.
 ANSWER_MS = 10000
-#: A connection that lasted this long was a good one: the pauses before the next begin anew.
+#: After a connection that lasted this long the pauses between attempts begin anew.
 GOOD_MS = 10000
-#: The newest record of the audit log is told to the receiver no more often than this.
+#: Shortest time between two messages about the newest record of the audit log.
 ANCHOR_MS = 60000
-#: A write that takes longer ends the connection, and with it what was stuck in it; the first one
+#: A write that takes longer ends the connection and drops what was being written.  The first write
 #: makes the TLS handshake.
 STUCK_MS = 2000
 HANDSHAKE_MS = 15000
-#: What is read before audio has its turn again: reading costs the more the longer it is.
+#: What is read before the audio has its turn again.
 READ_BYTES = 128
-#: Numbers of OSError below this are TLS's own (mbed TLS), above it the system's.
+#: Numbers of OSError below this come from mbed TLS, those above it from the system.
 MAX_TLS_ERROR = -1000
 #: Answers that may wait to be sent.
 MAX_OUTGOING = 4
-#: What a receiver may send: so much at once, and then so much a second.  Reading takes the time of
-#: listening, so a flood would make the device deaf.
-MAX_BURST_BYTES = 8192
-MAX_BYTES_PER_S = 1024
-#: Messages on one connection that are of unknown type or ask for what is refused.
-MAX_IGNORED = 100
 
 _FORMAT = {
     "rate": protocol.RATE_HZ,
@@ -44,30 +39,30 @@ _FORMAT = {
 
 
 class SilentError(OSError):
-    """The receiver does not answer, though the connection stands."""
+    """The receiver does not answer, although the connection is still open."""
 
 
 class Streamer:
-    """One connection at a time, for ever.
+    """Makes one connection after the other, and sends streams over it.
 
     connect() -> (reader, writer)  a coroutine; raises OSError or ValueError when it fails; the
                                    writer copies what it has to keep
     gate                           gate.Gate
     clock                          now_ms()
     consent                        dict: keep_recordings, share_for_training, preroll_ms
-    diagnostics                    count(name)
+    counters                       count(name)
     random_number()                int, for the jitter of the pauses between attempts
     back_off                       wait_ms(random_byte) and reset(), see drivers/backoff.py
-    `owner` is set by whoever wants to know: remote_mute(), remote_refused(type), first_byte(),
+    `owner` is set by whoever wants to be told: remote_mute(), remote_refused(type), first_byte(),
     connection(up), deleted(count), sent(bytes).
     """
 
-    def __init__(self, connect, gate, clock, consent, diagnostics, random_number, back_off):
+    def __init__(self, connect, gate, clock, consent, counters, random_number, back_off):
         self._connect = connect
         self._gate = gate
         self._clock = clock
         self._consent = consent
-        self._diagnostics = diagnostics
+        self._counters = counters
         self._random_number = random_number
         self._back_off = back_off
         self._event = asyncio.Event()
@@ -82,11 +77,9 @@ class Streamer:
         self._withdrawn = None  # the withdrawal that was sent on this connection
         self._unanswered = 0  # the stream whose consent waits to be acknowledged, 0 for none
         self._asked_ms = None  # when the oldest ping without an answer was sent
-        self._spoken_ms = 0
+        self._written_ms = 0
         self._up_ms = 0  # since when the receiver is connected
-        self._room_bytes = 0  # what the receiver may send now
-        self._refilled_ms = 0
-        self._ignored = 0
+        self._limits = IncomingLimits()
         self._is_writing = False
         self._has_written = False  # anything on this connection
         self._has_ended = False  # one of its tasks
@@ -95,20 +88,20 @@ class Streamer:
         self.log = None  # the audit log: seq, hash of its newest record; None for none
         self._anchored_seq = None  # the record that was told on this connection
         self._anchored_ms = -ANCHOR_MS
-        self.withdrawal = None  # a consent that has to be withdrawn at the receiver, until it did
+        self.withdrawal = None  # a consent that the receiver has yet to confirm as withdrawn
         self._handlers = {
-            protocol.PING: self._take_ping,
-            protocol.PONG: self._take_pong,
-            protocol.CONSENT_ACCEPTED: self._take_consent_accepted,
-            protocol.STOP: self._take_stop,
-            protocol.MUTE: self._take_mute,
-            protocol.DELETED: self._take_deleted,
+            protocol.PING: self._on_ping,
+            protocol.PONG: self._on_pong,
+            protocol.CONSENT_ACCEPTED: self._on_consent_accepted,
+            protocol.STOP: self._on_stop,
+            protocol.MUTE: self._on_mute,
+            protocol.DELETED: self._on_deleted,
         }
         for type in protocol.REFUSED:
-            self._handlers[type] = self._take_refused
+            self._handlers[type] = self._on_refused
 
     def notify(self):
-        """Something may have changed: a chunk was heard, a state, the time.  Allocates nothing."""
+        """Look again at gate and clock: something may have changed.  Allocates nothing."""
         self._event.set()
         self._tick.set()
 
@@ -118,7 +111,7 @@ class Streamer:
         return self._stream != 0
 
     async def run(self):
-        """Connect, serve, pause, and again, with pauses that grow and jitter."""
+        """Connect, serve and pause, again and again; the pauses grow and jitter."""
         while True:
             is_silent = False
             try:
@@ -145,7 +138,7 @@ class Streamer:
     # --- inside ---
 
     def _failed(self, refused):
-        self._diagnostics.count("reconnects")
+        self._counters.count("reconnects")
         if refused is not None:
             self._refuse(refused)
 
@@ -173,24 +166,24 @@ class Streamer:
             self.owner.connection(False)
 
     async def _serve(self, reader):
-        """Until the connection ends: OSError, ProtocolError, or a quiet end.
+        """Serve one connection until it ends; raises OSError, ValueError or ProtocolError, or
+        returns when the receiver hung up.
 
-        Speaking and listening are tasks of their own, since either may wait for ever; here only
-        the clock is looked at.
+        Writing and reading are tasks of their own, since either may wait for ever; here only the
+        deadlines are checked.
         """
-        self._spoken_ms = self._refilled_ms = self._clock.now_ms()
+        self._written_ms = self._clock.now_ms()
+        self._limits.start(self._written_ms)
         self._is_writing = self._has_written = self._has_ended = False
         self._asked_ms = None
-        self._room_bytes = MAX_BURST_BYTES
-        self._ignored = 0
-        tasks = [asyncio.create_task(self._speak())]
+        tasks = [asyncio.create_task(self._write_loop())]
         try:
             while not self._has_ended:
                 await self._tick.wait()
                 self._tick.clear()
                 if self._has_written and len(tasks) == 1:
-                    tasks.append(asyncio.create_task(self._listen(reader)))
-                self._look_at_the_clock()
+                    tasks.append(asyncio.create_task(self._read_loop(reader)))
+                self._check_deadlines()
             for task in reversed(tasks):
                 if task.done():
                     tasks.remove(task)  # MicroPython crashes when one is awaited a second time
@@ -207,11 +200,11 @@ class Streamer:
                 except (asyncio.CancelledError, OSError, ValueError, protocol.ProtocolError):
                     pass
 
-    def _look_at_the_clock(self):
+    def _check_deadlines(self):
         now_ms = self._clock.now_ms()
         limit_ms = STUCK_MS if self._has_written else HANDSHAKE_MS
         if self._is_writing:
-            if now_ms - self._spoken_ms > limit_ms:
+            if now_ms - self._written_ms > limit_ms:
                 raise OSError("the network is stuck")
         elif self._asked_ms is not None and now_ms - self._asked_ms > ANSWER_MS:
             raise SilentError("a ping was not answered")
@@ -220,59 +213,45 @@ class Streamer:
             if gate.last_reason == NO_CONSENT:
                 raise SilentError("a consent was not acknowledged")
 
-    async def _speak(self):
-        """Write first: that makes the handshake; then whatever is due, each time something is."""
+    async def _write_loop(self):
+        """Write a ping, which makes the handshake; then write whatever is due."""
         try:
             await self._ping()
             while True:
                 await self._wait()
-                await self._turn()
+                await self._write_due()
         finally:
             self._has_ended = True
             self._tick.set()
 
-    async def _listen(self, reader):
-        """Read what the receiver says and do what it may; wakes `_serve` at the end."""
+    async def _read_loop(self, reader):
+        """Read the receiver's messages and handle them; wakes `_serve` at the end."""
         decoder = protocol.Decoder(0)
         try:
             while True:
                 data = await reader.read(READ_BYTES)
                 if not data:
                     return
-                self._count_bytes(len(data))
+                self._limits.count_bytes(len(data), self._clock.now_ms())
                 for event in decoder.feed(data):
-                    self._take(event)
+                    self._handle(event)
         finally:
             self._has_ended = True
             self._tick.set()
 
-    def _count_bytes(self, count):
-        """Raise ProtocolError when the receiver sends more than it may, before it is read."""
-        now_ms = self._clock.now_ms()
-        refill_bytes = (now_ms - self._refilled_ms) * MAX_BYTES_PER_S // 1000
-        self._refilled_ms = now_ms
-        self._room_bytes = min(MAX_BURST_BYTES, self._room_bytes + refill_bytes) - count
-        if self._room_bytes < 0:
-            raise protocol.ProtocolError("more than %d bytes at once" % MAX_BURST_BYTES)
-
-    def _take(self, event):
-        """Do what a message asks; types without a handler are ignored."""
+    def _handle(self, event):
+        """Handle a message; types without a handler are ignored and counted."""
         handler = self._handlers.get(event.type)
         if handler is not None:
             handler(event)
         else:
-            self._count_ignored()
+            self._limits.count_ignored()
         self._event.set()
 
-    def _count_ignored(self):
-        self._ignored += 1
-        if self._ignored > MAX_IGNORED:
-            raise protocol.ProtocolError("more than %d messages of unknown type" % MAX_IGNORED)
-
-    def _take_ping(self, event):
+    def _on_ping(self, event):
         self._answer(protocol.PONG, event.data if "text" in event.data else None)
 
-    def _take_pong(self, event):
+    def _on_pong(self, event):
         self._asked_ms = None
         if not self.is_connected:
             self.is_connected = True
@@ -280,24 +259,24 @@ class Streamer:
             if self.owner is not None:
                 self.owner.connection(True)
 
-    def _take_consent_accepted(self, event):
+    def _on_consent_accepted(self, event):
         stream = int(event.data["stream"], 16)
         if stream == self._unanswered:
             self._unanswered = 0
         self._gate.acknowledge(stream)
 
-    def _take_stop(self, event):
+    def _on_stop(self, event):
         gate = self._gate
         if gate.state == STREAMING and int(event.data["stream"], 16) == gate.stream_id:
             gate.abort(RECEIVER)
 
-    def _take_mute(self, event):
+    def _on_mute(self, event):
         if not self._gate.soft_muted:
             self._gate.mute()
             if self.owner is not None:
                 self.owner.remote_mute()
 
-    def _take_deleted(self, event):
+    def _on_deleted(self, event):
         if self.withdrawal is None or self.withdrawal is not self._withdrawn:
             self._refuse("other")  # nobody asked
             return
@@ -305,9 +284,9 @@ class Streamer:
         if self.owner is not None:
             self.owner.deleted(event.data["count"])
 
-    def _take_refused(self, event):
+    def _on_refused(self, event):
         self._refuse(event.type)
-        self._count_ignored()
+        self._limits.count_ignored()
 
     def _refuse(self, what):
         self._gate.refuse()
@@ -318,8 +297,8 @@ class Streamer:
         if len(self._outgoing) < MAX_OUTGOING:
             self._outgoing.append(protocol.encode(type, data))
 
-    async def _turn(self):
-        """Send what is due: answers, a stream's opening, audio, its end, a sign of life."""
+    async def _write_due(self):
+        """Write what is due: answers, a stream's opening, audio, its end, a ping."""
         while self._outgoing:
             await self._send(self._outgoing.pop(0))
         gate = self._gate
@@ -328,7 +307,7 @@ class Streamer:
         if gate.state == STREAMING and not gate.is_held:
             if not self._stream:
                 await self._open_stream()
-            await self._carry()
+            await self._send_audio()
             if gate.is_closing and not gate.waiting_chunks:
                 await self._end_stream()
                 gate.drained()
@@ -337,15 +316,13 @@ class Streamer:
                 self._withdrawn = self.withdrawal
                 if self.withdrawal is not None:
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
-            if gate.state != STREAMING:  # a stream that is held is nobody's business yet
+            if gate.state != STREAMING:  # of a held stream the receiver learns nothing yet
                 await self._anchor()
-        if self._clock.now_ms() - self._spoken_ms >= KEEP_ALIVE_MS:
+        if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             await self._ping()
 
     async def _anchor(self):
-        """Tell the receiver the newest record of the log: what is in it now cannot be undone
-        unnoticed.
-        """
+        """Tell the receiver the log's newest record, so that a later change to it is noticed."""
         log = self.log
         if log is None or log.seq < 0 or log.seq == self._anchored_seq:
             return
@@ -366,8 +343,8 @@ class Streamer:
             self.owner.first_byte()
         await self._drain()
 
-    async def _carry(self):
-        """Everything that the gate lets out, a chunk a message, so that a mute cuts at a chunk."""
+    async def _send_audio(self):
+        """Write all that the gate lets out, one chunk a message, so a mute cuts at a chunk."""
         while self._gate.may_take:
             if not self._has_audio:
                 self._has_audio = True
@@ -402,7 +379,7 @@ class Streamer:
         await self._drain()
 
     async def _drain(self):
-        self._spoken_ms = self._clock.now_ms()
+        self._written_ms = self._clock.now_ms()
         self._is_writing = True
         await self._writer.drain()
         self._is_writing = False

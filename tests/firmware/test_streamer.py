@@ -19,14 +19,12 @@ from satellite.gate import (
     STREAMING,
     Gate,
 )
+from satellite.incoming import MAX_BURST_BYTES, MAX_BYTES_PER_S, MAX_IGNORED
 from satellite.streamer import (
     ANCHOR_MS,
     ANSWER_MS,
     HANDSHAKE_MS,
     KEEP_ALIVE_MS,
-    MAX_BURST_BYTES,
-    MAX_BYTES_PER_S,
-    MAX_IGNORED,
     READ_BYTES,
     STUCK_MS,
     Streamer,
@@ -356,8 +354,8 @@ def test_a_flood_ends_the_connection_and_most_of_it_is_never_read():
     peer = Peer()
     bench = Bench([peer])
     read = []
-    take = bench.streamer._take
-    bench.streamer._take = lambda event: (read.append(event), take(event))
+    take = bench.streamer._handle
+    bench.streamer._handle = lambda event: (read.append(event), take(event))
 
     def check():
         assert not peer.is_closed and len(read) > burst - 22, len(read)
