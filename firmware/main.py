@@ -105,9 +105,9 @@ def _read_models(names):
         try:
             models.append(read(path))
         except OSError:
-            raise StartError("%s is not there: earnest install --model %s" % (path, name))
+            raise StartError("%s is not there: earnest install" % path)
         except ModelFormatError as error:
-            raise StartError("%s: %s: earnest install --model %s" % (path, error, name))
+            raise StartError("%s: %s: earnest install" % (path, error))
     return models
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from firmware.satellite.config import Config
 from host_tools.board import file_set
 from host_tools.board.build import CHIP, MpyKind, build, digest
-from host_tools.board.definition import Board
+from host_tools.board.definition import Board, board_names, load_board
 from host_tools.board.inventory import read_config
 from host_tools.board.personal_data import CONFIG_FILE, Hidden
 from host_tools.board.sensitivity import Change, text_of
@@ -70,7 +70,7 @@ class Report:
 
 
 def install(
-    board: Board,
+    board: Board | None,
     port: str,
     models: Sequence[str] = (),
     changes: Sequence[Change] = (),
@@ -82,7 +82,7 @@ def install(
     """Copy what differs, verify it and start the firmware.
 
     Args:
-        board: the board's description.
+        board: the board's description; None: of the board that was installed before.
         port: its serial port.
         models: names or files of the wake words; empty: those of the board's configuration.
         changes: what the owner wants of a word's sensitivity.
@@ -97,6 +97,7 @@ def install(
     with SerialLink(port) as link:
         who = link.exec_json(_WHO)
         kind = MpyKind.from_number(who["mpy"])
+        board = board or _installed_board(link)
         warnings = require_fit(board, who, kind)
         files = build(kind.architecture, firmware)
         file_set.finish_interrupted(link, files["boot.py"])
@@ -154,6 +155,15 @@ def install(
         stopped=stopped,
         warnings=warnings,
     )
+
+
+def _installed_board(link: SerialLink) -> Board:
+    name = file_set.read_manifest(link).get("board")
+    if not isinstance(name, str):
+        raise HostToolError(
+            "which board is it?", "--board with one of: " + ", ".join(board_names())
+        )
+    return load_board(name)
 
 
 def _owner_files(config: Config, present: Config | None, text: bytes | None) -> dict[str, bytes]:

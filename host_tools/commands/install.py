@@ -14,7 +14,7 @@ from host_tools.board.definition import load_board
 from host_tools.board.installer import Report, install
 from host_tools.board.sensitivity import LEVELS, MAX_WINDOW, Change
 from host_tools.board.serial_port import find_port
-from host_tools.commands.options import board_option, json_option, port_option
+from host_tools.commands.options import json_option, known_board_option, port_option
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, known_models
 from host_tools.progress import bar
@@ -23,7 +23,7 @@ STOPS = 1
 
 
 @click.command("install")
-@board_option
+@known_board_option
 @port_option
 @click.option(
     "--model",
@@ -56,7 +56,7 @@ STOPS = 1
 @click.option("--no-reset", is_flag=True, help="Leave the firmware stopped, at the prompt.")
 @json_option
 def command(
-    board_name: str,
+    board_name: str | None,
     port: str | None,
     models: tuple[str, ...],
     levels: tuple[str, ...],
@@ -77,10 +77,10 @@ def command(
     Examples:
       earnest install --board ESPRESSIF_S3_EYE
       earnest install --board ONJU_VOICE_V3 --port /dev/ttyACM0 --model hey_jarvis
-      earnest install --board ESPRESSIF_S3_EYE --model hey_mycroft --cutoff 0.9 --window 12
-      earnest install --board ESPRESSIF_S3_EYE --sensitivity okay_nabu=low
+      earnest install --model hey_mycroft --cutoff 0.9 --window 12
+      earnest install --sensitivity okay_nabu=low
     """
-    board = load_board(board_name)
+    board = None if board_name is None else load_board(board_name)
     changes = [
         *(_change("level", text, _level) for text in levels),
         *(_change("cutoff", text, _cutoff) for text in cutoffs),
@@ -105,7 +105,8 @@ def command(
     else:
         _show(report)
         if not (no_reset or report.provisioned or report.stopped):
-            light = "red" if board.pins.has_colour else "dark, with a short flash every 2 s"
+            has_colour = load_board(report.board).pins.has_colour
+            light = "red" if has_colour else "dark, with a short flash every 2 s"
             click.echo(f"next: earnest provision; the light is {light}: muted")
     return STOPS if report.stopped else 0
 

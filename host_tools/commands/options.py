@@ -33,6 +33,13 @@ board_option = click.option(
     metavar="BOARD",
     help="Name of the board: a folder of boards/.",
 )
+known_board_option = click.option(
+    "--board",
+    "-b",
+    "board_name",
+    metavar="BOARD",
+    help="Name of the board: a folder of boards/. Default: as it was installed before.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 yes_option = click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask, do it.")
 

@@ -77,7 +77,7 @@ def _nothing_fits(grid: Grid, allowed: list[Point], target_per_hour: float, note
 def install_command(model: str, point: Point) -> str:
     """Return the command that gives a board this setting; `model` is a name or a path."""
     return (
-        f"earnest install --board BOARD --model {shlex.quote(model)} "
+        f"earnest install --model {shlex.quote(model)} "
         f"--cutoff {manifest_value(point.cutoff):g} --window {point.window}"
     )
 

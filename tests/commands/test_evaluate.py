@@ -179,7 +179,7 @@ def test_the_recommendation_comes_with_its_command(folders, tmp_path, capsys):
     assert status == 0
     lines = out.splitlines()
     (line,) = [line for line in lines if line.startswith("apply: ")]
-    assert line.startswith("apply: earnest install --board BOARD --model okay_nabu --cutoff 0.")
+    assert line.startswith("apply: earnest install --model okay_nabu --cutoff 0.")
     assert any(line.startswith("recommended: ") for line in lines)
 
 

@@ -107,6 +107,21 @@ def test_a_damaged_configuration_is_left_alone(board, tree):
     assert (board.folder / "config.json").read_text() == '{"models": '
 
 
+def test_the_board_need_not_be_named_twice(board, tree, monkeypatch):
+    with pytest.raises(HostToolError, match="which board is it") as caught:
+        installer.install(None, board.port, firmware=tree / "firmware", start=False)
+    assert BOARD.id in caught.value.hint and not (board.folder / "installed.json").exists()
+    put(board, tree)
+    known = {str(tree): replace(BOARD, id=str(tree), folder=tree)}
+    monkeypatch.setattr(installer, "load_board", known.__getitem__)
+    report = installer.install(
+        None, board.port, ["hey_jarvis"], firmware=tree / "firmware", start=False
+    )
+    assert report.board == str(tree)
+    assert not any("board changed" in warning for warning in report.warnings)
+    assert config_of(board).models == ("hey_jarvis",)
+
+
 def test_too_many_words_and_names_that_cannot_be_one(board, tree):
     for words, said in (
         (["a", "b", "c", "d", "e"], "models: "),

@@ -39,7 +39,7 @@ def test_window_and_cutoff_are_searched_together():
     assert best.text == ""
     assert (
         install_command("hey_mycroft", best.point)
-        == "earnest install --board BOARD --model hey_mycroft --cutoff 0.9 --window 12"
+        == "earnest install --model hey_mycroft --cutoff 0.9 --window 12"
     )
 
 

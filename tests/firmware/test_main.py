@@ -185,7 +185,7 @@ def test_a_start_without_its_model_names_the_file_and_what_to_type():
         log = play(None, models=read)
         said = [entry[1] for entry in log if entry[0] == "remembered"]
         assert len(said) == 1 and log[-1] == "reset", log
-        for part in ("models/okay_nabu.ewm", words, "earnest install --model okay_nabu"):
+        for part in ("models/okay_nabu.ewm", words, "earnest install"):
             assert part in said[0], said
         assert log[:2] == ["mic off", ("light", True, True, False)], log
 
