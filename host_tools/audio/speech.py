@@ -1,7 +1,8 @@
 """Make speech for the demo and the tests with the espeak-ng library from PyPI.
 
 No recording has to be kept, and no system package is needed.  The same text, voice and speed give
-the same samples on every call and in every process (see `speech_worker`).
+the same samples on every call and in every process (see `speech_worker`); the breath of the
+variants +f2, +f3 and +f5 alone differs, because espeak-ng seeds it by the clock.
 """
 
 from __future__ import annotations

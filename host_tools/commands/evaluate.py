@@ -37,9 +37,9 @@ Examples:
   earnest evaluate --positive words --negative noise --dask tcp://scheduler:8786
 
 The table has false accepts / words missed for each sliding window and cutoff. A larger window
-detects later; the price stands beside it. The recommendation never misses most words. Where the
-negatives are too short to show the target, it is never more sensitive than the model's own
-setting.
+detects later; the price stands beside it. The recommendation never misses most words. It is more
+sensitive than the model's own setting only where these negatives show, with 95 % confidence, that
+it stays within the target.
 
 Folders are searched with everything below them. A positive file holds the wake word once. Half a
 second of silence is put after each (--pad-ms), since the word must have passed before the model

@@ -31,6 +31,11 @@ def poisson(count: int, hours: float) -> Interval | None:
     return low / hours, float(chi2.ppf(1 - tail, 2 * count + 2)) / 2 / hours
 
 
+def poisson_limit(count: int, hours: float) -> float:
+    """Return the rate per hour that the truth stays below with this confidence (one-sided)."""
+    return float(chi2.ppf(CONFIDENCE, 2 * count + 2)) / 2 / hours
+
+
 def hours_needed(target_per_hour: float) -> float:
     """Return the hours of negatives without a false accept that would show the target."""
     return -math.log(1 - CONFIDENCE) / target_per_hour

@@ -1,8 +1,8 @@
 """Recommend a sliding window and a cutoff for a target of false accepts per hour, or say why not.
 
 A recommendation from few recordings is worth little, so it is bound: no setting that misses most
-words, and none that is more sensitive than the model's own unless the negatives are long enough
-to show the target.
+words, and none that is more sensitive than the model's own unless these negatives show, with 95 %
+confidence, that it stays within the target.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shlex
 from dataclasses import dataclass
 
 from host_tools.evaluation.grid import Grid, Point
-from host_tools.evaluation.intervals import hours_needed
+from host_tools.evaluation.intervals import hours_needed, poisson_limit
 
 #: The cutoffs (0..255) that `earnest install` takes: 0.1 to 0.99.
 INSTALLABLE = range(25, 253)
@@ -35,19 +35,13 @@ def recommend(grid: Grid, target_per_hour: float) -> Recommendation:
     """
     if not grid.positives or not grid.hours:
         return Recommendation(None, NEEDS_BOTH)
-    needed = hours_needed(target_per_hour)
-    is_bound = grid.hours < needed
-    note = ""
-    if is_bound:
-        note = (
-            f"{duration(grid.hours)} of negatives cannot show {target_per_hour:g} FA/h "
-            f"({needed:.1f} h without a false accept would), so no setting more sensitive than "
-            "the model's own was considered"
-        )
     settings = [p for p in grid.points.values() if p.cutoff in INSTALLABLE or p == grid.own]
     hearing = [p for p in settings if 2 * p.missed <= grid.positives]
-    allowed = [p for p in hearing if not is_bound or _is_no_more_sensitive(p, grid.own)]
-    fitting = [p for p in allowed if p.false_accepts <= target_per_hour * grid.hours]
+    allowed = [p for p in hearing if _may_be_recommended(p, grid, target_per_hour)]
+    within = target_per_hour * grid.hours
+    fitting = [p for p in allowed if p.false_accepts <= within]
+    bold = [p for p in hearing if p.false_accepts <= within and p not in allowed]
+    note = _caution(grid, target_per_hour, bold, fitting)
     if not fitting:
         return Recommendation(None, _nothing_fits(grid, allowed, target_per_hour, note))
     best = min((p.missed, p.false_accepts) for p in fitting)
@@ -59,8 +53,30 @@ def recommend(grid: Grid, target_per_hour: float) -> Recommendation:
     return Recommendation(equal[len(equal) // 2], note)
 
 
-def _is_no_more_sensitive(point: Point, own: Point) -> bool:
-    return point.cutoff >= own.cutoff and point.window >= own.window
+def _may_be_recommended(point: Point, grid: Grid, target_per_hour: float) -> bool:
+    if point.cutoff >= grid.own.cutoff and point.window >= grid.own.window:
+        return True
+    return poisson_limit(point.false_accepts, grid.hours) <= target_per_hour
+
+
+def _caution(grid: Grid, target_per_hour: float, bold: list[Point], fitting: list[Point]) -> str:
+    """Return what these recordings are too few for, as text."""
+    needed = hours_needed(target_per_hour)
+    if grid.hours < needed:
+        return (
+            f"{duration(grid.hours)} of negatives cannot show {target_per_hour:g} FA/h "
+            f"({needed:.1f} h without a false accept would), so no setting more sensitive than "
+            "the model's own was considered"
+        )
+    boldest = min(bold, key=lambda p: (p.missed, p.false_accepts, p.window), default=None)
+    if boldest is None or (fitting and min(p.missed for p in fitting) <= boldest.missed):
+        return ""
+    return (
+        f"window {boldest.window}, cutoff {manifest_value(boldest.cutoff):g} missed fewer "
+        f"({boldest.missed}), but is more sensitive than the model's own, and its "
+        f"{boldest.false_accepts} false accepts in {duration(grid.hours)} do not show "
+        f"{target_per_hour:g} FA/h"
+    )
 
 
 def _nothing_fits(grid: Grid, allowed: list[Point], target_per_hour: float, note: str) -> str:

@@ -12,7 +12,7 @@ from scipy.stats import poisson as poisson_law
 from firmware.satellite import config
 from host_tools.evaluation.detections import CUTOFFS
 from host_tools.evaluation.grid import WINDOWS, Grid, Point
-from host_tools.evaluation.intervals import hours_needed, poisson, wilson
+from host_tools.evaluation.intervals import hours_needed, poisson, poisson_limit, wilson
 from host_tools.evaluation.recommend import (
     INSTALLABLE,
     install_command,
@@ -34,7 +34,7 @@ MYCROFT = {(5, 242): (14, 83), (12, 229): (4, 85), (12, 242): (1, 90)}
 
 
 def test_window_and_cutoff_are_searched_together():
-    best = recommend(grid_of(MYCROFT, 2.7), 1.5)
+    best = recommend(grid_of(MYCROFT, 2.7), 4.0)
     assert (best.point.window, best.point.cutoff) == (12, 229)
     assert best.text == ""
     assert (
@@ -52,6 +52,22 @@ def test_on_too_few_hours_nothing_is_more_sensitive_than_the_model_itself():
     assert "5.90 h of negatives cannot show 0.5 FA/h (6.0 h" in bound.text
     free = recommend(grid_of(settings, 6.0), 0.5)
     assert (free.point.window, free.point.cutoff) == (5, 200) and free.text == ""
+
+
+def test_a_more_sensitive_setting_must_be_shown_to_be_within_the_target():
+    settings = {(5, 242): (2, 40), (20, 100): (3, 10), (12, 200): (0, 25)}
+    best = recommend(grid_of(settings, 6.25), 0.5)
+    assert (best.point.window, best.point.cutoff) == (12, 200), "none in 6.25 h shows it"
+    assert best.text == (
+        "window 20, cutoff 0.393 missed fewer (10), but is more sensitive than the model's own, "
+        "and its 3 false accepts in 6.25 h do not show 0.5 FA/h"
+    )
+    limit = poisson_limit(3, 6.25)
+    assert poisson_law.cdf(3, limit * 6.25) == pytest.approx(0.05)
+    best = recommend(grid_of(settings, 6.25), limit + 0.01)
+    assert (best.point.window, best.text) == (20, "")
+    settings[12, 200] = (1, 25)
+    assert recommend(grid_of(settings, 6.25), 0.5).point == Point(5, 242, 40, 2)
 
 
 def test_a_setting_that_misses_most_words_is_never_recommended():
