@@ -1,7 +1,8 @@
 """The tables of docs/end-of-speech.md: `python -m tests.long.end_of_speech_table`.
 
 Runs the firmware's front end and end of speech in MicroPython on every cell: what else is heard,
-how loud, in which room, six voices, two commands each.  Takes some minutes.
+how loud, in which room, six voices, two commands each.  Then the whole simulated device, with
+its own detections.  Takes five minutes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from host_tools import micropython
+from host_tools.simulation.sent_streams import SentStream
 from tests.fakes.end_of_speech import Found, find
-from tests.generators.spoken_commands import RATE_HZ, record, say
+from tests.fakes.simulated import simulate
+from tests.generators.spoken_commands import RATE_HZ, Recording, record, say
 
 VOICES = ("en-us", "en-us+f3", "en-gb-x-rp", "en-us+m7", "en-gb-scotland", "en-us+f5")
 COMMANDS = (
@@ -34,6 +37,9 @@ CELLS = (
     ("beeps", (-6, -15)),
     ("noise", (-5, -10, -20)),
 )
+#: Voices that wake okay_nabu, most of the time.
+WAKING_VOICES = ("en-us", "en-gb-x-rp", "en-gb-scotland", "en-us+m7", "en-us+m3", "de")
+DEVICE_GAPS_S = (0.0, 0.1, 0.3, 0.8)
 PAUSES_S = (0.5, 0.7)
 QUIETER_DB = (0, -6, -10)
 IN_TIME_S = 1.5
@@ -92,6 +98,32 @@ def main() -> None:
                 for has_echo in (False, True):
                     print(f"| {pauses_cell(pause_s, quieter_db, level, has_echo)} ", end="")
                 print("|")
+    print(f"\nThe whole device: {whole_device()}.")
+
+
+def whole_device() -> str:
+    """Return how many commands the simulated device sent whole and ended in time."""
+    woken = right = 0
+    with tempfile.TemporaryDirectory(prefix="earnest-") as folder:
+        for voice in WAKING_VOICES:
+            for words in (COMMANDS[1], COMMANDS[0], COMMANDS[3]):
+                for gap_s in DEVICE_GAPS_S:
+                    for kind in (None, "talk"):
+                        made = record(say(words, voice), voice, gap_s, kind, -15, seed=woken)
+                        result = simulate(Path(folder), made.samples)
+                        for stream in result.streams.all[:1]:
+                            woken += 1
+                            right += is_right(stream, made)
+    return f"{right} of {woken} commands after a wake word whole and ended in time"
+
+
+def is_right(stream: SentStream, made: Recording) -> bool:
+    """Whether all was sent from the detection or the first word on, and not much more."""
+    if stream.samples_from is None or stream.end_ms is None:
+        return False
+    first_s = max(stream.wake_ms / 1000, made.said_from_s)
+    late_s = stream.end_ms / 1000 - made.said_to_s
+    return stream.samples_from / RATE_HZ <= first_s + 0.005 and 0 <= late_s <= IN_TIME_S
 
 
 def pauses_cell(pause_s: float, quieter_db: float, level: int | None, has_echo: bool) -> str:

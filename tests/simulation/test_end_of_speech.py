@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.end_of_speech import find
+from tests.fakes.simulated import simulate
 from tests.generators.spoken_commands import RATE_HZ, record, say
 
 COMMANDS = (
@@ -64,6 +65,15 @@ def test_a_pause_and_a_quiet_last_word_do_not_cut_it(run_micropython, level_db):
             cells.append((voice, quieter_db))
     for found, cell in zip(find(run_micropython, recordings), cells, strict=True):
         assert found.ended_s is not None and found.late_s >= 0, (cell, found.ended_s)
+
+
+@pytest.mark.parametrize("voice, gap_s, kind", [("en-gb-x-rp", 0.0, None), ("de", 0.1, "talk")])
+def test_the_whole_device_sends_the_first_word(tmp_path, voice, gap_s, kind):
+    said = record(say("stop", voice), voice, gap_s, kind, -15)
+    (stream,) = simulate(tmp_path, said.samples).streams.all
+    assert stream.samples_from is not None and stream.reason == "end-of-speech"
+    assert stream.samples_from <= max(stream.wake_ms * 16, said.said_from_s * RATE_HZ)
+    assert 0 <= stream.end_ms / 1000 - said.said_to_s <= 1.5
 
 
 def test_where_nobody_speaks_nothing_begins(run_micropython):
