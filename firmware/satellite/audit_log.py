@@ -1,9 +1,9 @@
 """The audit log on the device: written as things happen, whole after any power loss.
 
 Place: beside app and streamer, which say what happened; `earnest audit` reads it.  The records
-and their chain are in `audit_record`; here they get onto the storage (see drivers/storage.py),
-which is handed in: the newest in FILE, older ones in files of their own, the oldest given up in
-the end.  HEAD says apart how far the log goes.  Imports its own room only; reads no clock.
+and their chain are in `audit_record`; here they get onto the storage (drivers/storage.py), which
+is handed in: the newest in FILE, older ones in files of their own, until the oldest is removed.
+HEAD names the last record.  Times are passed in.
 
 How much is written: a record costs one append and one small atomic write.  What others can cause -
 faults, refusals, drops, wake words - takes from a budget of BURST records that grows by one each
@@ -30,10 +30,10 @@ FILES = 16
 
 BURST = 64
 REFILL_MS = 15000
-#: Of the budget: what a stream needs, and what is kept for streams when everything else floods.
+#: Of the budget: what a stream needs, and what a flood of other records leaves for streams.
 STREAM_RECORDS = 4
 RESERVED = 16
-#: The same fault, refusal or drop is written once in this time, then with a count.
+#: A fault, refusal or drop is written at once, its repetitions after this time, with a count.
 REPEAT_MS = 60000
 MAX_PENDING = 16
 MAX_HEAD_BYTES = 128
@@ -44,7 +44,7 @@ _COUNTED = ("fault", "refused", "dropped")
 
 
 def file_name(age):
-    """The file of that age: 0 is being written, FILES - 1 is the oldest."""
+    """Return the name of a file: age 0 is being written, FILES - 1 is the oldest."""
     return "audit.%d.jsonl" % age if age else FILE
 
 
@@ -52,7 +52,7 @@ class AuditLog:
     """Call `open` at start; then `append` what happens and `tick` now and then.
 
     Times are device time in ms.  All methods that write may raise OSError; after one, the next
-    call looks at the storage anew, as after a power loss.
+    call reads the storage anew, as after a power loss.
     """
 
     def __init__(self, storage, file_bytes=FILE_BYTES, files=FILES):
@@ -74,7 +74,7 @@ class AuditLog:
     # --- what happens ---
 
     def append(self, kind, now_ms, **fields):
-        """Record it.  True when it was written, False when it will be, with a count.
+        """Record an event.  Return True if it was written, False if it will be, with a count.
 
         Raises AuditError for a kind or field that audit_record does not know.
         """
@@ -173,7 +173,7 @@ class AuditLog:
         self._storage.write_atomic(HEAD, encode_head(self.seq, digest))
 
     def _rotate(self):
-        """Each file gets the name of the next older one.  A power loss in between leaves a gap in
+        """Give each file the name of the next older one.  A power loss in between leaves a gap in
         the names, none in the records: what becomes too old is removed only when the `rotate`
         record has said so.
         """
@@ -183,7 +183,7 @@ class AuditLog:
         self._size = 0
 
     def _oldest_seq(self):
-        """The first record's number in the oldest file that can be read; None without any."""
+        """Return the first record's number in the oldest readable file, None without any."""
         for age in range(self._files - 1, -1, -1):
             data = self._storage.read(file_name(age), MAX_RECORD_BYTES)
             if data:
@@ -231,7 +231,7 @@ class AuditLog:
         self._is_open = True
 
     def _head(self, chain):
-        """(what is to be said of the head, its seq, its hash) where the log ends as in `chain`."""
+        """Return (state of the head, its seq, its hash) for a log that ends as `chain` does."""
         data = self._storage.read(HEAD, MAX_HEAD_BYTES)
         if data is None:
             # The power may have gone before the very first head was written.
@@ -249,7 +249,7 @@ class AuditLog:
 
 
 def _follow(data):
-    """(Chain after the good records at the start of `data`, where they end)."""
+    """Return (Chain after the good records at the start of `data`, where they end)."""
     chain = Chain()
     good = 0
     while True:
@@ -266,7 +266,7 @@ def _follow(data):
 
 
 def _counted(kind, fields, count):
-    """The fields with their count, where it is not the single one that needs no word."""
+    """Return the fields with their count; a single event has none, unless it is a drop."""
     if count == 1 and kind != "dropped":
         return fields
     result = dict(fields)

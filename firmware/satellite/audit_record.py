@@ -120,7 +120,7 @@ class AuditError(ValueError):
 
 
 def _spelled(name: str, kind: "Any", value: object) -> str:
-    """The value as JSON; raises AuditError where the field's type does not allow it."""
+    """Return the value as JSON; raises AuditError if the field's type does not allow it."""
     if kind is BOOL:
         if value is True or value is False:
             return "true" if value else "false"
@@ -140,7 +140,7 @@ def _spelled(name: str, kind: "Any", value: object) -> str:
 def encode(
     seq: int, t_ms: int, kind: str, fields: "dict[str, Any]", previous: str
 ) -> tuple[bytes, str]:
-    """(the line as bytes, with its newline; its hash).  Raises AuditError for what `KINDS`
+    """Return (the line as bytes, with its newline; its hash); raises AuditError for what `KINDS`
     does not allow; `previous` is the hash of the record before, NO_HASH for the first.
     """
     if not isinstance(kind, str) or kind not in KINDS:
@@ -190,7 +190,7 @@ def _object(line: bytes, what: str) -> "dict[str, Any]":
 
 
 def decode(line: bytes) -> "dict[str, Any]":
-    """The record of a line with its newline, as a dict; raises AuditError.
+    """Return the record of a line, newline included, as a dict; raises AuditError.
 
     There is one spelling of each record: whatever differs in a byte is refused.
     """
@@ -211,13 +211,13 @@ def decode(line: bytes) -> "dict[str, Any]":
 
 
 def encode_head(seq: int, digest: str) -> bytes:
-    """The file that says how far the log goes, so that a tail cut off is seen."""
+    """Return the head file, which names the last record so that a missing tail is seen."""
     number = _spelled("seq", COUNT, seq)
     return ('{"v":%d,"seq":%s,"hash":"%s"}\n' % (VERSION, number, _checked_hash(digest))).encode()
 
 
 def decode_head(data: bytes) -> tuple[int, str]:
-    """(seq, hash) of the head file's bytes; raises AuditError."""
+    """Return (seq, hash) of the head file's bytes; raises AuditError."""
     record = _object(data, "the head")
     try:
         if encode_head(record["seq"], record["hash"]) == bytes(data):
@@ -237,7 +237,7 @@ class Chain:
         self._unreadable = 0  # lines since the last good one: each told of, each once a record
 
     def add(self, line: bytes) -> "dict[str, Any]":
-        """Check the next line; returns its record.  Raises AuditError and, where the line is a
+        """Check the next line and return its record.  Raises AuditError and, where the line is a
         record at all, goes on from it.
         """
         try:
@@ -282,7 +282,7 @@ class Chain:
 
 
 def split(data: bytes) -> list[bytes]:
-    """The lines of a file's bytes, each with its newline; one that was cut off has none."""
+    """Return the lines of a file's bytes, each with its newline; one that was cut off has none."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     last = lines.pop()[:-1]
     return lines + [last] if last else lines
