@@ -8,7 +8,7 @@ with the models, in the same set.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -106,26 +106,22 @@ def install(
             warnings.append(
                 f"board changed from {before['board']} to {board.id}; pin assignments updated"
             )
-        text, present = read_config(link)
-        if text is not None and present is None:
+        words = _choose_words(link, models, changes, tuple(before.get("models", ())), choose)
+        if words.is_damaged:
             warnings.append("config.json is damaged and was not changed: earnest provision")
-        known = present.models if present else tuple(before.get("models", ()))
-        config = present or Config.defaults()
-        found = gather(models or known or choose() or config.models, link)
-        config = with_words(config, {model.name: model.own for model in found}, changes)
         files["board.py"] = (board.folder / "board.py").read_bytes()
-        files.update({model.file_name: model.data for model in found})
-        owner_files = _owner_files(config, present, text)
+        files.update({model.file_name: model.data for model in words.models})
         manifest: dict[str, Any] = {
             "version": installed_version(),
             "digest": digest(files),
             "board": board.id,
             "architecture": kind.architecture,
-            "models": [model.name for model in found],
+            "models": [model.name for model in words.models],
         }
-        plan = file_set.make_plan(link, files, manifest, owner_files)
+        plan = file_set.make_plan(link, files, manifest, words.owner_files)
         if not plan.is_nothing:
-            _carry_out(link, {**files, **owner_files}, manifest, plan, progress, config)
+            every = {**files, **words.owner_files}
+            _carry_out(link, every, manifest, plan, progress, words.config)
         free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
         said = b""
         if start:
@@ -143,15 +139,15 @@ def install(
         digest=manifest["digest"],
         board=board.id,
         models=manifest["models"],
-        sensitivity=_sensitivity(config, found),
+        sensitivity=words.sensitivity,
         copied=len(plan.copy) - len(plan.staged),
         copied_bytes=plan.send_bytes,
-        unchanged=len(files) + len(owner_files) - len(plan.copy),
+        unchanged=len(files) + len(words.owner_files) - len(plan.copy),
         removed=list(plan.remove),
         free_bytes=free_bytes,
         flash_bytes=flash_bytes,
         free_ram_bytes=free_ram,
-        provisioned=bool(config.wifi_ssid or config.receiver_host),
+        provisioned=bool(words.config.wifi_ssid or words.config.receiver_host),
         stopped=stopped,
         warnings=warnings,
     )
@@ -166,13 +162,40 @@ def _installed_board(link: SerialLink) -> Board:
     return load_board(name)
 
 
-def _owner_files(config: Config, present: Config | None, text: bytes | None) -> dict[str, bytes]:
-    """Return config.json where it has to be written: the firmware must find its models named."""
-    if text is not None and present is None:
-        return {}  # damaged: nobody knows what it said
+@dataclass(frozen=True)
+class _Words:
+    """The models that the board gets, and the configuration that names them."""
+
+    models: list[Model]
+    config: Config
+    owner_files: dict[str, bytes] = field(repr=False)  # config.json where it changes
+    is_damaged: bool
+
+    @property
+    def sensitivity(self) -> dict[str, str]:
+        settings = self.config.sensitivity
+        return {m.name: text_of(settings.get(m.name, {}), m.own) for m in self.models}
+
+
+def _choose_words(
+    link: SerialLink,
+    models: Sequence[str],
+    changes: Sequence[Change],
+    installed: Sequence[str],
+    choose: Callable[[], Sequence[str]],
+) -> _Words:
+    """Return what the board listens for: as wanted, as configured, as installed, as chosen."""
+    text, present = read_config(link)
+    is_damaged = text is not None and present is None
+    config = present or Config.defaults()
+    known = present.models if present else installed
+    found = gather(models or known or choose() or config.models, link)
+    config = with_words(config, {model.name: model.own for model in found}, changes)
     wanted = config.to_json().encode()
     is_needed = wanted != (present or Config.defaults()).to_json().encode()
-    return {CONFIG_FILE: wanted} if is_needed else {}
+    # Nobody knows what a damaged one said, so it stays.
+    owner_files = {CONFIG_FILE: wanted} if is_needed and not is_damaged else {}
+    return _Words(found, config, owner_files, is_damaged)
 
 
 def _carry_out(
@@ -193,10 +216,6 @@ def _carry_out(
         hidden = Hidden((config.wifi_password,))
         kind = LinkError if isinstance(error, LinkError) else HostToolError
         raise kind(hidden.scrub(error.message), hidden.scrub(error.hint)) from None
-
-
-def _sensitivity(config: Config, models: Sequence[Model]) -> dict[str, str]:
-    return {m.name: text_of(config.sensitivity.get(m.name, {}), m.own) for m in models}
 
 
 def why_stopped(said: bytes) -> str:

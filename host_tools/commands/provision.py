@@ -18,6 +18,7 @@ from host_tools.board.inventory import take_inventory
 from host_tools.board.provisioner import Receiver, carry_out, plan
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
+from host_tools.board.wanted_config import checked, from_file
 from host_tools.commands import provision_questions
 from host_tools.commands.options import data_option, json_option, port_option, yes_option
 from host_tools.errors import HostToolError
@@ -68,7 +69,7 @@ def command(
     def say(text: str) -> None:
         click.echo(text, err=as_json)
 
-    given = provision_questions.from_file(source, name) if source is not None else None
+    given = from_file(source, name) if source is not None else None
     port = find_port(port)
     with SerialLink(port) as link:
         present = take_inventory(link)
@@ -85,7 +86,7 @@ def command(
         given = provision_questions.ask(current, present.models, receiver_name, as_json)
     elif present.config is None:
         given.setdefault("receiver_name", receiver_name)
-    config = provision_questions.checked(current, given, present.models)
+    config = checked(current, given, present.models)
     planned = plan(present, config, receiver, _name_chooser(name, source is None), new_certificate)
 
     say(f"\nThe board on {port}:")

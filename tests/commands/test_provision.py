@@ -12,8 +12,7 @@ import pytest
 from firmware.satellite import config as configuration
 from firmware.wakeword import model_format
 from host_tools import cli
-from host_tools.board import personal_data
-from host_tools.commands import provision_questions
+from host_tools.board import personal_data, wanted_config
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import find_model
 from host_tools.receiver import authority as authorities
@@ -279,13 +278,13 @@ def test_a_password_that_others_can_read_is_refused(tmp_path):
     for mode in (0o644, 0o640, 0o604):
         source = write_source(tmp_path / "b.json", mode, wifi_ssid="home", wifi_password=OTHER)
         with pytest.raises(HostToolError, match=f"mode {mode:04o}") as caught:
-            provision_questions.from_file(source, None)
+            wanted_config.from_file(source, None)
         assert caught.value.hint == f"chmod 600 {source}" and OTHER not in caught.value.message
     write_source(source, 0o644, wifi_ssid="home")
-    assert provision_questions.from_file(source, None) == {"wifi_ssid": "home"}
+    assert wanted_config.from_file(source, None) == {"wifi_ssid": "home"}
     both = {"wifi_password": OTHER, "wifi_ssid": "home"}
     write_source(source, 0o600, **both)
-    assert provision_questions.from_file(source, None) == both
+    assert wanted_config.from_file(source, None) == both
 
 
 def test_no_answer_writes_nothing(board, tmp_path):
