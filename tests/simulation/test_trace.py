@@ -33,8 +33,9 @@ def test_events_are_the_lines_of_the_document():
         trace.device_event(
             1380, {"mic": True, "event": "light", "rgb": [0, 0, 64], "state": "STREAMING"}
         ),
+        trace.device_event(1690, {"event": "speech"}),
         trace.device_event(
-            1390, {"event": "sent", "bytes": 320, "samples_to": 22240, "samples_from": 22080}
+            1690, {"event": "sent", "bytes": 320, "samples_to": 22400, "samples_from": 22240}
         ),
         trace.end_event(200, 32000),
     ]
