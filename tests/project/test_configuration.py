@@ -55,5 +55,5 @@ def test_the_numbers_of_the_audit_log(run_micropython):
     text = (ROOT / "docs" / "audit.md").read_text()
     size, files, burst, refill_s, day_bytes = map(int, run_micropython(AUDIT).split())
     assert f"Past {size:,} bytes" in text and f"up to {files} files" in text
-    assert f"a budget of {burst} records that grows by one each {refill_s} s" in text
+    assert f"a budget of {burst} records that grows by one every {refill_s} s" in text
     assert f"{86400 // refill_s + burst:,} records a day, {day_bytes / 1e6:.1f} MB" in text
