@@ -42,6 +42,9 @@ class Log:
     problems: list[Problem]
     has_head: bool
     files: list[str]
+    #: The last record, if the head does not know it: the power was lost as it was written, or it
+    #: was added by hand.
+    unconfirmed: int | None = None
 
 
 def find(names: tuple[str, ...]) -> list[Path]:
@@ -94,7 +97,17 @@ def read(paths: list[Path], expect: str | None = None) -> Log:
     problems = [Problem(places[at][0], places[at][1], what) for at, what in found]
     if expect is not None and all(record["hash"] != expect for record in records):
         problems.append(Problem("", 0, f"no record has the expected hash {expect}"))
-    return Log(records, problems, head is not None, [name for _, name, _ in logs])
+    files = [name for _, name, _ in logs]
+    return Log(records, problems, head is not None, files, _unconfirmed(records, head))
+
+
+def _unconfirmed(records: list[dict[str, Any]], head: bytes | None) -> int | None:
+    try:
+        seq = audit_record.decode_head(head)[0] if head is not None else None
+    except audit_record.AuditError:
+        return None
+    last = records[-1]["seq"] if records else None
+    return last if seq is not None and last == seq + 1 else None
 
 
 def as_document(log: Log, check: AnchorCheck | None) -> dict[str, Any]:
@@ -110,6 +123,7 @@ def as_document(log: Log, check: AnchorCheck | None) -> dict[str, Any]:
         "files": log.files,
         "whole": not log.problems,
         "head_checked": log.has_head,
+        "unconfirmed": log.unconfirmed,
         "last": None if last is None else {"seq": last["seq"], "hash": last["hash"]},
         "problems": [
             {"file": problem.file, "line": problem.line, "what": problem.what}

@@ -25,9 +25,8 @@ Examples:
   earnest audit audit.1.jsonl audit.jsonl audit.head
   earnest audit copied-from-device/ --json
   earnest audit --port auto --export kept/
-  earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
-
   earnest audit copied-from-device/ --device kitchen
+  earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
 
 Exit status: 0 if the hash chain is intact; 1 if anything was changed, left out, moved or cut off;
 2 if a file cannot be read or is not an audit log.
@@ -140,6 +139,9 @@ def show(log: Log, check: AnchorCheck | None) -> None:
     if not log.problems:
         text = f"OK: {len(log.records)} records, hash chain intact"
         out.print(Text(text, style="bold green"))
+    if log.unconfirmed is not None:
+        text = f"record {log.unconfirmed} is not in {HEAD_NAME}: the power was lost as it was "
+        out.print(Text(text + "written, or it was added by hand", style="yellow"))
     if not log.has_head:
         out.print(f"{HEAD_NAME} was not given: records missing at the end cannot be seen")
     if check is not None:

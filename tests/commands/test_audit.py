@@ -434,6 +434,16 @@ def test_anchors_older_than_the_log_say_nothing_against_it(audit, receiver):
     assert status == 0 and "anchored: record 9 " in out, out
 
 
+def test_a_record_that_the_head_does_not_know_is_said_to_be_unconfirmed(audit):
+    more, _ = made([("mic", {"on": False})], len(LINES), hash_of(LINES[-1]))
+    files = {"audit.jsonl": b"".join([*LINES, *more]), "audit.head": HEAD}
+    status, out, _ = audit(files)
+    assert status == 0 and "record 8 is not in audit.head" in out and "by hand" in out, out
+    assert json.loads(audit(files, "--json")[1])["unconfirmed"] == 8
+    assert "is not in audit.head" not in audit(WHOLE)[1]
+    assert json.loads(audit(WHOLE, "--json")[1])["unconfirmed"] is None
+
+
 def test_whose_log_it_is_when_nothing_fits(audit, receiver):
     other, _ = made([("mic", {"on": False})] * 3)
     receiver.tell("kitchen", other[1])
