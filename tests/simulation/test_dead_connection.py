@@ -10,6 +10,8 @@ import json
 import socket
 import threading
 
+from host_tools.board import audit_log
+from host_tools.board.audit_anchors import check_anchors
 from tests.fakes.receivers import new_device, receiving
 
 DEVICE = """
@@ -18,6 +20,7 @@ from drivers.backoff import BackOff
 from drivers.clock import Clock
 from drivers.storage import Files
 from drivers.tls import connector
+from satellite.audit_log import AuditLog
 from satellite.config import Config
 from satellite.counters import Counters
 from satellite.gate import Gate, REASON_NAMES, STREAMING
@@ -41,6 +44,8 @@ async def main():
     streamer = Streamer(connector(config, Files(folder)), gate, clock, consent, Counters(),
                         lambda: 500, BackOff())
     streamer.owner = owner
+    streamer.log = AuditLog(Files(folder))
+    streamer.log.append("boot", 0, reset="power")
     asyncio.create_task(streamer.run())
 
     async def turns(count, until=None):
@@ -128,3 +133,7 @@ def test_at_most_one_wake_word_is_lost(run_micropython, tmp_path):
     assert len(sent) == len(reasons) == 5 and connections == 2, said
     assert sum(not count for count in sent) <= 1, said
     assert reasons.count("no-consent") == 1 and reasons[-2:] == ["end-of-speech"] * 2, said
+    check = check_anchors(
+        audit_log.read(audit_log.find((str(folder),))).records, tmp_path / "data"
+    )
+    assert (check.device, check.found, check.problems) == ("kitchen", 1, [])
