@@ -6,7 +6,19 @@ from pathlib import Path
 
 from host_tools.errors import HostToolError
 
-AUDIO_ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64"}
+AUDIO_ENDINGS = {
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".w64",
+    ".caf",
+}
 
 
 def audio_files(folders: tuple[Path, ...]) -> list[Path]:
