@@ -316,20 +316,23 @@ class Streamer:
                 self._withdrawn = self.withdrawal
                 if self.withdrawal is not None:
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
-            if gate.state != STREAMING:  # of a held stream the receiver learns nothing yet
+            # Of a held stream the receiver learns nothing yet.
+            if gate.state != STREAMING and self._is_anchor_due():
                 await self._anchor()
         if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             await self._ping()
 
+    def _is_anchor_due(self):
+        """Whether the log has grown; allocates nothing, as this is asked with every chunk."""
+        log = self.log
+        if log is None or log.seq < 0 or log.seq == self._anchored_seq:
+            return False
+        return self._clock.now_ms() - self._anchored_ms >= ANCHOR_MS
+
     async def _anchor(self):
         """Tell the receiver the log's newest record, so that a later change to it is noticed."""
         log = self.log
-        if log is None or log.seq < 0 or log.seq == self._anchored_seq:
-            return
-        now_ms = self._clock.now_ms()
-        if now_ms - self._anchored_ms < ANCHOR_MS:
-            return
-        self._anchored_ms = now_ms
+        self._anchored_ms = self._clock.now_ms()
         self._anchored_seq = log.seq
         await self._send(protocol.encode(protocol.AUDIT_HEAD, {"seq": log.seq, "hash": log.hash}))
 
