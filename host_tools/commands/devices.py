@@ -69,13 +69,13 @@ def add(name: str, output: Path, data: Path, as_json: bool) -> int:
 @data_option
 @json_option
 def remove(name: str, data: Path, as_json: bool) -> int:
-    """Refuse a device from its next connection on; its recordings stay."""
+    """Refuse a device from now on, also one that is connected; its recordings stay."""
     removed = _listed(data).remove(name)
     facts = {"removed": removed.name}
     say(
         as_json,
         facts,
-        f"{removed.name} is refused from its next connection on; its recordings stay until they "
+        f"{removed.name} is refused from now on; its recordings stay until they "
         "expire, or: earnest recordings delete --unlisted",
     )
     return 0

@@ -1,7 +1,7 @@
 """The devices that may connect: a name chosen by the owner beside each certificate's fingerprint.
 
 The list is the receiver's own; names never travel.  A certificate that the CA signed and that is
-not listed any more is refused, so removing a device takes effect at its next connection.  Each
+not listed any more is refused; a running receiver also ends that device's connection.  Each
 device has a random id, to which its recordings are tied: it outlives every certificate.
 """
 

@@ -26,6 +26,9 @@ from host_tools.receiver.upkeep import enforce_retention, renew_certificate
 from host_tools.receiver.view import View
 from host_tools.receiver.withdrawal import ANYBODY
 
+#: How soon a device that is removed while it is connected is hung up on.
+REMOVED_S = 2.0
+
 
 class Receiver:
     """`run` serves until it is cancelled; `mute`, `stop` and `send` go to every device."""
@@ -71,6 +74,7 @@ class Receiver:
             if self._options.tls is not None:
                 tls = self._options.tls
                 self.start(renew_certificate(self._authority, tls, self._view))
+                self.start(self._drop_removed())
             loop = asyncio.get_running_loop()
             while True:
                 try:
@@ -186,6 +190,20 @@ class Receiver:
                 serving.remove(connection)
         if len(serving) >= self._options.max_connections:
             raise Refused("too many connections")
+
+    async def _drop_removed(self) -> None:
+        """End, for ever, the connections of devices that their owner removed from the list."""
+        while True:
+            await asyncio.sleep(REMOVED_S)
+            if not self._connections:
+                continue
+            try:
+                listed = {device.id for device in self._devices.all()}
+            except HostToolError:
+                continue  # told at the next connection, which nobody gets then
+            for connection in list(self._connections.values()):
+                if connection.dropped is None and connection.device.id not in listed:
+                    connection.drop("removed from the list of devices")
 
     async def _adopt(self, adopting: asyncio.Future[list[str]]) -> None:
         """Wait until the device has what an earlier version kept for its certificate."""

@@ -77,10 +77,11 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     assert stored(board, "ca.cert.der") == signer.certificate_der
     assert "Wi-Fi password           (hidden)" in shown and "not kept" in shown
     assert "  pre-roll                 0 ms\n" in shown and "next: earnest receive\n" in shown
+    assert f"Made a new CA in {data / 'authority'}" in shown
 
     before = {name: stored(board, name) for name in NAMES}
     status, shown = provision(board, data, typed=[KEEP] * 8)
-    assert status == 0 and "nothing written" in shown, shown
+    assert status == 0 and "nothing written" in shown and "CA" not in shown, shown
     assert {name: stored(board, name) for name in NAMES} == before
 
     # Enter keeps the password; a consent is given; the certificate stays.

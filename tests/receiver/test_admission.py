@@ -10,6 +10,7 @@ import pytest
 from firmware.satellite import protocol
 from host_tools.receiver import authority
 from tests.fakes.receivers import (
+    FORM,
     SPEECH,
     Device,
     earnest,
@@ -87,9 +88,14 @@ def test_a_removed_device_is_refused_while_the_receiver_runs(data):
     folder = new_device(data, "kitchen")
     with receiving(data) as receiver:
         with Device(receiver.port, folder) as device:
-            device.send(protocol.PING)
-            device.expect(protocol.PONG)
-        assert earnest(data, "devices", "remove", "kitchen").returncode == 0
+            device.consent(keep=True)
+            device.send(protocol.AUDIO_START, FORM)
+            device.audio(SPEECH[:320])
+            receiver.wait("stream-start")
+            assert earnest(data, "devices", "remove", "kitchen").returncode == 0
+            assert receiver.wait("stream-stop")["recording"] is None
+            assert device.is_hung_up()
+        receiver.wait("disconnected", reason="removed from the list of devices")
         refused_handshake(receiver, "list of devices", lambda: Device(receiver.port, folder))
 
 

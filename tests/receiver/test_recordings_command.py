@@ -110,6 +110,7 @@ def test_listing_needs_no_numpy_and_no_wyoming(data):
 def test_a_removed_device_leaves_its_recordings_and_says_so(data, tmp_path):
     done = call(devices_command.command, data, "add", "kitchen", "-o", tmp_path / "out")
     assert done.exit_code == 0 and "the CA's certificate" in done.stdout
+    assert done.stderr == f"made a new CA in {data / 'authority'}\n"
     assert "kitchen" in call(devices_command.command, data, "list").stdout
     done = call(devices_command.command, data, "remove", "kitchen")
     assert "recordings delete --unlisted" in done.stdout
