@@ -4,8 +4,8 @@
 
 writes build/detection/WORD/*.wav (positives, one word each) and build/detection/talk/*.wav. All
 of it is espeak-ng with noise at random levels: good for comparing settings, no measure of how a
-model does with people. The same arguments make the same
-files, but for the breath of the voices +f2 and +f3.
+model does with people. The same arguments make the same files, but for the breath of the voices
++f2 and +f3.
 """
 
 from __future__ import annotations
