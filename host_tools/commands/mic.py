@@ -24,8 +24,8 @@ Examples:
   earnest mic --json
 
 \b
-Speak at arm's length while it measures (two seconds).  Exit status 1 when the microphone is not
-well or may not be used; a muted device is not unmuted by this: press its button.
+Speak at arm's length while it measures (two seconds).  Exit status 1 if the microphone is faulty
+or must not be used.  This does not unmute a muted device: press its button.
 """
 
 
@@ -35,8 +35,8 @@ well or may not be used; a muted device is not unmuted by this: press its button
 def command(port: str | None, as_json: bool) -> int:
     """Measure level, offset, clipping and noise floor, find a dead or swapped channel.
 
-    A listening device is measured while it goes on; a stopped one starts its microphone for two
-    seconds, its light first, and only when it is not muted.  Numbers leave it, no audio.
+    A running device is measured without stopping it.  A stopped one starts its microphone for two
+    seconds, after its light, and only if it is not muted.  It sends numbers, never audio.
     """
     result = _measure(port, as_json)
     if as_json:

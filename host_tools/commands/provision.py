@@ -27,13 +27,14 @@ from host_tools.receiver.devices import DeviceList
 
 EPILOG = """\b
 Examples:
-  earnest provision                                  asks; the board is found by its USB id
+  earnest provision                                  (asks)
   earnest provision --port /dev/ttyACM0 --data recordings
   earnest provision --from boards.json --name kitchen --yes
 
 Run it again to change something: Enter keeps what the board has.  The password is typed without
-echo, is never an option, and is shown nowhere.  --from FILE is a JSON object with the fields of
-docs/configuration.md; keep it for yourself (chmod 600), it holds the password.
+echo, cannot be given as an option, and is shown nowhere.  --from FILE is a JSON object with the
+fields of docs/configuration.md.  Only you may be able to read a file with the password in it:
+chmod 600.
 """
 
 

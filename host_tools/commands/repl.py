@@ -16,12 +16,12 @@ from host_tools.errors import HostToolError
 
 @click.command("repl")
 @port_option
-@click.option("--dry-run", is_flag=True, help="Only show the call of mpremote.")
+@click.option("--dry-run", is_flag=True, help="Print mpremote's command line; do nothing.")
 def command(port: str | None, dry_run: bool) -> int:
-    """Talk to a board's MicroPython by hand, in mpremote's terminal.
+    """Open the MicroPython prompt of a board, in mpremote's terminal.
 
-    Ctrl-C stops the firmware and gives a prompt, Ctrl-D starts it again, Ctrl-] or Ctrl-X leaves.
-    Whoever leaves while the firmware is stopped leaves it stopped: press Ctrl-D first.
+    Ctrl-C stops the firmware and shows the prompt, Ctrl-D starts it again, Ctrl-] or Ctrl-X
+    leaves.  The firmware stays stopped if you leave while it is: press Ctrl-D first.
 
     \b
     At the prompt:

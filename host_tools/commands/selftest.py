@@ -34,7 +34,7 @@ EPILOG = """\b
 Examples:
   earnest selftest
   earnest selftest --only kernels --only storage
-  earnest selftest --no-person --json     (light and button are driven, nobody is asked)
+  earnest selftest --no-person --json     (the light is driven, nobody is asked)
 
 \b
 The firmware is stopped while it is tested and started again at the end, also after Ctrl-C.
@@ -44,15 +44,17 @@ Exit status 1 when a test failed.
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
 @port_option
-@click.option("--only", type=click.Choice(NAMES), multiple=True, help="This test; repeatable.")
+@click.option(
+    "--only", type=click.Choice(NAMES), multiple=True, help="Run this test only; repeatable."
+)
 @click.option("--person/--no-person", default=True, help="Ask about the light and the button.")
 @json_option
 def command(port: str | None, only: tuple[str, ...], person: bool, as_json: bool) -> int:
     """Test memory, installed files, kernels, model, microphone, light, button, storage, Wi-Fi
     and receiver.
 
-    The kernels compute a known answer on the chip itself, bit for bit.  The microphone is not
-    tested while the device is muted.
+    The kernels compute a known answer on the chip itself, compared bit for bit.  The microphone is
+    not tested while the device is muted.
     """
     console = Console(highlight=False, soft_wrap=True)
     results = []
