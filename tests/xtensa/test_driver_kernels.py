@@ -102,4 +102,4 @@ def test_loudness_costs_little(qemu):
         kernel = machine.load(compile_firmware(SATELLITE / "end_of_speech.py"))["loudness"]
         machine.call(kernel, machine.alloc(struct.pack("<160h", *[-5, 7] * 80)))
     ((name, instructions),) = machine.counts()
-    assert name == "loudness" and instructions < 12000, instructions
+    assert name == "loudness" and instructions < 8000, instructions
