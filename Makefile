@@ -47,7 +47,7 @@ demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a mi
 	@$(EARNEST) demo $(ARGS)
 
 test: $(STAMP) system-tools ## Run all tests, on every core.
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 claims: $(STAMP) ## Run the test of each claim; print claim, test, figure.
 	@$(BIN)/python -m tests.project.claims $(ARGS)

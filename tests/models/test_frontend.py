@@ -140,12 +140,13 @@ def features_by_the_minute(samples):
     yield np.rint(np.array(slices) / 0.0390625).astype(np.uint16)
 
 
-def test_an_hour_without_reset_stays_exact(process):
+def test_minutes_without_reset_stay_exact(process):
+    """test_long_stream.py has an hour of other audio."""
     rng = np.random.default_rng(21)
     level = np.repeat(np.exp(rng.random(100) * 10.5), 16000)
-    samples = np.tile(clipped(rng.normal(0, 1, len(level)) * level), 37)
+    samples = np.tile(clipped(rng.normal(0, 1, len(level)) * level), 4)
     ((features, _),) = process([samples])
-    assert len(features) > 360_000
+    assert len(features) == 40_000 - 2
     for minute, want in enumerate(features_by_the_minute(samples)):
         got = features[minute * 6000 : minute * 6000 + len(want)]
         assert (got == want).all(), minute

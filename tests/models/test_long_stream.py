@@ -22,7 +22,7 @@ BLOCK_STEPS = 1000  # 10 s
 BLOCKS = round(HOURS * 3600 * 100 / BLOCK_STEPS)
 SAMPLES = 160 * BLOCK_STEPS
 
-# A line for each block: the slices that were ready, then the probabilities, in hexadecimal.
+# A line for each block: features and slices that were ready, then probabilities, in hexadecimal.
 ENGINE = """
 import binascii, sys
 from wakeword.engine import CHUNK_SAMPLES, Engine
@@ -32,6 +32,7 @@ engine = Engine([read(sys.argv[1])])
 model = engine.models[0]
 block_bytes = 2 * CHUNK_SAMPLES * int(sys.argv[2])
 block = memoryview(bytearray(block_bytes))
+features = memoryview(bytearray(80 * int(sys.argv[2])))
 slices = memoryview(bytearray(40 * int(sys.argv[2])))
 probabilities = bytearray(int(sys.argv[2]))
 while sys.stdin.buffer.readinto(block) == block_bytes:
@@ -39,11 +40,13 @@ while sys.stdin.buffer.readinto(block) == block_bytes:
     for at in range(0, block_bytes, 2 * CHUNK_SAMPLES):
         engine.process(block[at : at + 2 * CHUNK_SAMPLES])
         if engine.slice_ready:
+            features[2 * n : 2 * n + 80] = bytes(engine.frontend.features)
             slices[n : n + 40] = engine.slice
             n += 40
             if model.inferred:
                 probabilities[inferences] = model.probability
                 inferences += 1
+    sys.stdout.buffer.write(binascii.hexlify(features[: 2 * n]) + b" ")
     sys.stdout.buffer.write(binascii.hexlify(slices[:n]) + b" ")
     sys.stdout.buffer.write(binascii.hexlify(memoryview(probabilities)[:inferences]) + b"\\n")
 """
@@ -90,10 +93,12 @@ def test_an_hour_in_one_stream(tmp_path, figure):
     rest = np.zeros((0, 40), np.int8)
     slices = inferences = loudest = 0
     for number, (line, pcm) in enumerate(zip(lines, blocks(), strict=True)):
-        got, got_probabilities = (
+        got_features, got, got_probabilities = (
             np.frombuffer(binascii.unhexlify(part), np.uint8) for part in line.split(b" ")
         )
-        want = reference.quantise(front_end.process(pcm))
+        features = front_end.process(pcm)
+        assert (got_features.view("<u2") == features.reshape(-1)).all(), f"features, {number}"
+        want = reference.quantise(features)
         assert ((got ^ 0x80).view(np.int8) == want.reshape(-1)).all(), f"slices of block {number}"
         waiting = np.concatenate((rest, want))
         probabilities = tflite.run(waiting)

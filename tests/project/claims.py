@@ -166,7 +166,9 @@ def main(words: list[str]) -> int:
     files = {test for test in tests if "::" not in test}
     chosen = [t for t in tests if t in files or t.partition("::")[0] not in files]
     results = Results()
-    status = pytest.main(["-q", "-r", "fE", "-n", "auto", *chosen], plugins=[results])
+    status = pytest.main(
+        ["-q", "-r", "fE", "-n", "auto", "--dist", "worksteal", *chosen], plugins=[results]
+    )
     reports = [report(claim, results) for claim in claims]
     for lines, _ in reports:
         print("\n".join(lines))
