@@ -28,7 +28,7 @@ from host_tools.receiver.devices import DeviceList
 EPILOG = """\b
 Examples:
   earnest provision                                  (asks)
-  earnest provision --port /dev/ttyACM0 --data recordings
+  earnest provision --port /dev/ttyACM0 --data /srv/earnest
   earnest provision --from boards.json --name kitchen --yes
 
 Run it again to change something: Enter keeps what the board has.  The password is typed without

@@ -29,6 +29,8 @@ from host_tools.receiver.view import JsonView, LiveView, LogView, View
 DEFAULT_PORT = 10780
 DEFAULT_CONNECTIONS = 8
 _SOON_DAYS = 30
+#: The default of --data before it was one folder of the user.
+_FORMER_DATA = Path("recordings")
 
 EPILOG = """\b
 Examples:
@@ -150,6 +152,12 @@ def _warn(
     """Tell what the owner should know before anything connects."""
     if authority.is_new:
         view.emit("ca", folder=str(authority.folder))
+        if (_FORMER_DATA / "authority").is_dir():
+            view.emit(
+                "warning",
+                message=f"{_FORMER_DATA.absolute()} holds a CA and recordings of an earlier "
+                f"version: --data {_FORMER_DATA}, or move it to {authority.folder.parent}",
+            )
     if options.tls is None:
         view.emit("warning", message="insecure: anybody may connect, and anybody may listen")
     elif not devices.all():

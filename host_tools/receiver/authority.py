@@ -67,14 +67,14 @@ class Authority:
         return fingerprint(self.certificate_der)
 
     def consent_tag(self, certificate_der: bytes) -> str:
-        """16 hexadecimal digits that tie recordings to the consent of one device, not to its name.
+        """Return the 16 hexadecimal digits by which version 1 tied recordings to a certificate.
 
         Without this CA's key nobody can tell which device a tag stands for.
         """
         return hmac.new(self._tag_key, certificate_der, hashlib.sha256).hexdigest()[:16]
 
     def sign_device(self) -> tuple[bytes, bytes]:
-        """A new device key and certificate, both DER."""
+        """Return a new device key and its certificate, both DER."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(
             key, secrets.token_hex(8), DEVICE_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH, None
@@ -201,7 +201,7 @@ def open_or_make(folder: Path) -> Authority:
 
 
 def check_name(name: str) -> str:
-    """`name` if it can be a receiver's name in a certificate; raises HostToolError."""
+    """Return `name` if it can be a receiver's name in a certificate; raises HostToolError."""
     if not _NAME.fullmatch(name):
         raise HostToolError(
             f"{name!r} cannot be a receiver's name",
@@ -211,17 +211,17 @@ def check_name(name: str) -> str:
 
 
 def fingerprint(certificate_der: bytes) -> str:
-    """SHA-256 of a certificate, hexadecimal."""
+    """Return the SHA-256 of a certificate, hexadecimal."""
     return hashlib.sha256(certificate_der).hexdigest()
 
 
 def expiry(certificate: x509.Certificate) -> str:
-    """The last day of a certificate, as 2031-05-04."""
+    """Return the last day of a certificate, as 2031-05-04."""
     return not_after(certificate).date().isoformat()
 
 
 def days_left(certificate: x509.Certificate) -> float:
-    """Days until the certificate expires; negative afterwards."""
+    """Return the days until the certificate expires; negative afterwards."""
     left = not_after(certificate) - datetime.datetime.now(datetime.timezone.utc)
     return left.total_seconds() / 86400
 
@@ -272,7 +272,7 @@ def _load_certificate(path: Path) -> x509.Certificate:
 
 
 def _name_of(certificate: x509.Certificate | None) -> str | None:
-    """The receiver's name in its certificate."""
+    """Return the receiver's name in its certificate."""
     if certificate is None:
         return None
     try:

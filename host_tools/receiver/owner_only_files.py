@@ -42,7 +42,7 @@ def append(path: Path, content: bytes) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The file's content; raises HostToolError."""
+    """Return the file's content; raises HostToolError."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -107,7 +107,7 @@ class RecordingFiles:
         return found
 
     def is_in_doubt(self, id: str) -> bool:
-        """Whether there are facts that cannot be read, and may be sound."""
+        """Return whether there are facts that cannot be read, and may be sound."""
         try:
             if self.facts(id).exists():
                 owner_only_files.read(self.facts(id))

@@ -118,13 +118,13 @@ class Receiver:
                 self._view.emit("warning", message=f"{line!r} was not sent: {error}")
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run it beside everything else, until the receiver ends."""
+        """Run a coroutine beside everything else, until the receiver ends."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._finish)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
-        """A task that fails unexpectedly ends the receiver: nothing goes on half broken."""
+        """End the receiver when a task fails unexpectedly: nothing goes on half broken."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error

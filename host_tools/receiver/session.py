@@ -121,7 +121,7 @@ class Session:
 
     @property
     def stream(self) -> Stream | None:
-        """The running stream."""
+        """Return the running stream."""
         return self._stream
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
@@ -145,7 +145,7 @@ class Session:
         return [Send(protocol.STOP, {"stream": stream.id}), Ended(stream, reason, True)]
 
     def close(self, reason: str) -> list[Ended]:
-        """The connection is gone: whatever was held is dropped."""
+        """Drop whatever was held: the connection is gone."""
         self._consented = None
         if self._stream is None:
             return []

@@ -75,7 +75,8 @@ class Transcription:
         self._task.cancel()
 
     async def text(self) -> str:
-        """The transcript, cleaned; raises TranscriptionError, or CancelledError after cancel()."""
+        """Return the transcript, cleaned; raises TranscriptionError, or CancelledError after
+        cancel()."""
         return await self._task
 
     async def _run(self, address: tuple[str, int]) -> str:

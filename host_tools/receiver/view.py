@@ -145,7 +145,7 @@ class LiveView(LogView):
         super().close()
 
     def status(self, dbfs: float) -> Text:
-        """The line below the events; `dbfs` is the present level of a running stream."""
+        """Return the line below the events; `dbfs` is the present level of a running stream."""
         if not self._streams:
             noun = "device" if self._devices == 1 else "devices"
             return Text(f"  idle, {self._devices} {noun} connected; Ctrl-C stops", style="dim")

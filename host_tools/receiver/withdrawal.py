@@ -56,12 +56,12 @@ def withdraw(
     )
     if unknown:
         doubts.append(
-            f"{unknown} recordings of devices that are not in the list may be earlier ones of "
+            f"recordings of devices that are not in the list ({unknown}) may be earlier ones of "
             f"{device.name}; delete them: earnest recordings delete --unlisted"
         )
     return Outcome(count, tuple(doubts))
 
 
 def _may_be_of(device: Device, owner: str, first_created: str) -> bool:
-    """Whether recordings of an unlisted owner may be this device's, made before it had its id."""
+    """Return whether an unlisted owner's recordings may be this device's, from before its id."""
     return owner == ANYBODY.id or not device.added or first_created <= device.added

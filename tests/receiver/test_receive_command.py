@@ -105,6 +105,16 @@ def test_a_port_in_use_and_a_list_without_devices_say_what_to_do(shared, data):
     assert "no device may connect yet: `earnest provision`" in " ".join(done.stdout.split())
 
 
+def test_a_folder_of_an_earlier_version_is_pointed_at(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start = ("receive", "--host", "203.0.113.1", "--port", 0)  # where it cannot listen
+    (tmp_path / "recordings" / "authority").mkdir(parents=True)
+    said = earnest(data, *start).stdout
+    assert f"made a new CA in {data / 'authority'}" in said
+    assert f"{tmp_path / 'recordings'} holds a CA" in said and f"move it to {data}" in said
+    assert "CA" not in earnest(data, *start).stdout  # only where a new one was made
+
+
 def test_bad_input_on_the_command_line(data, tmp_path):
     (tmp_path / "file").write_text("")
     (data / "authority").mkdir(parents=True)
