@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
-from rich.progress import Progress, TextColumn
 
 from firmware.wakeword import model_format
 from host_tools import atomic_file
@@ -21,6 +20,7 @@ from host_tools.models.graph import read_graph
 from host_tools.models.manifest import template
 from host_tools.models.pins import can_prove, is_pinned, require_pinned
 from host_tools.places import IS_CLONE
+from host_tools.progress import bar
 
 if TYPE_CHECKING:
     from host_tools.models.verify import Verification
@@ -145,14 +145,15 @@ def _other_model(given: Path | None, tflite: Path) -> tuple[str, ...]:
 def _prove(converted: ConvertedModel, inferences: int, console: Console) -> Verification:
     from host_tools.models.verify import verify
 
-    with Progress(
-        *Progress.get_default_columns(),
-        TextColumn("{task.completed} of {task.total} inferences"),
-        console=console,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("comparing with TFLite", total=inferences)
-        return verify(converted, inferences, lambda done: progress.update(task, completed=done))
+    reported = 0
+    with bar(inferences, "count", console) as report:
+
+        def progress(done: int) -> None:
+            nonlocal reported
+            report("comparing with TFLite", done - reported)
+            reported = done
+
+        return verify(converted, inferences, progress)
 
 
 def _report(

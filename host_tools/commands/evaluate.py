@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from host_tools.commands.options import json_option
 from host_tools.errors import HostToolError
@@ -23,6 +22,7 @@ from host_tools.evaluation.measure import ENGINE, Job, Measured, engine_id, exec
 from host_tools.evaluation.recommend import duration, recommend
 from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, find_model, known_models
 from host_tools.places import MADE
+from host_tools.progress import bar
 from host_tools.simulation import plot
 
 DEFAULT_CACHE = MADE / "evaluate.jsonl"
@@ -214,15 +214,9 @@ class _Run:
 
     def _all(self, jobs: list[Job]) -> dict[Job, Measured]:
         """Measure with a progress bar on the terminal."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
         with (
             Cache(self.cache_path) as cache,
-            Progress(*columns, console=self.console, transient=True) as progress,
+            bar(len(jobs), "count", self.console) as report,
             executor(min(self.workers, len(jobs)), self.dask) as pool,
         ):
             if cache.damaged_lines:
@@ -230,5 +224,4 @@ class _Run:
                     f"{cache.path}: damaged lines, measured again: {cache.damaged_lines}",
                     soft_wrap=True,
                 )
-            task = progress.add_task("measuring", total=len(jobs))
-            return measure_all(jobs, cache, pool, lambda job: progress.advance(task))
+            return measure_all(jobs, cache, pool, lambda job: report("measuring", 1))

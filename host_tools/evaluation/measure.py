@@ -147,7 +147,7 @@ def _ignore_interrupt() -> None:
 
 
 def measure_all(
-    jobs: list[Job], cache: Cache, pool: Executor, on_done: Callable[[Job], None]
+    jobs: list[Job], cache: Cache, pool: Executor, on_done: Callable[[Job], object]
 ) -> dict[Job, Measured]:
     """Return job to result for all jobs; take what the cache has, and add the rest to it."""
     results: dict[Job, Measured] = {}
