@@ -1,5 +1,6 @@
 """`earnest install` and the wake words: models and configuration change together."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from host_tools import cli
 from host_tools.board import file_set, installer, wake_words
 from host_tools.board.sensitivity import LEVELS, Change, Own, setting_of, text_of
 from host_tools.board.serial_link import SerialLink
+from host_tools.commands import install as install_command
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import ModelFile, find_model
 from tests.fakes.board.small_firmware import BOARD, at_operation, write_tree
@@ -217,3 +219,28 @@ def test_what_an_interrupted_copy_left_is_personal(board, tree, tmp_path):
 
 def _ctrl_c(_):
     raise KeyboardInterrupt
+
+
+def test_what_the_options_mean(monkeypatch, capsys):
+    seen = []
+
+    def record(board, port, models, changes, start, **_):
+        seen.append((board, port, models, changes, start))
+        raise HostToolError("seen", "")
+
+    monkeypatch.setattr(install_command, "install", record)
+    call = ["install", "-p", "COM7", "--model", "hey_mycroft", "--cutoff", "0.9", "--window", "12"]
+    assert cli.run(call) == 2
+    changes = [Change(None, cutoff=0.9), Change(None, window=12)]
+    assert seen == [(None, "COM7", ("hey_mycroft",), changes, True)]
+    assert cli.run([*call, "--sensitivity", "okay_nabu=low", "--no-reset"]) == 2
+    assert seen[1][3:] == ([Change("okay_nabu", level="low"), *changes], False)
+    assert capsys.readouterr().err.count("error: seen") == 2
+
+
+def test_a_person_is_asked_for_the_words_of_a_new_board(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hey_jarvs, alexa\nhey_jarvis, alexa\n"))
+    assert install_command._ask() == ["hey_jarvis", "alexa"]
+    said = capsys.readouterr().err
+    assert said.count("Wake words, separated by commas (okay_nabu, alexa, ") == 2
+    assert "error: there is no model hey_jarvs" in said
