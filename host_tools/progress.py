@@ -10,16 +10,10 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: Takes what is being done now, in a few words, and how much was done since the last call.
 Report = Callable[[str, float], object]
@@ -39,10 +33,19 @@ def bar(total: float, unit: str = "bytes", console: Console | None = None) -> It
     Yields:
         The Report.  Without a terminal it does nothing.
     """
-    out = console or Console(stderr=True)
-    if not (out.is_terminal if console else sys.stderr.isatty()):
+    if not (console.is_terminal if console else sys.stderr.isatty()):
         yield lambda text, done: None
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = {
         "bytes": DownloadColumn(),
         "count": MofNCompleteColumn(),
@@ -53,7 +56,7 @@ def bar(total: float, unit: str = "bytes", console: Console | None = None) -> It
         BarColumn(),
         columns[unit],
         TimeRemainingColumn(),
-        console=out,
+        console=console or Console(stderr=True),
         transient=True,
     )
     task = shown.add_task("", total=total)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
@@ -139,6 +138,8 @@ class Noise:
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._state = None
         if colour == "pink":
+            from scipy.signal import lfilter  # its import takes most of a second
+
             impulse = np.zeros(1 << 14)
             impulse[0] = 1.0
             self._scale = 1 / math.sqrt(np.square(lfilter(_PINK_B, _PINK_A, impulse)).sum())
@@ -150,6 +151,8 @@ class Noise:
         values = self._random.standard_normal(count)
         if self._state is None:
             return values
+        from scipy.signal import lfilter
+
         values, self._state = lfilter(_PINK_B, _PINK_A, values, zi=self._state)
         return values * self._scale
 

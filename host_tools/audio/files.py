@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import firwin, resample_poly
 
 from host_tools.audio import containers, decoder
 from host_tools.errors import HostToolError
@@ -216,6 +215,8 @@ def _resampled(blocks: Iterator[Samples], rate_hz: int) -> Iterator[Samples]:
     if rate_hz == SAMPLE_RATE_HZ:
         yield from blocks
         return
+    from scipy.signal import firwin, resample_poly  # its import takes most of a second
+
     divisor = gcd(rate_hz, SAMPLE_RATE_HZ)
     up, down = SAMPLE_RATE_HZ // divisor, rate_hz // divisor
     half = _FILTER_PERIODS * max(up, down)

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from host_tools.audio import speech_worker
 from host_tools.audio.files import Samples
@@ -75,6 +74,8 @@ def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
     samples = np.frombuffer(data, "<i2").astype(np.float64)
     if not samples.size:
         return b""
+    from scipy.signal import resample_poly  # its import takes most of a second
+
     resampled = resample_poly(samples, SAMPLE_RATE_HZ, int(rate))
     clipped: Samples = np.clip(np.rint(resampled), -32768, 32767).astype("<i2")
     return clipped.tobytes()

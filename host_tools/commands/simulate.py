@@ -6,10 +6,9 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from rich.console import Console
 
 from host_tools import micropython
 from host_tools.audio.effects import NOISE_COLOURS, Microphone, parse_drop
@@ -24,6 +23,9 @@ from host_tools.simulation.events import Event
 from host_tools.simulation.result import Result
 from host_tools.simulation.runner import MAX_MODELS, Settings, simulate
 from host_tools.simulation.text import print_result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JSON_VERSION = 1
 MAX_CONFIG_BYTES = 4096
@@ -167,9 +169,7 @@ def command(
     results: list[Result] = []
     with ExitStack() as stack:
         sink = _open_trace(trace_path, stack)
-        out = Console(
-            stderr=as_json or trace_path == "-", highlight=False, markup=False, soft_wrap=True
-        )
+        out = None if as_json else _console(trace_path == "-")
         for number, name in enumerate(audio):
             try:
                 result = _run_one(name, settings, sink, trace_features)
@@ -181,7 +181,7 @@ def command(
                 error.show()
                 continue
             results.append(result)
-            if not as_json:
+            if out is not None:
                 print_result(out, result)
                 if plot_path is not None:
                     out.print(f"  plot: {plotted}")
@@ -190,11 +190,17 @@ def command(
         click.echo(
             json.dumps({"version": JSON_VERSION, "files": documents, "failed": failed}, indent=2)
         )
-    elif len(audio) > 1:
+    elif out is not None and len(audio) > 1:
         out.print(f"{len(results)} of {len(audio)} files simulated, {len(failed)} failed")
     if failed:
         return BAD_INPUT
     return 0 if all(result.streams.are_as_received for result in results) else NOT_RECEIVED
+
+
+def _console(on_stderr: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=on_stderr, highlight=False, markup=False, soft_wrap=True)
 
 
 def _config(path: str | None) -> dict[str, Any]:

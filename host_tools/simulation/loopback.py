@@ -19,8 +19,8 @@ from host_tools.receiver import authority
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 from host_tools.shared_firmware import ROOT
 from host_tools.simulation.sent_streams import ReceivedStream
+from host_tools.simulation.trace import RECEIVER_NAME
 
-NAME = "earnest-receiver"
 HOST = "127.0.0.1"
 _START_S = 30.0
 _END_S = 10.0
@@ -33,7 +33,7 @@ class LoopbackReceiver:
         self._data = data
         self._signer = authority.open_or_make(data / "authority")
         command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data)]
-        command += ["--host", HOST, "--port", "0", "--name", NAME, "--json", "--commands"]
+        command += ["--host", HOST, "--port", "0", "--name", RECEIVER_NAME, "--json", "--commands"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -57,7 +57,7 @@ class LoopbackReceiver:
         return {
             "receiver_host": HOST,
             "receiver_port": self.port,
-            "receiver_name": NAME,
+            "receiver_name": RECEIVER_NAME,
             "ssl_certificate": CERTIFICATE_FILE,
             "ssl_key": KEY_FILE,
             "ssl_ca": CA_FILE,

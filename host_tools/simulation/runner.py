@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from host_tools import micropython
 from host_tools.audio.effects import Microphone, rms
@@ -21,12 +21,14 @@ from host_tools.audio.files import AudioFile, Samples
 from host_tools.board.definition import Board
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import ModelFile
-from host_tools.simulation import loopback, scenario, trace
+from host_tools.simulation import scenario, trace
 from host_tools.simulation.events import Event
-from host_tools.simulation.loopback import LoopbackReceiver
 from host_tools.simulation.result import Result
 from host_tools.simulation.sent_streams import ReceivedStream, SentStreams
 from host_tools.simulation.tape import Tape
+
+if TYPE_CHECKING:
+    from host_tools.simulation.loopback import LoopbackReceiver
 
 DEVICE = micropython.GUESTS / "simulated_device.py"
 # The models' files and arenas; the host's objects are twice as large as the board's.
@@ -143,6 +145,8 @@ class _Run:
         self._receiver_config: dict[str, Any] = {}
         self.receiver: LoopbackReceiver | None = None
         if settings.with_receiver:
+            from host_tools.simulation.loopback import LoopbackReceiver
+
             self.receiver = LoopbackReceiver(temporary / "receiver")
             self._receiver_config = self.receiver.settings(self._storage)
 
@@ -252,7 +256,7 @@ def device_settings(
 ) -> dict[str, Any]:
     """Return what simulated_device.py reads: paths, the scenario, the configuration, the board."""
     board = settings.board
-    config: dict[str, Any] = {"receiver_name": loopback.NAME, **settings.config}
+    config: dict[str, Any] = {"receiver_name": trace.RECEIVER_NAME, **settings.config}
     config["models"] = _config_names(settings.models)
     return {
         "models": [str(model.path.resolve()) for model in settings.models],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from host_tools.simulation.events import ScenarioEvent
 from host_tools.simulation.result import Peak, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NEVER_ON = {
     "MUTED": "muted for the whole run: the microphone was off",

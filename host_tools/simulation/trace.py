@@ -29,6 +29,8 @@ MAX_LINE_BYTES = 1 << 16
 CHUNK_MS = 10
 #: `board` of the start event when no board was named.
 NO_BOARD = "SIM"
+#: What every simulated device has for `receiver_name`; it is in the audit records.
+RECEIVER_NAME = "earnest-receiver"
 
 #: Events that the device itself reports, and their keys in order; an audit record has more.
 DEVICE_EVENTS = {

@@ -54,6 +54,15 @@ def test_listing_the_commands_imports_none_of_them():
     assert done.stdout.endswith("[]\n"), done.stdout
 
 
+def test_the_simulator_imports_only_what_every_run_needs():
+    """Each of these takes longer to import than 10 s of audio take to simulate."""
+    script = "import sys; import host_tools.commands.simulate; "
+    script += "heavy = ('scipy', 'rich.console', 'cryptography', 'matplotlib'); "
+    script += "print([m for m in heavy if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", list(cli.COMMANDS))
 def test_every_command_teaches_itself(name):
     done = earnest(name, "--help")
