@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(FITS)' 2>/dev/null && ech
 MODEL ?= okay_nabu
 
 need_board = test -n "$(BOARD)" || { \
-	echo "error: which board? make $@ BOARD=..." >&2; \
+	echo "error: no board given: make $@ BOARD=..." >&2; \
 	echo "hint: docs/boards.md has their names" >&2; \
 	exit 2; }
 
@@ -26,7 +26,7 @@ help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
 		while IFS='	' read -r name words; do printf '  make %-10s %s\n' "$$name" "$$words"; done
 
-setup: $(STAMP) ## Make .venv with everything in it.
+setup: $(STAMP) ## Make .venv with all that this platform has.
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { \
@@ -61,37 +61,37 @@ format: $(STAMP) ## Format the code.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-models: $(STAMP) ## List the wake-word models at hand.
+models: $(STAMP) ## List the available wake-word models.
 	@$(EARNEST) models $(ARGS)
 
 convert: $(STAMP) ## Convert a model: make convert MODEL=hey_jarvis
 	@$(EARNEST) convert $(MODEL) $(ARGS)
 
 simulate: $(STAMP) ## Simulate a recording: make simulate AUDIO=a.wav MODEL=alexa
-	@test -n "$(AUDIO)" || { echo "error: which recording? make simulate AUDIO=a.wav" >&2; exit 2; }
+	@test -n "$(AUDIO)" || { echo "error: no recording given: make simulate AUDIO=a.wav" >&2; exit 2; }
 	@$(EARNEST) simulate $(AUDIO) --model $(MODEL) $(ARGS)
 
 bench: $(STAMP) system-tools ## Count the instructions of the chip's code.
 	@$(EARNEST) bench $(ARGS)
 
-evaluate: $(STAMP) ## Measure a model: make evaluate POSITIVE=dir NEGATIVE=dir
+evaluate: $(STAMP) ## Measure false rejects and accepts: make evaluate POSITIVE=dir NEGATIVE=dir
 	@test -n "$(POSITIVE)$(NEGATIVE)" || { \
-		echo "error: which recordings? make evaluate POSITIVE=dir NEGATIVE=dir" >&2; exit 2; }
+		echo "error: no recordings given: make evaluate POSITIVE=dir NEGATIVE=dir" >&2; exit 2; }
 	@$(EARNEST) evaluate $(if $(POSITIVE),--positive $(POSITIVE)) \
 		$(if $(NEGATIVE),--negative $(NEGATIVE)) --model $(MODEL) $(ARGS)
 
-flash: $(STAMP) ## Put MicroPython on a board: make flash BOARD=... PORT=...
+flash: $(STAMP) ## Write MicroPython to a board: make flash BOARD=... PORT=...
 	@$(need_board)
 	@$(EARNEST) flash --board $(BOARD) $(if $(PORT),--port $(PORT)) $(ARGS)
 
-install: $(STAMP) ## Put the firmware on it: make install BOARD=... PORT=...
+install: $(STAMP) ## Install the firmware: make install BOARD=... PORT=...
 	@$(need_board)
 	@$(EARNEST) install --board $(BOARD) $(if $(PORT),--port $(PORT)) $(ARGS)
 
-provision: $(STAMP) ## Give it Wi-Fi and receiver: make provision PORT=...
+provision: $(STAMP) ## Set Wi-Fi, receiver and consent: make provision PORT=...
 	@$(EARNEST) provision $(if $(PORT),--port $(PORT)) $(ARGS)
 
-clean: ## Remove what was built; .venv stays.
+clean: ## Remove build files; keep .venv.
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	find firmware host_tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
