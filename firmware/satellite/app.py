@@ -186,9 +186,9 @@ class App:
 
         Recorded first: a deletion that is not in the log is asked for again.
         """
-        self._record("consent", what="deleted", recordings=count)
         try:
-            self.parts.consent.confirmed()
+            if self._record("consent", what="deleted", recordings=count):
+                self.parts.consent.confirmed()
         except OSError:  # it will be asked for again after the next start
             self.parts.counters.count("faults")
 
@@ -474,10 +474,12 @@ class App:
         )
 
     def _record(self, kind, **fields):
-        """Into the audit log; what cannot be recorded must not happen."""
+        """Into the audit log; what cannot be recorded must not happen.  False when it was not."""
         try:
             self.parts.audit.append(kind, self.parts.clock.now_ms(), **fields)
         except OSError:
             if self._gate.state != ERROR:
                 self._gate.fault()
                 self.parts.counters.count("faults")
+            return False
+        return True

@@ -62,6 +62,11 @@ class Consent:
                 self._before = [(self._receiver, True, True)]
                 return
             self._before.append(entry)
+        if data.startswith(_FIRST_LINE[:18]):
+            try:  # from now on it is this receiver's, whichever the next configuration names
+                self._note(self._here())
+            except OSError:
+                pass  # at the next start
 
     def withdrawal(self):
         """The data of `consent-withdrawn` that is due, here or elsewhere, or None."""

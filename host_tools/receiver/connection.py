@@ -244,7 +244,10 @@ class Connection:
         if self.device is ANYBODY:  # nobody knows whose log it is
             return
         anchor = Anchor(action.seq, action.hash, time.time())
-        self._services.anchors.add(self.device.id, anchor)
+        try:
+            self._services.anchors.add(self.device.id, anchor)
+        except HostToolError as error:  # a full disk; the device tells the next one in a minute
+            self.emit("warning", message=f"not anchored: {error.message}")
 
     #: What the session may ask for, and what carries it out.
     _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {

@@ -136,13 +136,16 @@ class Session:
         return actions
 
     def stop(self, reason: str, now_s: float) -> list[Action]:
-        """End the running stream from this side; audio still on its way is dropped."""
+        """End the running stream from this side; audio still on its way is dropped.
+
+        What follows from the end comes first: telling the device may take long, or fail.
+        """
         if self._stream is None:
             return []
         stream, self._stream = self._stream, None
         self._is_draining = True
         self.deadline_s = now_s + GAP_S
-        return [Send(protocol.STOP, {"stream": stream.id}), Ended(stream, reason, True)]
+        return [Ended(stream, reason, True), Send(protocol.STOP, {"stream": stream.id})]
 
     def close(self, reason: str) -> list[Ended]:
         """Drop whatever was held: the connection is gone."""

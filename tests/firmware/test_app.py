@@ -562,6 +562,21 @@ def test_a_consent_is_noted_before_its_first_stream_and_a_withdrawal_is_due_unti
     assert start(False, []).go().network.withdrawal is not None
 
 
+def test_a_deletion_that_cannot_be_recorded_is_not_confirmed():
+    """A full disk takes no record, but it still lets a file go: the consent's must not."""
+    bench = Bench(Config({"keep_recordings": False}))
+    noted = b"earnest consent 2 keep=1 share=0 receiver=%s\n" % (b"0" * 16)
+    bench.files.files[FILE] = noted
+    bench.go()
+    assert bench.network.withdrawal is not None
+    bench.audit_fails = True
+    bench.app.deleted(4)
+    assert bench.files.files[FILE] == noted and bench.state == ERROR
+    bench.audit_fails = False
+    bench.app.deleted(4)
+    assert FILE not in bench.files.files
+
+
 def test_a_consent_that_cannot_be_noted_is_not_used():
     bench = Bench(Config({"keep_recordings": True}))
     bench.files.fails = True

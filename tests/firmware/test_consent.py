@@ -136,6 +136,20 @@ def test_a_file_of_an_earlier_version_is_about_the_receiver_that_there_is():
     assert not storage.files
 
 
+def test_a_file_of_an_earlier_version_stays_about_that_receiver_when_another_follows():
+    storage = Storage()
+    storage.files[FILE] = b"earnest consent 1 keep=1 share=0\n"
+    start(storage, (True, False), HERE)  # the first start of the new firmware
+    elsewhere = start(storage, (False, False), THERE)
+    assert elsewhere.withdrawal() == due(False, False) and elsewhere.due_elsewhere() == 1
+    elsewhere.confirmed()  # by the other receiver, which never had anything
+    assert start(storage, (False, False), THERE).due_elsewhere() == 1
+    again = start(storage, (False, False), HERE)
+    assert again.withdrawal() == due(False, False)
+    again.confirmed()
+    assert not storage.files
+
+
 def test_a_receiver_is_known_by_its_ca_and_in_plain_text_by_its_address():
     storage = Storage()
     storage.files = {"ca.cert.der": b"one", "other.der": b"two"}

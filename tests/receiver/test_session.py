@@ -74,6 +74,12 @@ def test_a_stream_that_was_stopped_must_end_soon():
         session.handle(CHUNK, 6.0)
 
 
+def test_the_end_of_a_stream_comes_before_what_the_device_is_told_of_it():
+    """Telling it may take long: a withdrawal that came meanwhile must find the stream kept."""
+    kinds = [type(action) for action in started(0.0).stop("receiver", 1.0)]
+    assert kinds == [sessions.Ended, sessions.Send]
+
+
 def test_a_consent_lapses():
     for wait_s, may_start in ((10.0, True), (10.1, False)):
         session = sessions.Session(0.0)

@@ -224,6 +224,16 @@ def test_a_disk_that_is_full_keeps_nothing_and_the_device_goes_on(data):
         device.expect(protocol.PONG)  # and no `deleted` before it
 
 
+def test_an_anchor_that_cannot_be_kept_costs_no_connection(data):
+    folder = new_device(data, "kitchen")
+    with receiving(data) as receiver, Device(receiver.port, folder) as device:
+        (data / "anchors").write_text("as a disk that is full")
+        device.send(protocol.AUDIT_HEAD, {"seq": 3, "hash": "0" * 64})
+        assert "not anchored" in receiver.wait("warning")["message"]
+        device.send(protocol.PING)
+        device.expect(protocol.PONG)
+
+
 def test_recordings_expire_and_those_without_sound_facts_go(data):
     folder = new_device(data, "kitchen")
     with receiving(data, "--keep-days", 10) as receiver, Device(receiver.port, folder) as device:
