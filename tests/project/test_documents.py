@@ -105,8 +105,15 @@ def test_every_target_of_make_that_is_named_is_there():
 
 
 def missing_paths(words):
-    """Paths in `words`, of the repository or of a room, that are not there; not `*` and `NAME`."""
-    paths = [p for p in re.findall(r"`([\w.]+/[\w./*]*)`", words) if not re.search("[*]|[A-Z]", p)]
+    """Paths in `words`, of the repository or of a room, that are not there.
+
+    Patterns (`*`, `NAME`) are left out, and so is `build/`: a fresh clone does not have it yet.
+    """
+    paths = [
+        path
+        for path in re.findall(r"`([\w.]+/[\w./*]*)`", words)
+        if not re.search("[*]|[A-Z]|^build/", path)
+    ]
     bases = (ROOT, ROOT / "host_tools", ROOT / "firmware")
     return [path for path in paths if not any((base / path).exists() for base in bases)]
 
