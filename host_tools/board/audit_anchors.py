@@ -63,7 +63,7 @@ def check_anchors(
         id = ids[0]
     else:
         known = devices.find(certificate) if certificate else None
-        found = known.id if known is not None else _whose(records, anchors)
+        found = known.id if known else _whose(records, anchors, is_stranger=bool(certificate))
         if found is None:
             return _unchecked(anchors, data)
         id = found
@@ -78,12 +78,17 @@ def check_anchors(
     return AnchorCheck(names.get(id, id), told, len(fitting), newest, _problems(told, hashes))
 
 
-def _whose(records: Sequence[dict[str, Any]], anchors: Anchors) -> str | None:
-    """Return the id of the device with an anchor in the log, or of the only one with anchors."""
+def _whose(
+    records: Sequence[dict[str, Any]], anchors: Anchors, *, is_stranger: bool
+) -> str | None:
+    """Return the id of the device with an anchor in the log, or of the only one with anchors.
+
+    A stranger, whose certificate is not in the list, is not taken for the only one.
+    """
     ids = anchors.devices()
     pairs = {(record["seq"], record["hash"]) for record in records}
     fitting = [id for id in ids if any((a.seq, a.hash) in pairs for a in anchors.of(id))]
-    candidates = fitting or ids
+    candidates = fitting or ([] if is_stranger else ids)
     return candidates[0] if len(candidates) == 1 else None
 
 

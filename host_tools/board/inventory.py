@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 from firmware.satellite.config import Config, ConfigError
 from firmware.wakeword import model_format
-from host_tools.board import personal_data
+from host_tools.board import file_set, personal_data
+from host_tools.board.build import MANIFEST
 from host_tools.board.personal_data import CONFIG_FILE
 from host_tools.board.sensitivity import Own
 from host_tools.board.serial_link import SerialLink
+from host_tools.shared_firmware import FIRMWARE
 
 #: The models in the order in which they were installed, and the header of each.
 _MODELS = """import os, json, binascii
@@ -62,8 +64,16 @@ def read_config(link: SerialLink) -> tuple[bytes | None, Config | None]:
 
 
 def take_inventory(link: SerialLink) -> Inventory:
-    """Read what the board has.  Raises HostToolError."""
+    """Read what the board has.  Raises HostToolError.
+
+    An installation that was cut off when all was there is finished first: it may bring a
+    configuration, which at the next start would take the place of the one that is read here, and
+    of a newer one.
+    """
     names = personal_data.names(link)
+    if f"{file_set.STAGE}/{MANIFEST}" in names:
+        file_set.finish_interrupted(link, (FIRMWARE / "boot.py").read_bytes())
+        names = personal_data.names(link)
     text, config = read_config(link)
     used = config or Config.defaults()
     return Inventory(

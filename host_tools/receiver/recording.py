@@ -13,6 +13,8 @@ from typing import Any
 VERSION = 2
 #: Version 1 tied a recording to a certificate, by a tag; such an owner is this and the tag.
 BY_CERTIFICATE = "v1-"
+#: Who connects in plain text, in every version.
+ANYBODY_ID = "insecure"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -52,7 +54,9 @@ def from_json(content: bytes, id: str) -> Recording | None:
     try:
         fields = json.loads(content)
         if fields.get("version") == 1:
-            fields |= {"version": VERSION, "device": BY_CERTIFICATE + fields.pop("consent")}
+            tag = fields.pop("consent")
+            owner = tag if tag == ANYBODY_ID else BY_CERTIFICATE + tag
+            fields |= {"version": VERSION, "device": owner}
         recording = Recording(**fields)
         seconds(recording.created), seconds(recording.expires)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):

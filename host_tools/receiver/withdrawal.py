@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.recording import ANYBODY_ID
 from host_tools.receiver.recordings import Recordings
 
 #: Who connects in plain text, and may be any device.
-ANYBODY = Device("insecure", fingerprint="", expires="", id="insecure")
+ANYBODY = Device("insecure", fingerprint="", expires="", id=ANYBODY_ID)
 
 
 @dataclass(frozen=True)

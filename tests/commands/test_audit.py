@@ -465,6 +465,18 @@ def test_a_board_is_known_by_its_certificate(receiver):
     assert check.device == "kitchen" and check.found == 1 and check.problems == []
 
 
+def test_a_board_of_another_receiver_is_not_taken_for_the_only_device_here(receiver):
+    other, _ = made([("mic", {"on": False})] * 3)
+    receiver.tell("kitchen", other[1])
+    records, _ = log_format.verify(LINES, HEAD)
+    data = Path(receiver.data)
+    check = check_anchors(records, data, certificate=b"of another CA")
+    assert check.device is None and "does not know" in check.problems[0]
+    receiver.tell("kitchen", LINES[4])  # unless the log itself says so
+    check = check_anchors(records, data, certificate=b"of another CA")
+    assert check.device == "kitchen" and check.found == 1
+
+
 def test_without_anchors_it_says_so(audit):
     status, out, _ = audit(WHOLE)
     assert status == 0 and "not anchored" in out and "written anew" in out

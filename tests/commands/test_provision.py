@@ -17,6 +17,7 @@ from host_tools.errors import HostToolError
 from host_tools.models.catalog import find_model
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
+from host_tools.shared_firmware import FIRMWARE
 from tests.fakes.board.small_firmware import at_operation
 
 SECRET = "pa$$ \"w\\ord' 12"
@@ -90,6 +91,22 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     changed = configuration.Config.from_json(stored(board))
     assert changed.wifi_password == SECRET and changed.keep_recordings is True
     assert stored(board, "device.key.der") == before["device.key.der"]
+
+
+def test_an_installation_that_was_cut_off_does_not_bring_an_old_consent_back(board, tmp_path):
+    """All of it was there, with the configuration of that day, and the line was lost."""
+    data = tmp_path / "data"
+    status, shown = provision(board, data, typed=answers(keep="y"))
+    assert status == 0, shown
+    board.write("new/config.json", stored(board).decode())
+    manifest = {"files": {}, "owner_files": ["config.json"], "remove": []}
+    board.write("new/installed.json", json.dumps(manifest))
+    source = write_source(tmp_path / "no.json", keep_recordings=False)
+    status, shown = provision(board, data, "--from", source, "--name", "kitchen", "--yes")
+    assert status == 0, shown
+    board.unplug()
+    board.run((FIRMWARE / "boot.py").read_text())  # as its next start
+    assert json.loads(stored(board))["keep_recordings"] is False
 
 
 def test_another_network_wants_its_own_password(board, tmp_path):

@@ -14,6 +14,7 @@ from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.receiver.recording import Recording, from_json, text
 from host_tools.receiver.recordings import INDEX_FILE, Recordings
+from host_tools.receiver.withdrawal import ANYBODY
 
 AUDIO = bytes(640)
 DAY_S = 86400.0
@@ -404,3 +405,5 @@ def test_a_version_1_file_is_read_with_its_tag_as_owner(recordings):
     )
     assert old == replace(recording, device="v1-" + "0" * 16)
     assert isinstance(old, Recording)
+    plain = {**facts, "version": 1, "consent": ANYBODY.id}
+    assert from_json(json.dumps(plain).encode(), recording.id).device == ANYBODY.id
