@@ -47,6 +47,11 @@ _SUPPLY_LOOKS = const(100)
 _SUPPLY_LOOK_US = const(200)
 
 
+def _silence(chunk):
+    for i in range(len(chunk)):
+        chunk[i] = 0
+
+
 class I2SMicrophone:
     """One microphone; allocates its buffers once.
 
@@ -155,36 +160,21 @@ class I2SMicrophone:
 
     def try_read(self, chunk):
         """As `read`, at once: True when `chunk` was filled, False when it is too early."""
-        i2s = self._i2s
-        if i2s is None:
+        if self._i2s is None:
             raise OSError("the microphone is off")
         ticks = self._ticks_ms()
         self._now_ms += time.ticks_diff(ticks, self._ticks)
         self._ticks = ticks
-        raw = self._raw
-        count = i2s.readinto(self._rest(self._filled)) or 0
-        if count:
-            self._last_data_ms = self._now_ms
-        elif self._now_ms - self._last_data_ms > SILENT_MS:
-            self._health.state = NO_DATA
-            raise OSError(_ETIMEDOUT, "no samples")
-        self._filled += count
-        if self._filled < len(raw):
-            self._ring.empty(self._now_ms - self._filled // BYTES_PER_PAIR // 16)
+        if not self._is_filled():
             return False
         self._filled = 0
         self._ring.took(SAMPLES, self._now_ms)
-        converter = self._converter
-        converter.convert(raw, chunk)
+        self._converter.convert(self._raw, chunk)
         if self._settling:
             self._settling -= 1
-            for i in range(len(chunk)):
-                chunk[i] = 0
-            return True
-        seen = judge(converter.low, converter.high, converter.clamped, SAMPLES, self._half_scale)
-        if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
-            if is_alive(raw, 1 - self._channel):
-                self._health.state = WRONG_CHANNEL
+            _silence(chunk)
+        else:
+            self._judge()
         return True
 
     # --- what diagnostics ask ---
@@ -209,6 +199,29 @@ class I2SMicrophone:
         return self._health.state
 
     # --- inside ---
+
+    def _is_filled(self):
+        """Take what the port has; whether the raw chunk is whole."""
+        now_ms = self._now_ms
+        count = self._i2s.readinto(self._rest(self._filled)) or 0
+        if count:
+            self._last_data_ms = now_ms
+        elif now_ms - self._last_data_ms > SILENT_MS:
+            self._health.state = NO_DATA
+            raise OSError(_ETIMEDOUT, "no samples")
+        self._filled += count
+        if self._filled < len(self._raw):
+            self._ring.empty(now_ms - self._filled // BYTES_PER_PAIR // 16)
+            return False
+        return True
+
+    def _judge(self):
+        """Whether the microphone lives, by the chunk that was just converted."""
+        converter = self._converter
+        seen = judge(converter.low, converter.high, converter.clamped, SAMPLES, self._half_scale)
+        if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
+            if is_alive(self._raw, 1 - self._channel):
+                self._health.state = WRONG_CHANNEL
 
     def _supply_is_on(self):
         if self._sense is not None:

@@ -33,12 +33,15 @@ class NeoPixelLight:
     def __init__(self, pins, count=1):
         self._pins = tuple(Pin(number, Pin.OUT, value=0) for number in pins)
         self._strips = tuple(NeoPixel(pin, count) for pin in self._pins)
+        self._rgb = [0, 0, 0]
 
     def show(self, r, g, b):
         """Write the colour to every pixel."""
-        for strip in self._strips:
-            strip.fill((r, g, b))
-            strip.write()
+        rgb = self._rgb
+        rgb[0] = r
+        rgb[1] = g
+        rgb[2] = b
+        self._paint()
 
     def is_ok(self):
         """Between two writes the data line must be low; one that is shorted high is not."""
@@ -46,6 +49,11 @@ class NeoPixelLight:
             if pin.value():
                 return False
         return True
+
+    def _paint(self):
+        for strip in self._strips:
+            strip.fill(self._rgb)
+            strip.write()
 
 
 class APA102Light:
@@ -106,8 +114,7 @@ class PWMLight:
             wanted[0], wanted[1], wanted[2] = r, g, b
         else:
             wanted[0] = max(r, g, b)
-        for i in range(len(wanted)):
-            self._pwms[i].duty_u16(self._duty(wanted[i]))
+        self._set()
 
     def is_ok(self):
         """The duties read back are those that were set; waits up to 0.4 ms for a new one."""
@@ -116,6 +123,10 @@ class PWMLight:
                 return True
             time.sleep_us(_LOOK_US)
         return False
+
+    def _set(self):
+        for i in range(len(self._wanted)):
+            self._pwms[i].duty_u16(self._duty(self._wanted[i]))
 
     def _follows(self):
         for i in range(len(self._wanted)):

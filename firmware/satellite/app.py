@@ -439,13 +439,7 @@ class App:
         gate = self._gate
         now_ms = self.parts.clock.now_ms()
         if now_ms >= self._tick_again_ms:
-            try:
-                self.parts.audit.tick(now_ms)
-            except OSError:
-                self._tick_again_ms = now_ms + AGAIN_MS
-                if gate.state != ERROR:
-                    gate.fault()
-                    self.parts.counters.count("faults")
+            self._write_counts(now_ms)
         self._record_end()
         wifi = self.parts.wifi
         if wifi is not None and wifi.renewals != self._renewals:
@@ -456,12 +450,23 @@ class App:
             self._refused = gate.refused
             self.parts.counters.count("refused")
 
+    def _write_counts(self, now_ms):
+        try:
+            self.parts.audit.tick(now_ms)
+        except OSError:
+            self._tick_again_ms = now_ms + AGAIN_MS
+            if self._gate.state != ERROR:
+                self._gate.fault()
+                self.parts.counters.count("faults")
+
     def _record_end(self):
         """Record the stream that was running, when the gate says that it has ended."""
+        if self._in_stream and self._gate.state != STREAMING:
+            self._in_stream = False
+            self._record_stream()
+
+    def _record_stream(self):
         gate = self._gate
-        if not self._in_stream or gate.state == STREAMING:
-            return
-        self._in_stream = False
         dropped = gate.dropped_chunks - self._dropped_chunks
         self.parts.counters.count("dropped_chunks", dropped)
         self._record(

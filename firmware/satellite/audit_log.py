@@ -95,8 +95,10 @@ class AuditLog:
 
     def tick(self, now_ms):
         """Write the counts that are due; cheap when there are none."""
-        if not self._pending and not self._uncounted:
-            return
+        if self._pending or self._uncounted:
+            self._write_due(now_ms)
+
+    def _write_due(self, now_ms):
         if not self._is_open:
             self.open(now_ms)
         self._refill(now_ms)

@@ -23,6 +23,7 @@ GREEN = (0, 255, 0)
 BLUE = (0, 0, 255)
 YELLOW = (255, 160, 0)
 MAGENTA = (255, 0, 255)
+_WHITE = (255, 255, 255)
 
 #: The least brightness, of 255, of a lit colour: dimming never hides it.
 MIN_BRIGHTNESS = 8
@@ -88,17 +89,35 @@ class Light:
         self._next_ms = now_ms + STEP_MS
         self._state = state
         self._mic_on = mic_on
-        bright = (level if self._has_colour else mono_level)(state, mic_on, now_ms)
-        r, g, b = colour(state, mic_on) if self._has_colour else (255, 255, 255)
-        try:
-            self._driver.show(self._dim(r, bright), self._dim(g, bright), self._dim(b, bright))
-            if not self._driver.is_ok():
-                raise OSError("light does not follow")
-        except OSError:
+        if not self._follows(now_ms):
             self.shown = None
             return False
-        self.shown = (state, mic_on)
+        shown = self.shown
+        if shown is None or shown[0] != state or shown[1] != mic_on:
+            self.shown = (state, mic_on)
         return True
+
+    def _follows(self, now_ms):
+        """Show the pattern of this time; whether the driver does."""
+        try:
+            self._draw(now_ms)
+            return self._driver.is_ok()
+        except OSError:
+            return False
+
+    def _draw(self, now_ms):
+        state = self._state
+        mic_on = self._mic_on
+        if self._has_colour:
+            self._tint(colour(state, mic_on), level(state, mic_on, now_ms))
+        else:
+            self._tint(_WHITE, mono_level(state, mic_on, now_ms))
+
+    def _tint(self, rgb, bright):
+        r = self._dim(rgb[0], bright)
+        g = self._dim(rgb[1], bright)
+        b = self._dim(rgb[2], bright)
+        self._driver.show(r, g, b)
 
     def _dim(self, value, bright):
         if not value or not bright:

@@ -47,7 +47,6 @@ class Engine:
             more = () if own is None else (own,)
             detectors.append(_DECIDERS[model.header.kind](model.header, refractory_ms, *more))
         self.detectors = tuple(detectors)
-        self._pairs = tuple(zip(self.models, self.detectors))
         self.frontend = Frontend()
         self.slice = bytearray(FEATURES)
         self.slice_ready = False
@@ -56,8 +55,9 @@ class Engine:
     def reset(self):
         """Restore the exact initial state; cutoffs stay."""
         self.frontend.reset()
-        for model, detector in self._pairs:
+        for model in self.models:
             model.reset()
+        for detector in self.detectors:
             detector.reset()
         self.slice_ready = False
 
@@ -76,11 +76,16 @@ class Engine:
             return -1
         detected = -1
         i = 0
-        for model, detector in self._pairs:
-            if model.push(self.slice) and detector.update(model.probability) and detected < 0:
+        while i < len(self.models):
+            if self._detects(i) and detected < 0:
                 detected = i
             i += 1
         return detected
+
+    def _detects(self, i):
+        """Whether the new slice completes the wake word of model `i`."""
+        model = self.models[i]
+        return model.push(self.slice) and self.detectors[i].update(model.probability)
 
     def _check(self, chunk):
         """Once for a buffer that comes again and again, so that it costs the 10 ms nothing."""

@@ -5,6 +5,8 @@ buffer; everything that changes lies in one arena.  Which kernel runs on what is
 the file once.
 """
 
+import micropython
+
 from . import kernels
 from .model_format import (
     DEPTHWISE,
@@ -30,6 +32,13 @@ _KERNELS = {
     PUSH: _fast.push,
     LOOKUP: kernels.lookup,
 }
+
+
+@micropython.native
+def _run(program, arena, data):
+    """Run ops in order.  Native, as this is a loop over every kernel call; allocates nothing."""
+    for kernel, at in program:
+        kernel(arena, data, at)
 
 
 class Model:
@@ -75,15 +84,13 @@ class Model:
         arena = self._arena
         data = self._data
         kernels.load(arena, values, self._input_at)
-        for kernel, at in self._on_slice:
-            kernel(arena, data, at)
+        _run(self._on_slice, arena, data)
         self._slices += 1
         self.inferred = self._slices == self._stride
         if not self.inferred:
             return False
         self._slices = 0
-        for kernel, at in self._on_stride:
-            kernel(arena, data, at)
+        _run(self._on_stride, arena, data)
         self.probability = arena[self._output_at]
         return True
 

@@ -75,6 +75,11 @@ def _stored_names(data: bytes) -> dict[int, int]:
     return stored
 
 
+def own_name(mpy: Mpy, code: Code) -> str | None:
+    """Return the name of a bytecode function; None where it is one of the built-in strings."""
+    return mpy.names[_opcodes_start(code.data)[0]]
+
+
 def machine_code(mpy: Mpy) -> dict[str, Code]:
     """Return {name: code} of every viper and assembler function, in the order of the file.
 

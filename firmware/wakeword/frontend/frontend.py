@@ -57,9 +57,8 @@ class Frontend:
             return False
         spectrum = self._spectrum
         energy = self._energies
-        channels = self._channels
         fft(spectrum, self._windowed, tables.TWIDDLES, shift)
         energies(spectrum, spectrum, tables.SUPER_TWIDDLES, energy)
-        filter_bank(energy, tables.FILTER_BANK, channels, shift)
-        compress(channels, tables.GAINS, self.features, out)
+        filter_bank(energy, tables.FILTER_BANK, self._channels, shift)
+        compress(self._channels, tables.GAINS, self.features, out)
         return True
