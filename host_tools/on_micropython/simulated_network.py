@@ -23,6 +23,9 @@ class Wire:
         self._far = far
         self._waiting = []  # (when it may arrive, in ms; bytes, or what ended the connection)
         self._is_cut = False
+        self._is_held_up = False  # a write waits for the network
+        self._may_read = asyncio.Event()
+        self._may_go_on = asyncio.Event()
         self.has_written = False
         self.pump = None  # the task that reads from a real socket
         self._due_ms = 0
@@ -39,7 +42,8 @@ class Wire:
                     raise data
                 self._network.received += 1
                 return data
-            await asyncio.sleep_ms(0)
+            self._may_read.clear()
+            await self._may_read.wait()
 
     def write(self, data):
         if self._is_cut or self._world.network == "down":
@@ -53,7 +57,10 @@ class Wire:
         while not self._is_cut and (
             self._world.now_ms < self._due_ms or self._world.network == "silent"
         ):
-            await asyncio.sleep_ms(0)
+            self._is_held_up = True
+            self._may_go_on.clear()
+            await self._may_go_on.wait()
+        self._is_held_up = False
         if self._is_cut:
             raise OSError(104)
         await self._far.drain()
@@ -62,6 +69,7 @@ class Wire:
     def close(self):
         if not self._is_cut:
             self._is_cut = True
+            self._wake()
             if self.pump is not None:
                 self.pump.cancel()
             self._far.close()
@@ -76,6 +84,17 @@ class Wire:
         """Bytes from the far end, or its end; a silent network loses them."""
         if self._world.network == "up":
             self._waiting.append((self._world.now_ms + self._world.network_delay_ms, data))
+            self._wake()
+
+    def time_passed(self):
+        """Another 10 ms: what was delayed may have arrived, a silent network may be back."""
+        if self._waiting or self._is_held_up:
+            self._wake()
+
+    def _wake(self):
+        """Let who reads and who writes look again.  A task that only waits takes no turns."""
+        self._may_read.set()
+        self._may_go_on.set()
 
     def cut(self):
         """The network goes away; what reads or writes meets it at its next try."""
@@ -183,6 +202,7 @@ class Network:
             reader, self._far = await self.real()
             self._wire = Wire(self, self._far)
             self._wire.pump = asyncio.create_task(self._carry(reader, self._wire))
+        self.world.wire = self._wire
         return self._wire, self._wire
 
     async def _carry(self, reader, wire):

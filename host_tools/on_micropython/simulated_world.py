@@ -69,6 +69,7 @@ class SimulatedWorld:
         self.late_us = 0  # how long sound has waited in the ring
         self.lost = []  # (from, to): samples of the input that the ring could not hold
         self._sleepers = []  # (when, in ms; asyncio.Event)
+        self.wire = None  # the connection, whose time_passed() is called every 10 ms
         self._unheard = bytearray(CHUNK_BYTES)
         while self._next < len(scenario) and scenario[self._next][0] <= start_ms:
             t_ms, action, value = scenario[self._next]
@@ -109,6 +110,8 @@ class SimulatedWorld:
             self._next += 1
             self.emit("scenario", action=action, value=value)
             self._act(action, value)
+        if self.wire is not None:
+            self.wire.time_passed()
 
     def hold_up(self, took_us):
         """Something other than the audio took this long; sound goes on into the ring."""
@@ -314,6 +317,9 @@ class Watchdog:
 
 
 async def yield_to_tasks(turns=4):
-    """Let the other tasks run."""
+    """Let the other tasks run; return as soon as none of them has anything to do."""
+    queue = asyncio.core._task_queue
     for _ in range(turns):
-        await asyncio.sleep(0)
+        if queue.peek() is None:
+            return
+        await asyncio.sleep_ms(0)
