@@ -7,6 +7,7 @@ happened, in order, one line per event.  T_MS is the time of the input:
     f T_MS SLICE HEX         a feature slice, 40 bytes of int8 + 128 (only when asked for)
     p T_MS SLICE MODEL VALUE an inference, 0..255, before averaging
     d T_MS SLICE MODEL MEAN  a detection, with the mean of the detector's window
+    s T_MS FROM TO           audio was sent: these samples of the input, the second exclusive
     j T_MS {...}             an event of the device as JSON, see docs/trace.md
     r {...}                  what the receiver in memory got of a stream
     h USED FREE              the heap, in bytes (only when asked for)
@@ -99,6 +100,10 @@ class Device:
         os.chdir(settings["folder"])  # where `status` reads, as on the board
         self._console = Console(self._app, drivers, Cable(world), world.sleep_ms)
 
+    def flush(self):
+        """Print what the trace still holds back."""
+        self._trace.flush()
+
     async def run(self):
         """Until the input or the power ends: at once, as when the plug is pulled."""
         try:
@@ -122,6 +127,7 @@ class Device:
             await self._wait_for_receiver(gate, streamer)
         if self._settings["heap"] and self.world.chunks % HEAP_STEP_CHUNKS == 0:
             gc.collect()
+            self._trace.flush()
             print("h", gc.mem_alloc(), gc.mem_free())
 
     async def _wait_for_receiver(self, gate, streamer):
@@ -160,7 +166,10 @@ def run(path):
     except ConfigError as error:
         print("c", error)
         return
-    asyncio.run(device.run())
+    try:
+        asyncio.run(device.run())
+    finally:
+        device.flush()  # before a traceback, too
     print("e", device.world.chunks)
 
 

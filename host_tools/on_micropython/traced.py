@@ -6,6 +6,7 @@ after it did it; `kinds` gives them to main.build.  The lines are explained in s
 
 import binascii
 import json
+import sys
 
 import micropython
 from main import Kinds
@@ -17,10 +18,15 @@ from wakeword.engine import Engine
 
 SAMPLES_PER_MS = 16
 SAMPLES_PER_CHUNK = 160
+#: How many lines of the many kinds wait to be printed at once; a `print` is ten system calls.
+MAX_WAITING_LINES = 64
 
 
 class Trace:
-    """Prints events; `world` is set as soon as there is one.
+    """Prints events, in order; `world` is set as soon as there is one.
+
+    Inferences, slices and audio sent wait until anything else happens: whoever is told of that
+    has been told all that was before.
 
     `sent_from` is the sample of the input that the next audio sent begins with.
     """
@@ -29,6 +35,7 @@ class Trace:
         self._start_ms = start_ms
         self._slices = first_slice
         self._with_features = with_features
+        self._waiting = []
         self.world = None
         self.sent_from = 0
 
@@ -39,7 +46,18 @@ class Trace:
     def emit(self, event, **fields):
         """Print an event of docs/trace.md."""
         fields["event"] = event
-        print("j", self.now_ms(), json.dumps(fields))
+        self._say(f"j {self.now_ms()} {json.dumps(fields)}\n")
+        self.flush()
+
+    def flush(self):
+        """Print what waits; also called when the simulation ends, however it ends."""
+        sys.stdout.write("".join(self._waiting))
+        self._waiting.clear()
+
+    def _say(self, line):
+        self._waiting.append(line)
+        if len(self._waiting) >= MAX_WAITING_LINES:
+            self.flush()
 
     def start_of(self, samples):
         """The sample of the input at which the newest `samples` that were heard begin."""
@@ -67,7 +85,7 @@ class Trace:
     def _emit_piece(self, samples):
         first = self.sent_from
         self.sent_from += samples
-        self.emit("sent", samples_from=first, samples_to=self.sent_from, bytes=2 * samples)
+        self._say(f"s {self.now_ms()} {first} {self.sent_from}\n")
 
     def emit_message(self, data):
         """A message on its way out; audio is reported by `sent`."""
@@ -77,18 +95,21 @@ class Trace:
 
     def emit_received(self, fields):
         """What the in-memory receiver got of a stream."""
-        print("r", json.dumps(fields))
+        self._say(f"r {json.dumps(fields)}\n")
 
     def emit_slice(self, engine, detected):
         """A feature slice, what each model made of it, and the detection, if any."""
         t_ms = self.now_ms()
         if self._with_features:
-            print("f", t_ms, self._slices, binascii.hexlify(engine.slice).decode())
+            values = binascii.hexlify(engine.slice).decode()
+            self._say(f"f {t_ms} {self._slices} {values}\n")
         for i, model in enumerate(engine.models):
             if model.inferred:
-                print("p", t_ms, self._slices, i, model.probability)
+                self._say(f"p {t_ms} {self._slices} {i} {model.probability}\n")
         if detected >= 0:
-            print("d", t_ms, self._slices, detected, engine.detectors[detected].mean)
+            mean = engine.detectors[detected].mean
+            self._say(f"d {t_ms} {self._slices} {detected} {mean}\n")
+            self.flush()
         self._slices += 1
 
 

@@ -229,6 +229,8 @@ class _Run:
         elif kind == b"d":
             t_ms, _, model, mean = map(int, rest.split())
             yield self._note(trace.detection_event(t_ms, names[model], mean))
+        elif kind == b"s":
+            yield self._note(trace.sent_event(*map(int, rest.split())))
         elif kind == b"j":
             when, _, fields = rest.partition(b" ")
             event = trace.device_event(int(when), json.loads(fields))

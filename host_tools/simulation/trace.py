@@ -20,6 +20,7 @@ from host_tools.simulation.events import (
     Event,
     FeaturesEvent,
     ProbabilityEvent,
+    SentEvent,
     StartEvent,
 )
 
@@ -37,7 +38,6 @@ DEVICE_EVENTS = {
     "light": ("state", "rgb", "mic"),
     "mic": ("on",),
     "state": ("from", "to", "reason"),
-    "sent": ("samples_from", "samples_to", "bytes"),
     "lost": ("samples_from", "samples_to"),
     "message": ("type", "bytes"),
     "speech": (),
@@ -78,6 +78,17 @@ def probability_event(
 def detection_event(t_ms: int, model: str, mean: int) -> DetectionEvent:
     """Return what the detector decided; `mean` is that of its window, 0..255."""
     return {"t_ms": t_ms, "event": "detection", "model": model, "probability": mean}
+
+
+def sent_event(t_ms: int, samples_from: int, samples_to: int) -> SentEvent:
+    """Return audio on its way out: which samples of the input, the second exclusive."""
+    return {
+        "t_ms": t_ms,
+        "event": "sent",
+        "samples_from": samples_from,
+        "samples_to": samples_to,
+        "bytes": 2 * (samples_to - samples_from),
+    }
 
 
 def device_event(t_ms: int, fields: dict[str, Any]) -> DeviceEvent:
