@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import traceback
+from difflib import get_close_matches
 
 import click
 
@@ -67,6 +68,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            if close := get_close_matches(cmd_name, COMMANDS, 1):
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close[0]!r}?")
             return None
         module_name = f"host_tools.commands.{cmd_name}"
         try:

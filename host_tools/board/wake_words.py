@@ -91,7 +91,9 @@ def with_words(
                 f"which of the wake words {', '.join(words)}?", f"as in {words[0]}=VALUE"
             )
         if word not in words:
-            raise HostToolError(f"{word} is not among the wake words", ", ".join(words))
+            raise HostToolError(
+                f"{word} is not among the wake words", f"they are: {', '.join(words)}"
+            )
         sensitivity[word] = change.applied_to(sensitivity.get(word, {}), own_values[word])
     kept = {word: setting for word, setting in sensitivity.items() if setting}
     try:

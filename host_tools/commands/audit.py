@@ -53,7 +53,9 @@ _COLOURS = {
     help="With --port: keep the fetched files in this folder.",
 )
 @click.option("--device", metavar="NAME", help="Name of the device in the receiver's list.")
-@click.option("--no-anchors", is_flag=True, help="Do not ask what the receiver was told.")
+@click.option(
+    "--no-anchors", is_flag=True, help="Do not check the log against the receiver's anchors."
+)
 @data_option
 @click.option("--expect", metavar="HASH", help="A hash noted earlier, which must be in the log.")
 @json_option
@@ -74,14 +76,19 @@ def command(
     them: audit.jsonl, older files such as audit.1.jsonl, and audit.head. Without audit.head,
     records missing at the end cannot be seen.
 
-    A receiver on this computer was told number and hash of the log's newest record while it grew.
-    The log is checked against that, for the device whose log it is: the board on the port, the
-    one given with --device, or the one whose log it must be.
+    While the log grew, the device told its receiver the number and hash of the newest record. If
+    that receiver is on this computer, the log is checked against these anchors. The device is the
+    board on the port, the one given with --device, or the one whose anchors fit the log.
     """
     if expect is not None and not _is_hash(expect.lower()):
         raise HostToolError(f"{expect!r} is not a hash", "a hash has 64 hexadecimal digits")
-    if bool(files) == (port is not None):
+    if files and port is not None:
         raise HostToolError("give the log files or --port, not both", "earnest audit --help")
+    if not files and port is None:
+        raise HostToolError(
+            "no audit log given",
+            "name the log's folder or files, or fetch the log from a board: --port auto",
+        )
     if export is not None and port is None:
         raise HostToolError(
             "--export needs --port", "the files given are on this computer already"

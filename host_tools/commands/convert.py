@@ -79,7 +79,7 @@ def command(
       earnest convert computer.tflite --word Computer --cutoff 0.9 --window 5
     """
     console = Console(stderr=True)
-    path = known_models().get(model, Path(model))
+    path = _tflite_of(model)
     source = read_tflite(path)
     read_graph(source)  # a model of another family is refused before its manifest is asked for
     values = Values(word, cutoff, window)
@@ -107,6 +107,18 @@ def command(
     except OSError as error:
         raise HostToolError(f"{target}: {error.strerror}", "choose another place: -o") from error
     _report(converted, proof, target, as_json, notes)
+
+
+def _tflite_of(model: str) -> Path:
+    """Return the .tflite of a known model's name, or the path that `model` is."""
+    known = known_models()
+    path = known.get(model, Path(model))
+    if path.suffix != ".tflite" and not path.exists():
+        raise HostToolError(
+            f"there is no model {model!r}",
+            f"name one of {', '.join(known) or 'none'}, or a .tflite file",
+        )
+    return path
 
 
 class Values(NamedTuple):

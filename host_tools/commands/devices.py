@@ -10,7 +10,7 @@ import click
 from host_tools.commands.options import data_option, json_option
 from host_tools.commands.tables import say, show
 from host_tools.receiver import authority
-from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.devices import DeviceList, check_name
 
 EPILOG = """\b
 Examples:
@@ -33,7 +33,7 @@ def command() -> None:
 def list_devices(data: Path, as_json: bool) -> int:
     """List the devices and when their certificates expire."""
     columns = {"device": "name", "certificate expires": "expires"}
-    show(as_json, [asdict(device) for device in _listed(data).all()], columns)
+    show(as_json, [asdict(device) for device in _listed(data).all()], columns, "devices")
     return 0
 
 
@@ -50,6 +50,7 @@ def list_devices(data: Path, as_json: bool) -> int:
 @json_option
 def add(name: str, output: Path, data: Path, as_json: bool) -> int:
     """Create a key and a certificate for a device; its name stays in the list."""
+    check_name(name)  # before a CA is made for it
     ca = authority.open_or_make(data / "authority")
     if ca.is_new:
         click.echo(f"made a new CA in {ca.folder}", err=True)

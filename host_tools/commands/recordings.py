@@ -44,7 +44,7 @@ def list_recordings(data: Path, as_json: bool) -> int:
     rows = [{**asdict(recording), "name": names.get(recording.device)} for recording in found]
     columns = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
     columns |= {"device": "name", "training": "share_for_training", "wake word": "wake_word"}
-    show(as_json, rows, columns)
+    show(as_json, rows, columns, "recordings")
     return 0
 
 

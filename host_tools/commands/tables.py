@@ -16,14 +16,16 @@ def say(as_json: bool, facts: Mapping[str, Any], sentence: str) -> None:
     click.echo(json.dumps(facts) if as_json else one_line(sentence))
 
 
-def show(as_json: bool, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print a table (title -> field), or all fields as JSON, one object a line."""
+def show(
+    as_json: bool, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], what: str
+) -> None:
+    """Print a table (title -> field) of `what`, or all fields as JSON, one object a line."""
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
         return
     if not rows:
-        click.echo("none")
+        click.echo(f"no {what}")
         return
     cells = [[one_line(plain(row[field])) for field in columns.values()] for row in rows]
     lines = [list(columns), *cells]

@@ -58,6 +58,15 @@ class Credentials:
     ca: bytes
 
 
+def check_name(name: str) -> None:
+    """Raise HostToolError if `name` cannot be a device's name."""
+    if not _NAME.fullmatch(name):
+        raise HostToolError(
+            f"{name!r} cannot be a device's name",
+            "1 to 40 letters, digits, '.', '_' and '-', as in kitchen",
+        )
+
+
 class DeviceList:
     """The list in `path`, read again at every question: another process may add and remove."""
 
@@ -93,11 +102,7 @@ class DeviceList:
             HostToolError: the name cannot be one, or another device has it.
         """
         rows = self._rows()
-        if not _NAME.fullmatch(name):
-            raise HostToolError(
-                f"{name!r} cannot be a device's name",
-                "1 to 40 letters, digits, '.', '_' and '-', as in kitchen",
-            )
+        check_name(name)
         if any(device.name == name and not device.is_removed for device in rows):
             raise HostToolError(
                 f"there is a device {name!r} already",

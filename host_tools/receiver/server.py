@@ -214,6 +214,12 @@ class Receiver:
             self._view.emit("warning", message=error.message)
 
 
+def _reason(error: OSError) -> str:
+    """Return why a port cannot be had, without what `create_server` adds: the address again."""
+    text: str = error.strerror or str(error)
+    return text.partition(" (while attempting to bind")[0]
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -223,7 +229,7 @@ def _listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             hint = "is another `earnest receive` running? stop it, or name another --port"
         raise HostToolError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}", hint
+            f"cannot listen on {host} port {port}: {_reason(error)}", hint
         ) from error
     listener.setblocking(False)
     return listener

@@ -336,6 +336,15 @@ def test_a_file_that_is_not_there(capsys):
     assert "No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [([], "no audit log given"), (["a", "--port", "auto"], "give the log files or --port, not")],
+)
+def test_neither_files_nor_port_and_both_are_told_apart(capsys, arguments, words):
+    assert cli.run(["audit", *arguments]) == 2
+    assert f"error: {words}" in capsys.readouterr().err
+
+
 def test_it_is_the_firmwares_own_module():
     assert log_format.__file__.endswith("firmware/satellite/audit_record.py")
 

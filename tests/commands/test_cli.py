@@ -79,6 +79,13 @@ def test_version_and_unknown_names():
         assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
+def test_a_misspelled_command_gets_a_suggestion(capsys):
+    assert cli.run(["simulte"]) == 2
+    assert "Did you mean 'simulate'?" in capsys.readouterr().err
+    assert cli.run(["xyzzy"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
 def test_an_error_is_two_lines_and_a_traceback_only_with_debug(tmp_path):
     missing = tmp_path / "none.wav"
     done = earnest("simulate", "--model", "none", missing)

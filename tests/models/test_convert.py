@@ -304,6 +304,11 @@ def test_the_output_has_its_place(model, tmp_path, monkeypatch):
     assert (tmp_path / "build" / "models" / "hello.ewm").is_file()
 
 
+def test_a_misspelled_model_names_the_known_ones():
+    text = refused("okay_nbu")
+    assert "there is no model 'okay_nbu'" in text and "okay_nabu" in text
+
+
 def test_another_manifest(model, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(json.dumps(manifest_with("wake_word", "Goodbye")))

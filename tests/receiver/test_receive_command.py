@@ -58,7 +58,7 @@ def test_list_export_delete_and_delete_all(data, tmp_path):
         earnest(data, "recordings", "delete", "--all", "--yes", "--json").stdout
     ) == {"deleted": 2, "left": []}
     assert recordings_in(data) == ["devices.json", "mine.wav"]
-    assert earnest(data, "recordings", "list").stdout == "none\n"
+    assert earnest(data, "recordings", "list").stdout == "no recordings\n"
 
 
 def test_it_ends_when_nobody_reads_what_it_tells(data):
@@ -122,7 +122,10 @@ def test_bad_input_on_the_command_line(data, tmp_path):
         (["receive", "--stt", "http://x"], "is not a tcp:// address"),
         (["receive", "--stt", "tcp://x"], "is not a tcp:// address"),
         (["receive", "--name", "a b"], "cannot be a receiver's name"),
-        (["receive", "--host", "203.0.113.1", "--port", "0"], "cannot listen on 203.0.113.1"),
+        (
+            ["receive", "--host", "203.0.113.1", "--port", "0"],
+            "cannot listen on 203.0.113.1 port 0: Cannot assign requested address\n",
+        ),
         (["devices", "add", "a b", "-o", tmp_path / "x"], "cannot be a device's name"),
         (["devices", "add", "a"], "Missing option '-o'"),
         (

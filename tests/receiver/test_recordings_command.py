@@ -107,6 +107,12 @@ def test_listing_needs_no_numpy_and_no_wyoming(data):
     assert done.stdout.endswith("0 []\n"), (done.stdout, done.stderr)
 
 
+def test_a_device_with_a_bad_name_makes_no_ca(data, tmp_path):
+    done = call(devices_command.command, data, "add", "a b", "-o", tmp_path / "out")
+    assert done.exit_code == 2 and "cannot be a device's name" in done.stderr
+    assert not (data / "authority").exists()
+
+
 def test_a_removed_device_leaves_its_recordings_and_says_so(data, tmp_path):
     done = call(devices_command.command, data, "add", "kitchen", "-o", tmp_path / "out")
     assert done.exit_code == 0 and "the CA's certificate" in done.stdout
@@ -114,7 +120,7 @@ def test_a_removed_device_leaves_its_recordings_and_says_so(data, tmp_path):
     assert "kitchen" in call(devices_command.command, data, "list").stdout
     done = call(devices_command.command, data, "remove", "kitchen")
     assert "recordings delete --unlisted" in done.stdout
-    assert call(devices_command.command, data, "list").stdout == "none\n"
+    assert call(devices_command.command, data, "list").stdout == "no devices\n"
 
 
 def test_one_folder_is_for_one_receiver(data):
