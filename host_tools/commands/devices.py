@@ -71,7 +71,7 @@ def add(name: str, output: Path, data: Path, as_json: bool) -> int:
 @json_option
 def remove(name: str, data: Path, as_json: bool) -> int:
     """Refuse a device from now on, also one that is connected; its recordings stay."""
-    removed = _listed(data).remove(name)
+    removed = _listed(data).remove_every(name)
     facts = {"removed": removed.name}
     say(
         as_json,

@@ -149,6 +149,16 @@ class DeviceList:
             f"there is no device {name!r}", "earnest devices list shows those there are"
         )
 
+    def remove_every(self, name: str) -> Device:
+        """`remove` a device with every certificate of its id: a renewal that broke off may have
+        left two in the list, and it is not known which of them the board has."""
+        listed = self.all()
+        ids = {device.id for device in listed if device.name == name}
+        for other in listed:
+            if other.id in ids and other.name != name:
+                self.remove(other.name)
+        return self.remove(name)  # the last, for whoever gets the name again
+
     def rename(self, old: str, new: str) -> None:
         """Give a device the name `new`, in place of the device that has it now, if any."""
         rows = [d for d in self._rows() if d.name != new or (d.is_removed and old != new)]

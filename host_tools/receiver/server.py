@@ -192,17 +192,19 @@ class Receiver:
             raise Refused("too many connections")
 
     async def _drop_removed(self) -> None:
-        """End, for ever, the connections of devices that their owner removed from the list."""
+        """End, for ever, the connections of certificates that are in the list no more: of a device
+        that was removed, or from before a renewal."""
         while True:
             await asyncio.sleep(REMOVED_S)
             if not self._connections:
                 continue
             try:
-                listed = {device.id for device in self._devices.all()}
+                listed = {device.fingerprint for device in self._devices.all()}
             except HostToolError:
                 continue  # told at the next connection, which nobody gets then
             for connection in list(self._connections.values()):
-                if connection.dropped is None and connection.device.id not in listed:
+                is_listed = connection.device.fingerprint in listed
+                if connection.dropped is None and not is_listed:
                     connection.drop("removed from the list of devices")
 
     async def _adopt(self, adopting: asyncio.Future[list[str]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from firmware.satellite import protocol
 from host_tools.receiver import authority
+from host_tools.receiver.devices import DeviceList
 from tests.fakes.receivers import (
     FORM,
     SPEECH,
@@ -96,6 +97,20 @@ def test_a_removed_device_is_refused_while_the_receiver_runs(data):
             assert receiver.wait("stream-stop")["recording"] is None
             assert device.is_hung_up()
         receiver.wait("disconnected", reason="removed from the list of devices")
+        refused_handshake(receiver, "list of devices", lambda: Device(receiver.port, folder))
+
+
+def test_a_stolen_certificate_that_was_renewed_since_ends_too(data):
+    folder = new_device(data, "kitchen")
+    devices = DeviceList(data / "devices.json")
+    with receiving(data) as receiver, Device(receiver.port, folder) as stolen:
+        stolen.send(protocol.PING)
+        stolen.expect(protocol.PONG)
+        [old] = devices.all()
+        devices.issue("kitchen.new", authority.open_or_make(data / "authority"), renews=old)
+        devices.remove("kitchen")
+        devices.rename("kitchen.new", "kitchen")
+        assert stolen.is_hung_up()
         refused_handshake(receiver, "list of devices", lambda: Device(receiver.port, folder))
 
 

@@ -57,6 +57,17 @@ def test_a_removed_device_is_refused_and_its_name_gets_its_recordings(devices, s
     assert {d.name: d.id for d in devices.all()} == {"office": other.id, "kitchen": old.id}
 
 
+def test_a_stolen_device_is_refused_with_the_certificate_of_a_renewal_that_broke_off(
+    devices, signer
+):
+    old, _ = devices.issue("kitchen", signer)
+    devices.issue("kitchen.new", signer, renews=old)  # the line was lost: which one it has is open
+    office, _ = devices.issue("office", signer)
+    assert devices.remove_every("kitchen") == old
+    assert devices.all() == [office]
+    assert devices.issue("kitchen", signer)[0].id == old.id
+
+
 def test_an_attempt_that_failed_leaves_the_id_to_the_next(devices, signer):
     old, _ = devices.issue("kitchen", signer)
     devices.remove("kitchen")
