@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -48,3 +49,20 @@ def write(
     finally:
         with contextlib.suppress(OSError):  # gone after the replacement, or never made
             part.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until what was renamed in `folder` and removed from it survives a power loss.
+
+    Windows, and file systems that know nothing of it, do not offer that.  Raises OSError.
+    """
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ device has a random id, to which its recordings are tied: it outlives every cert
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -19,6 +20,7 @@ from typing import Any
 
 from cryptography import x509
 
+from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority, owner_only_files, recording
 
@@ -184,6 +186,8 @@ class DeviceList:
     def _write(self, devices: list[Device]) -> None:
         rows = json.dumps([asdict(device) for device in devices], indent=1)
         owner_only_files.write(self._path, rows.encode())
+        with contextlib.suppress(OSError):
+            atomic_file.sync_folder(self._path.parent)  # who was removed must not come back
 
 
 def _device(row: dict[str, Any]) -> Device:

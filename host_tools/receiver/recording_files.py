@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware.satellite import protocol
+from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
 from host_tools.receiver.recording import Recording, from_json
@@ -132,6 +133,17 @@ class RecordingFiles:
     def remove(self, id: str, done: Deletion) -> bool:
         """Remove both files, the audio first: while it is there, so is what says whose it is."""
         return _unlink(self.wav(id), done) and _unlink(self.facts(id), done)
+
+    def settle(self) -> list[str]:
+        """Wait until what was removed and replaced stays so after a power loss; what is in doubt.
+
+        Else a deletion could be confirmed, and the files be there again at the next start.
+        """
+        try:
+            atomic_file.sync_folder(self.folder)
+        except OSError as error:
+            return [f"{self.folder}: not certain to last: {error.strerror}"]
+        return []
 
     def remove_part(self, name: str, done: Deletion) -> None:
         """Remove a half-written file."""

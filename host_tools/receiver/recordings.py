@@ -109,6 +109,7 @@ class Recordings:
         done = Deletion()
         gone = [r.id for r in recordings if self._files.remove(r.id, done)]
         done.count = len(gone)
+        done.left += self._files.settle() if gone else []
         with contextlib.suppress(HostToolError):  # read from the files the next time
             self._with_index(lambda index: index.remove(gone))
         return done
@@ -185,7 +186,8 @@ class Recordings:
 
     def _and_clean(self, done: Deletion) -> Deletion:
         cleaned = self.clean(is_doubt_enough=True)
-        return Deletion(done.count + cleaned.count, sorted({*done.left, *cleaned.left}))
+        left = {*done.left, *cleaned.left, *self._files.settle()}
+        return Deletion(done.count + cleaned.count, sorted(left))
 
     def _expired(self) -> list[Recording]:
         """What is to go; its file is read again, for the index alone deletes nothing."""
@@ -203,7 +205,7 @@ class Recordings:
                 self._with_index(partial(self._enter, recordings=[recording]))
             except HostToolError as error:
                 left.append(error.message)
-        return left
+        return [*left, *self._files.settle()]
 
     def _reconcile(self, index: RecordingIndex) -> None:
         # Loops, not operations on whole sets: between their turns the event loop has its own.

@@ -241,6 +241,30 @@ def test_a_full_disk_leaves_nothing_of_a_dropped_stream(folder, recordings, monk
     assert len(files_of(folder)) == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows syncs no folder")
+def test_what_was_deleted_is_gone_for_good_before_anybody_is_told(folder, recordings, monkeypatch):
+    """A file that was unlinked is there again after a power loss, until its folder was synced."""
+    fsync, seen = os.fsync, []
+
+    def note(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            seen.append(len(list(folder.glob("*.wav"))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    keep(recordings)
+    assert recordings.delete_of(KITCHEN).left == [] and seen[-1] == 0
+    keep(recordings, share=True)
+    seen.clear()
+    assert recordings.unshare(KITCHEN) == [] and seen == [1]
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert "not certain to last" in recordings.delete_of(KITCHEN).left[0]
+
+
 def test_what_cannot_be_marked_is_said(folder, recordings, monkeypatch):
     kept = [keep(recordings, share=True) for _ in range(3)]
     write = atomic_file.write
