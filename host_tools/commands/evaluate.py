@@ -16,9 +16,10 @@ from host_tools.evaluation import report
 from host_tools.evaluation.cache import Cache
 from host_tools.evaluation.cross import cross_summary, cross_table, crossing
 from host_tools.evaluation.det_plot import draw
+from host_tools.evaluation.engine import Engine, choose
 from host_tools.evaluation.folders import audio_files
 from host_tools.evaluation.grid import count
-from host_tools.evaluation.measure import ENGINE, Job, Measured, engine_id, executor, measure_all
+from host_tools.evaluation.measure import Job, Measured, executor, measure_all
 from host_tools.evaluation.recommend import duration, recommend
 from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, find_model, known_models
 from host_tools.places import MADE
@@ -111,7 +112,12 @@ def command(
             "a DET curve needs positives and negatives", "give --positive DIR and --negative DIR"
         )
     model, source = model_content(model_name)
-    groups = [setting.jobs(source, positives, pad_ms), setting.jobs(source, negatives, 0)]
+    words, others = audio_files(positives), audio_files(negatives)
+    engine = setting.engine(model_name, source, [*words, *others])
+    groups = [
+        setting.jobs(source, engine, words, pad_ms),
+        setting.jobs(source, engine, others, 0),
+    ]
     (heard, unheard), bad = setting.measure(groups)
     grid = count(heard, unheard, model)
     best = recommend(grid, target)
@@ -119,7 +125,7 @@ def command(
         draw(grid, model, best.point, target, plot_path)
     if as_json:
         fields = report.as_json(grid, model, model_name, best, target)
-        extra = {"engine": ENGINE, "pad_ms": pad_ms, "skipped": _skipped(bad)}
+        extra = {"engine": engine.name, "pad_ms": pad_ms, "skipped": _skipped(bad)}
         click.echo(json.dumps({**fields, **extra}))
     else:
         _print(
@@ -141,10 +147,15 @@ def _cross(crossed: tuple[str, ...], setting: _Run, as_json: bool) -> int:
             f"--cross {' --cross '.join(crossed)}: two words or more, each once, are compared",
             "for instance: --cross alexa=recordings/alexa --cross hey_mycroft=recordings/mycroft",
         )
+    recordings = [audio_files((Path(folder),)) for _, _, folder in words]
+    engines = [
+        setting.engine(name, source, own)
+        for name, (_, source), own in zip(names, models, recordings, strict=True)
+    ]
     pairs = [
-        (name, model, setting.jobs(source, (Path(folder),), setting.pad_ms))
-        for name, (_, _, folder) in zip(names, words, strict=True)
-        for model, source in models
+        (name, model, setting.jobs(source, engine, paths, setting.pad_ms))
+        for name, paths in zip(names, recordings, strict=True)
+        for (model, source), engine in zip(models, engines, strict=True)
     ]
     results, bad = setting.measure([jobs for _, _, jobs in pairs])
     found = [
@@ -176,12 +187,12 @@ def _print(*lines: str) -> None:
 
 
 def model_content(name: str) -> tuple[ModelFile, bytes]:
-    """Return the model's header and its .tflite, which TFLite Micro runs."""
+    """Return the model's header and its .tflite, which is what `evaluate` runs."""
     model = find_model(name)
     source = known_models().get(name, Path(name))
     if source.suffix != ".tflite":
         raise HostToolError(
-            f"{source}: TFLite Micro cannot run it", "give the .tflite that it was made from"
+            f"{source}: evaluate cannot run it", "give the .tflite that it was made from"
         )
     return model, source.read_bytes()
 
@@ -196,9 +207,18 @@ class _Run:
     pad_ms: int
     console: Console
 
-    def jobs(self, source: bytes, folders: tuple[Path, ...], pad_ms: int) -> list[Job]:
-        name = engine_id()
-        return [Job(str(path), source, pad_ms, name) for path in audio_files(folders)]
+    def engine(self, model_name: str, source: bytes, recordings: list[Path]) -> Engine:
+        """Return what computes the probabilities; say so when it is the slow one."""
+        engine = choose(source, str(recordings[0]))
+        if engine.reason:
+            self.console.print(
+                f"{model_name}: computed by TFLite Micro, several times slower: {engine.reason}",
+                style="yellow", soft_wrap=True, markup=False,
+            )  # fmt: skip
+        return engine
+
+    def jobs(self, source: bytes, engine: Engine, paths: list[Path], pad_ms: int) -> list[Job]:
+        return [Job(str(path), source, pad_ms, engine) for path in paths]
 
     def measure(
         self, groups: list[list[Job]]

@@ -16,20 +16,15 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, Samples, open_audio
 from host_tools.errors import HostToolError, missing_module
 from host_tools.evaluation.cache import Cache
+from host_tools.evaluation.engine import Engine, Model, make
 
-if TYPE_CHECKING:
-    from host_tools.models.reference import TFLiteMicroModel
-
-ENGINE = "tflite-micro"
 MEASUREMENT_VERSION = 1  # of what a kept line means; another number measures anew
 _of_this_thread = threading.local()
 
@@ -41,7 +36,7 @@ class Job:
     path: str
     model: bytes  # the .tflite
     pad_ms: int  # silence put after the audio
-    engine_id: str
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ def key_of(job: Job) -> str:
     except OSError:
         return ""
     model = hashlib.sha256(job.model).hexdigest()
-    settings = [MEASUREMENT_VERSION, ENGINE, job.engine_id, job.pad_ms, model]
+    settings = [MEASUREMENT_VERSION, job.engine.name, job.engine.id, job.pad_ms, model]
     return hashlib.sha256(json.dumps([digest.hexdigest(), settings]).encode()).hexdigest()
 
 
@@ -84,7 +79,7 @@ def _pcm(job: Job, audio: AudioFile) -> Iterator[Samples]:
 def _probabilities(job: Job, audio: AudioFile) -> bytes:
     from host_tools.models.reference import FeatureExtractor, quantise
 
-    model = _tflite_micro(job.model)
+    model = _model(job)
     model.reset()
     frontend = FeatureExtractor()
     waiting = np.zeros((0, 40), np.int8)  # slices that do not make an inference yet
@@ -97,20 +92,14 @@ def _probabilities(job: Job, audio: AudioFile) -> bytes:
     return b"".join(out)
 
 
-def _tflite_micro(model: bytes) -> TFLiteMicroModel:
+def _model(job: Job) -> Model:
     """Return the model, made once a thread: a Dask worker has several, and models have state."""
-    from host_tools.models.reference import TFLiteMicroModel
-
-    if getattr(_of_this_thread, "source", None) != model:
-        _of_this_thread.model = TFLiteMicroModel(model)
-        _of_this_thread.source = model
-    made: TFLiteMicroModel = _of_this_thread.model
+    source = job.engine.name, job.model
+    if getattr(_of_this_thread, "source", None) != source:
+        _of_this_thread.model = make(*source)
+        _of_this_thread.source = source
+    made: Model = _of_this_thread.model
     return made
-
-
-def engine_id() -> str:
-    """Name the code that makes the probabilities, so that other code measures anew."""
-    return " ".join(f"{name} {version(name)}" for name in ("tflite-micro", "pymicro-features"))
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def _converted(tflite: Path) -> Path:
     if not tflite.with_suffix(".json").is_file():  # a model of another family needs no manifest
         importlib.import_module("host_tools.models.graph").read_graph(source)
     manifest = read_manifest(tflite.with_suffix(".json"))
-    key = hashlib.sha256(_converter_digest())
+    key = hashlib.sha256(converter_digest())
     for part in (source, json.dumps(manifest, sort_keys=True).encode()):
         key.update(hashlib.sha256(part).digest())
     built = CACHE / f"{tflite.stem}-{key.hexdigest()[:16]}.ewm"
@@ -132,7 +132,7 @@ def read_manifest(path: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _converter_digest() -> bytes:
+def converter_digest() -> bytes:
     """Return the SHA-256 over the converter's own files and the format's definition."""
     digest = hashlib.sha256()
     converter = Path(__file__).parent

@@ -19,7 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.models.bounds import prove
 from host_tools.models.graph import refuse
 from host_tools.models.layers import Dataflow, Layer, index_of, lag_of, layer_of
-from host_tools.models.quantise import activation_range, logistic_table, rescale_table
+from host_tools.models.outputs import lookup_table, output_range
 
 DOT_BLOCK, DEPTHWISE_BLOCK = 8, 4
 
@@ -305,7 +305,7 @@ class _Planner:
         )
         table = self._constants(words.astype("<u4").tobytes())
         self.plan.macs += layer.rows * layer.channels * n
-        zero, low, high = self._range(layer)
+        zero, low, high = output_range(layer)
         for row in range(layer.rows):
             start, position, step = self._start(number, row)
             if layer.kind == "dot":
@@ -352,35 +352,9 @@ class _Planner:
                 ]
             )
 
-    def _range(self, layer: Layer) -> tuple[int, int, int]:
-        assert layer.output is not None and layer.operator is not None
-        zero = layer.output.zero_point
-        limits = activation_range(
-            layer.operator.options.get("FusedActivationFunction", 0), layer.output.scale, zero
-        )
-        if limits is None or limits[0] > limits[1]:
-            raise refuse(layer.operator, "its fused activation is not supported")
-        return zero + 128, limits[0] + 128, limits[1] + 128
-
     def _emit_lookup(self, number: int, layer: Layer) -> None:
-        assert layer.operator is not None and layer.input is not None and layer.output is not None
-        if layer.operator.name == "LOGISTIC":
-            if layer.output.zero_point != -128 or layer.output.scale != np.float32(1 / 256):
-                raise refuse(layer.operator, "its output is not in 1/256 from -128")
-            table = [
-                value + 128 for value in logistic_table(layer.input.scale, layer.input.zero_point)
-            ]
-        else:
-            low = 0 if layer.output.type == "UINT8" else -128
-            values = rescale_table(
-                layer.input.scale,
-                layer.input.zero_point,
-                layer.output.scale,
-                layer.output.zero_point,
-                low,
-            )
-            table = [value - low for value in values]
-        at = self._constants(bytes(table))
+        assert layer.operator is not None
+        at = self._constants(lookup_table(layer))
         for row in range(layer.rows):
             start, position, step = self._start(number, row)
             if step:

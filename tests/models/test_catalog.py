@@ -48,7 +48,7 @@ def test_the_cache_is_used_and_never_stale(folder, monkeypatch):
     manifest.write_text(manifest.read_text().replace("0.85", "0.5"))
     changed = model_files.find_model(str(folder / "okay_nabu.tflite"))
     assert changed.path != first and changed.cutoff == 127
-    monkeypatch.setattr(model_files, "_converter_digest", lambda: b"another converter")
+    monkeypatch.setattr(model_files, "converter_digest", lambda: b"another converter")
     assert model_files.find_model("okay_nabu").path != first
     assert not list(first.parent.glob("*.part"))
 
