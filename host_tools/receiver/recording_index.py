@@ -31,9 +31,13 @@ _TABLES = (
 
 
 class RecordingIndex:
-    """The index in `path`; used by one thread, and by several processes."""
+    """The index in `path`; used by one thread, and by several processes.
 
-    def __init__(self, path: Path) -> None:
+    Without a path it is in memory, for a disk that takes no index: what is there can be found and
+    deleted all the same.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._started_s: tuple[float, float] | None = None
         self._database = self._open()
@@ -146,6 +150,8 @@ class RecordingIndex:
         except sqlite3.OperationalError:
             raise  # busy, or no space: nothing is wrong with the file
         except sqlite3.DatabaseError:
+            if self._path is None:
+                raise
             # Damaged or of another version: what it knew is in the JSON files.
             for suffix in ("", "-wal", "-shm", "-journal"):
                 with contextlib.suppress(OSError):
@@ -153,9 +159,11 @@ class RecordingIndex:
         return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
-        with contextlib.suppress(OSError):  # for its owner alone, from the first byte on
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-        database = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
+        if self._path is not None:
+            with contextlib.suppress(OSError):  # for its owner alone, from the first byte on
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        place = self._path or ":memory:"
+        database = sqlite3.connect(place, timeout=_WAIT_S, isolation_level=None)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")

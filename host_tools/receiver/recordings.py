@@ -43,6 +43,7 @@ class Recordings:
         self._files = RecordingFiles(folder)
         self._keep_s = None if keep_days is None else keep_days * _DAY_S
         self._opened: RecordingIndex | None = None
+        self._is_in_memory = False  # the opened one, since the disk takes none
 
     def add(
         self,
@@ -151,6 +152,8 @@ class Recordings:
 
     def expire(self) -> Deletion:
         """Remove what is past its day, or older than this receiver keeps."""
+        if self._is_in_memory:  # the disk may have room by now
+            self.close()
         return self.delete(self._expired())
 
     def clean(self, *, is_doubt_enough: bool = False) -> Deletion:
@@ -183,6 +186,7 @@ class Recordings:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+            self._is_in_memory = False
 
     def _and_clean(self, done: Deletion) -> Deletion:
         cleaned = self.clean(is_doubt_enough=True)
@@ -227,15 +231,20 @@ class Recordings:
         index.put([(recording, stamp) for recording, stamp in stamped if stamp])
 
     def _with_index(self, use: Callable[[RecordingIndex], _Result]) -> _Result:
-        """Use the index; one that fails is opened anew the next time, and read from the files."""
+        """Use the index, which is opened and read from the files when it is not open.
+
+        A full disk takes no index, and must not keep anybody from deleting: then it is in memory.
+        """
         if not self._folder.is_dir():
             owner_only_files.make_folder(self._folder)
         try:
-            if self._opened is None:
-                index = RecordingIndex(self._folder / INDEX_FILE)
-                self._reconcile(index)
-                self._opened = index
-            return use(self._opened)
+            return use(self._opened or self._open(self._folder / INDEX_FILE))
+        except sqlite3.Error:
+            self.close()
+        try:
+            index = self._open(None)
+            self._is_in_memory = True
+            return use(index)
         except sqlite3.Error as error:
             self.close()
             raise HostToolError(
@@ -243,3 +252,13 @@ class Recordings:
                 f"check the free space; {self._folder / INDEX_FILE} may be removed, "
                 "it is made again",
             ) from error
+
+    def _open(self, path: Path | None) -> RecordingIndex:
+        index = RecordingIndex(path)
+        try:
+            self._reconcile(index)
+        except BaseException:
+            index.close()
+            raise
+        self._opened = index
+        return index

@@ -13,6 +13,7 @@ import pytest
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.receiver.recording import Recording, from_json, text
+from host_tools.receiver.recording_index import RecordingIndex
 from host_tools.receiver.recordings import INDEX_FILE, Recordings
 from host_tools.receiver.withdrawal import ANYBODY
 
@@ -263,6 +264,40 @@ def test_what_was_deleted_is_gone_for_good_before_anybody_is_told(folder, record
 
     monkeypatch.setattr(os, "fsync", fail)
     assert "not certain to last" in recordings.delete_of(KITCHEN).left[0]
+
+
+def test_a_full_disk_keeps_nobody_from_deleting(folder, recordings, monkeypatch, clocks):
+    """SQLite cannot even read where it has no room; withdrawals and retention go on."""
+    first, second = keep(recordings), keep(recordings, device=OFFICE)
+    third = keep(recordings, device=OFFICE)
+    connect = sqlite3.connect
+
+    def full(place, **options):
+        if place != ":memory:":
+            raise sqlite3.OperationalError("disk I/O error")
+        return connect(place, **options)
+
+    recordings.close()
+    with monkeypatch.context() as now:
+        now.setattr(sqlite3, "connect", full)
+        assert ids(recordings) == {first.id, second.id, third.id}
+        assert recordings.delete_of(KITCHEN).count == 1
+        assert recordings.delete([second]).count == 1
+        assert ids(recordings) == {third.id}
+        (folder / INDEX_FILE).unlink()
+    assert recordings.expire().count == 0 and (folder / INDEX_FILE).stat().st_size > 0
+
+    advance = RecordingIndex.advance_clock  # and where the disk fills up while it runs
+
+    def take_no_more(index):
+        if index._path is not None:
+            raise sqlite3.OperationalError("database or disk is full")
+        return advance(index)
+
+    monkeypatch.setattr(RecordingIndex, "advance_clock", take_no_more)
+    clocks.pass_days(31)
+    assert recordings.expire().count == 1
+    assert list(folder.glob("*.wav")) == []
 
 
 def test_what_cannot_be_marked_is_said(folder, recordings, monkeypatch):
