@@ -110,6 +110,11 @@ class Streamer:
         """Whether a stream was announced to the receiver and its end was not."""
         return self._stream != 0
 
+    @property
+    def awaits_answer(self):
+        """Whether a ping was sent whose answer has not come."""
+        return self._asked_ms is not None
+
     async def run(self):
         """Connect, serve and pause, again and again; the pauses grow and jitter."""
         while True:

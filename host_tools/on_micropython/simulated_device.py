@@ -37,8 +37,11 @@ from wakeword.model import read
 
 #: How long, in turns of 1 ms of the host, sound waits for what a real network has to do.
 PATIENCE_TURNS = 5000
-#: How often it looks at the socket while there is nothing to wait for.
-QUIET_CHUNKS = 20
+#: The first of them take no time: what has only to be written is.
+QUICK_TURNS = 8
+#: How long 10 ms of sound take, in ms of the host, while the scenario disturbs a real network:
+#: nothing can be waited for then, and the receiver's answers take their time.
+DISTURBED_MS = 3
 HEAP_STEP_CHUNKS = 6000
 
 
@@ -121,9 +124,8 @@ class Device:
             if gate.state == STREAMING or not streamer.is_connected:
                 await simulated.yield_to_tasks(20)
         else:
-            # Looking at a TLS socket takes this MicroPython 2 ms: not at every quiet chunk.
-            if self.world.chunks % QUIET_CHUNKS == 0:
-                await simulated.yield_to_tasks(2)
+            if not streamer.is_connected:
+                await simulated.yield_to_tasks(2)  # it may begin to connect
             await self._wait_for_receiver(gate, streamer)
         if self._settings["heap"] and self.world.chunks % HEAP_STEP_CHUNKS == 0:
             gc.collect()
@@ -138,7 +140,9 @@ class Device:
         if world.requests:  # the host has passed the request on
             world.requests.clear()
             asked = self._received  # before the request was told: the answer may be here already
-        for _ in range(PATIENCE_TURNS):
+        for turn in range(PATIENCE_TURNS):
+            if network.look():
+                await asyncio.sleep_ms(0)  # the turn of who reads
             is_streaming = (
                 gate.state == STREAMING
                 and not gate.is_held
@@ -147,14 +151,17 @@ class Device:
             is_ending = streamer.is_in_stream and gate.state != STREAMING
             is_lost = streamer.is_connected and world.network == "down"
             is_asked = asked is not None and network.received == asked
+            is_pinging = streamer.awaits_answer
             is_connecting = network.is_busy and not streamer.is_connected
-            if not is_lost and (
-                not world.is_patient
-                or not (is_streaming or is_ending or is_asked or is_connecting)
+            if not is_lost and not world.is_patient:
+                await asyncio.sleep_ms(DISTURBED_MS)
+                break
+            if not (
+                is_lost or is_streaming or is_ending or is_asked or is_pinging or is_connecting
             ):
                 break
             streamer.notify()
-            await asyncio.sleep_ms(1)
+            await asyncio.sleep_ms(0 if turn < QUICK_TURNS else 1)
         self._received = network.received
 
 

@@ -21,13 +21,13 @@ class Wire:
         self._network = network
         self._world = network.world
         self._far = far
-        self._waiting = []  # (when it may arrive, in ms; bytes, or what ended the connection)
+        self.waiting = []  # (when it may arrive, in ms; bytes, or what ended the connection)
         self._is_cut = False
         self._is_held_up = False  # a write waits for the network
         self._may_read = asyncio.Event()
         self._may_go_on = asyncio.Event()
         self.has_written = False
-        self.pump = None  # the task that reads from a real socket
+        self.real_reader = None  # a real socket's, until it has ended
         self._due_ms = 0
 
     # --- the device's side ---
@@ -36,8 +36,8 @@ class Wire:
         while True:
             if self._is_cut:
                 raise OSError(104)
-            if self._waiting and self._world.now_ms >= self._waiting[0][0]:
-                data = self._waiting.pop(0)[1]
+            if self.waiting and self._world.now_ms >= self.waiting[0][0]:
+                data = self.waiting.pop(0)[1]
                 if isinstance(data, Exception):
                     raise data
                 self._network.received += 1
@@ -69,9 +69,8 @@ class Wire:
     def close(self):
         if not self._is_cut:
             self._is_cut = True
+            self.real_reader = None
             self._wake()
-            if self.pump is not None:
-                self.pump.cancel()
             self._far.close()
             self._network.is_busy = False
 
@@ -83,12 +82,12 @@ class Wire:
     def arrive(self, data):
         """Bytes from the far end, or its end; a silent network loses them."""
         if self._world.network == "up":
-            self._waiting.append((self._world.now_ms + self._world.network_delay_ms, data))
+            self.waiting.append((self._world.now_ms + self._world.network_delay_ms, data))
             self._wake()
 
     def time_passed(self):
         """Another 10 ms: what was delayed may have arrived, a silent network may be back."""
-        if self._waiting or self._is_held_up:
+        if self.waiting or self._is_held_up:
             self._wake()
 
     def _wake(self):
@@ -201,22 +200,31 @@ class Network:
         else:
             reader, self._far = await self.real()
             self._wire = Wire(self, self._far)
-            self._wire.pump = asyncio.create_task(self._carry(reader, self._wire))
+            self._wire.real_reader = reader
         self.world.wire = self._wire
         return self._wire, self._wire
 
-    async def _carry(self, reader, wire):
-        """Bytes from the real socket to the wire, after the first write made the handshake."""
-        while not wire.has_written:
-            await asyncio.sleep_ms(1)
+    def look(self):
+        """Carry what has come to the real socket to the wire, once the first write has made the
+        handshake; whether anything came.
+
+        Not with the socket's own read(): while asyncio waits for a TLS socket, every turn of every
+        task takes this MicroPython a millisecond.
+        """
+        wire = self._wire
+        if wire is None or wire.real_reader is None or not wire.has_written:
+            return False
+        before = len(wire.waiting)
         try:
-            while True:
-                data = await reader.read(_READ_BYTES)
+            while (data := wire.real_reader.s.read(_READ_BYTES)) is not None:
                 wire.arrive(data or OSError(104))
                 if not data:
-                    return
+                    wire.real_reader = None
+                    break
         except (OSError, ValueError) as error:
             wire.arrive(error)
+            wire.real_reader = None
+        return len(wire.waiting) > before
 
     def end(self):
         """The device is without power: the receiver in memory sees its stream cut off."""
