@@ -249,7 +249,8 @@ def _unreadable(path: Path, error: Exception) -> HostToolError:
     if any(start.startswith(magic) for magic in containers.MAGICS):
         return HostToolError(f"{path}: damaged ({reason})", "copy or record it again")
     return HostToolError(
-        f"{path}: not readable as audio ({reason})", "WAV, FLAC, Ogg and MP3 are read"
+        f"{path}: not readable as audio ({reason})",
+        "supported formats: WAV, AIFF, AU, CAF, FLAC, Ogg and MP3",
     )
 
 

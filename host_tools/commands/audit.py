@@ -57,7 +57,9 @@ _COLOURS = {
     "--no-anchors", is_flag=True, help="Do not check the log against the receiver's anchors."
 )
 @data_option
-@click.option("--expect", metavar="HASH", help="A hash noted earlier, which must be in the log.")
+@click.option(
+    "--expect", metavar="HASH", help="Require this hash, noted earlier, to be in the log."
+)
 @json_option
 def command(
     files: tuple[str, ...],

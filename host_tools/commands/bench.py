@@ -103,8 +103,8 @@ def command(
     """Count the instructions and the RAM that MODELS need on the chip (default: okay_nabu).
 
     Runs the real firmware on a second of speech, then all its kernel calls as the chip's own
-    machine code under qemu-xtensa: every value is compared, every instruction counted.  With
-    --port, prints the microseconds measured on the board too; the board stops listening for it.
+    machine code under qemu-xtensa: every value is compared, every instruction counted. --port also
+    prints the microseconds measured on the board, which stops listening meanwhile.
     """
     if port is not None:
         bench_port.show(port, models[0] if models else None, seconds, as_json)

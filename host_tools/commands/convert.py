@@ -31,7 +31,9 @@ DEFAULT_INFERENCES = 3000
 @click.command()
 @click.argument("model")
 @click.option(
-    "--manifest", type=click.Path(path_type=Path), help="Manifest; default: MODEL's name + .json."
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="Manifest. [default: MODEL's name with .json]",
 )
 @click.option("--word", metavar="TEXT", help="Wake word, instead of the manifest's.")
 @click.option(
@@ -46,7 +48,7 @@ DEFAULT_INFERENCES = 3000
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Default: build/models/NAME.ewm in a clone, else NAME.ewm.",
+    help="Write here. [default: build/models/NAME.ewm in a clone, else NAME.ewm]",
 )
 @click.option(
     "--inferences",

@@ -22,9 +22,9 @@ Examples:
   earnest erase
   earnest erase --port /dev/ttyACM0 --yes
 
-The audit log is deleted too; save it before with `earnest audit --port PORT`.  Recordings that
-your receiver kept are on the receiver: earnest recordings delete --all.  Somebody who takes the
-flash chip out can still read files that were deleted; earnest flash erases all of it.
+The audit log is deleted too; save it first with `earnest audit --port PORT --export FOLDER`.
+Recordings are on the receiver; delete them with `earnest recordings delete --all`.  Somebody who
+removes the flash chip can still read deleted files; `earnest flash` erases the whole chip.
 """
 
 

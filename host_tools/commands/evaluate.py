@@ -69,12 +69,12 @@ Ctrl-C.
               type=click.FloatRange(0, min_open=True),
               help="Target false accepts per hour (FA/h).")  # fmt: skip
 @click.option("--pad-ms", default=500, show_default=True, type=click.IntRange(0, 10_000),
-              help="Silence put after each positive file.")  # fmt: skip
+              help="Silence to add after every positive file.")  # fmt: skip
 @click.option("--workers", default=os.cpu_count() or 1, type=click.IntRange(1, 1024),
-              help="Processes. [default: one per core]")  # fmt: skip
+              help="Number of processes. [default: one per core]")  # fmt: skip
 @click.option("--dask", metavar="ADDRESS", help="Spread the files over a Dask cluster.")
 @click.option("--cache", "cache_path", type=Path, default=DEFAULT_CACHE, metavar="FILE",
-              help="Where results are kept. [default: evaluate.jsonl in build/ of a clone, "
+              help="Keep results in this file. [default: evaluate.jsonl in build/ of a clone, "
               "else in the user's cache folder]")  # fmt: skip
 @click.option("--plot", "plot_path", type=Path, metavar="FILE",
               help="Draw the DET curve as .png, .svg or .pdf.")  # fmt: skip
@@ -93,8 +93,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Measure a model on folders of audio: false reject rate (FRR) and false accepts per hour
-    (FA/h) for every sliding window and cutoff. Recommends a setting for a target of false accepts
-    and prints the command that applies it."""
+    (FA/h) for every sliding window and cutoff. Recommends a setting for a target FA/h and prints
+    the command that applies it."""
     if plot_path is not None:
         plot.check_path(plot_path)
     setting = _Run(workers, dask, cache_path, pad_ms, Console(stderr=True))

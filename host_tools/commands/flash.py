@@ -21,17 +21,21 @@ from host_tools.progress import bar
 @board_option
 @port_option
 @click.option(
-    "--image", type=click.Path(path_type=Path), help="The image (.bin); else cached or downloaded."
+    "--image",
+    type=click.Path(path_type=Path),
+    help="Image file (.bin). [default: cached or downloaded]",
 )
-@click.option("--dry-run", is_flag=True, help="Check the image and print the steps; do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check the image and print the steps; write nothing."
+)
 @yes_option
 def command(
     board_name: str, port: str | None, image: Path | None, dry_run: bool, is_sure: bool
 ) -> None:
-    """Put MicroPython on a board. Everything that is on the board now is erased.
+    """Write MicroPython to a board. This erases everything that is on the board.
 
-    The image is the one that the board's board.json names. It is downloaded only if its SHA-256
-    is pinned there; otherwise download it yourself and give it with --image.
+    The board's board.json names the image. The command downloads it only if its SHA-256 is pinned
+    there; otherwise download it yourself and name the file with --image.
 
     \b
     Examples:

@@ -30,7 +30,7 @@ STOPS = 1
     "models",
     multiple=True,
     metavar="MODEL",
-    help="A wake word to listen for, a name or a file; repeatable. Default: as the board has it.",
+    help="Wake word to listen for, a name or a file; repeatable. [default: as on the board]",
 )
 @click.option(
     "--sensitivity",
@@ -65,13 +65,13 @@ def command(
     no_reset: bool,
     as_json: bool,
 ) -> int:
-    """Put the firmware on a board, or renew it.
+    """Install or update the firmware on a board.
 
     Compiles the firmware for the board's MicroPython, copies what has changed, verifies every file
-    by its SHA-256 and starts it.  Keys, mute state and audit log stay.  With --model the board
-    listens for these words and no others: models and configuration change together.  If the plug
-    is pulled, the board has the old set or the new one; run the command again.  Exit status 1 when
-    the firmware was installed and stops with an error.
+    by its SHA-256 and starts the firmware. Keys, mute state and audit log stay. With --model the
+    board listens for these words only; models and configuration change together. If the board is
+    unplugged meanwhile, it has the old files or the new ones; run the command again. Exit status 1
+    if the installed firmware stops with an error.
 
     \b
     Examples:

@@ -21,21 +21,19 @@ Examples:
   earnest log
   earnest log --follow
 
-The records are the newest of the audit log; whether the log is whole, `earnest audit --port` says.
+The records are the newest of the audit log; `earnest audit --port` verifies the whole log.
 """
 
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
 @port_option
-@click.option(
-    "--follow", "-f", is_flag=True, help="Go on and show what is recorded, until Ctrl-C."
-)
+@click.option("--follow", "-f", is_flag=True, help="Keep showing new records until Ctrl-C.")
 @json_option
 def command(port: str | None, follow: bool, as_json: bool) -> None:
     """Show the newest 20 records and the error that last stopped the firmware.
 
-    Records since the device's last start have the time by this computer's clock, older ones the
-    milliseconds since their start. With --json a line for each record.
+    Records since the device's last start show the time by this computer's clock. Older ones show
+    the milliseconds since their start. --json prints one record per line.
     """
     shown: int = -1
     silent = 0

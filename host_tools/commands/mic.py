@@ -33,10 +33,10 @@ or must not be used.  This does not unmute a muted device: press its button.
 @port_option
 @json_option
 def command(port: str | None, as_json: bool) -> int:
-    """Measure level, offset, clipping and noise floor, find a dead or swapped channel.
+    """Measure level, offset, clipping and noise floor; find a dead or swapped channel.
 
     A running device is measured without stopping it.  A stopped one starts its microphone for two
-    seconds, after its light, and only if it is not muted.  It sends numbers, never audio.
+    seconds, after its light, and only if it is not muted.  The device sends numbers, never audio.
     """
     result = _measure(port, as_json)
     if as_json:

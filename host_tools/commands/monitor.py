@@ -35,7 +35,7 @@ Examples:
 \b
 Say the wake word: the probability should cross the cutoff mark.  If the level does not move while
 you speak, test the microphone: earnest mic.
-Ctrl-C ends it and does not disturb the board.  Exit status 1 when the board is stopped.
+Ctrl-C stops the command and does not disturb the board.  Exit status 1 when the board is stopped.
 """
 
 _COLOURS = {"MUTED": "red", "IDLE": "green", "STREAMING": "blue"}
@@ -61,13 +61,21 @@ class Shares:
 
 @click.command(epilog=EPILOG, context_settings={"max_content_width": 99})
 @port_option
-@click.option("--seconds", type=click.FloatRange(0.1), help="End after this time.")
-@click.option("--hz", type=click.FloatRange(0.2, 10), default=DEFAULT_HZ, show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1), help="Stop after this time. [default: at Ctrl-C]"
+)
+@click.option(
+    "--hz",
+    type=click.FloatRange(0.2, 10),
+    default=DEFAULT_HZ,
+    show_default=True,
+    help="Updates per second.",
+)
 @json_option
 def command(port: str | None, seconds: float | None, hz: float, as_json: bool) -> int:
     """Show level, probability against the cutoff, state, light, CPU share and lost audio, live.
 
-    With --json a line for each answer.  The device sends numbers only, never audio.
+    --json prints one line per update. The device sends numbers only, never audio.
     """
     watch = Watch(math.inf if seconds is None else time.monotonic() + seconds, hz, as_json)
     status = 0

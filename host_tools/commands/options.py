@@ -23,7 +23,7 @@ port_option = click.option(
     "--port",
     "-p",
     metavar="PORT",
-    help="Serial port of the board (default, or auto: the only board on USB).",
+    help="Serial port of the board. [default: auto, the only board on USB]",
 )
 board_option = click.option(
     "--board",
@@ -38,10 +38,12 @@ known_board_option = click.option(
     "-b",
     "board_name",
     metavar="BOARD",
-    help="Name of the board: a folder of boards/. Default: as it was installed before.",
+    help="Name of the board: a folder of boards/. [default: as installed before]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-yes_option = click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask, do it.")
+yes_option = click.option(
+    "--yes", "-y", "is_sure", is_flag=True, help="Do not ask for confirmation."
+)
 
 
 def port_instead(what: str) -> Callable[[_Command], _Command]:
@@ -60,6 +62,6 @@ def data_option(command: _Command) -> _Command:
         "--data",
         type=click.Path(file_okay=False, path_type=Path),
         default=lambda: DEFAULT_DATA,
-        show_default=str(DEFAULT_DATA),
-        help="The receiver's folder: its CA, list of devices and recordings.",
+        help="The receiver's folder: its CA, list of devices and recordings. "
+        f"[default: {DEFAULT_DATA}]",
     )(command)

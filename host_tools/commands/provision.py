@@ -33,7 +33,7 @@ Examples:
 
 Run it again to change something: Enter keeps what the board has.  The password is typed without
 echo, cannot be given as an option, and is shown nowhere.  --from FILE is a JSON object with the
-fields of docs/configuration.md.  Only you may be able to read a file with the password in it:
+fields of docs/configuration.md.  A file with the password in it must be readable only by you:
 chmod 600.
 """
 
@@ -44,7 +44,7 @@ chmod 600.
     "--from",
     "source",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON file with the answers, for many boards; mode 0600.",
+    help="JSON file with the answers, for many boards; readable only by you (mode 0600).",
 )
 @data_option
 @click.option("--name", help="The board's name in the receiver's list; it is never sent.")

@@ -40,8 +40,8 @@ Examples:
   earnest recordings list                             what was kept
   earnest devices list                                who may connect
 
-Nothing is written to disk unless the device says, in the opening of that very stream, that its
-owner wants recordings kept.  Ctrl-C stops the receiver; what it held in memory is dropped.
+Nothing is written to disk unless the consent at the opening of that stream allows recordings.
+Ctrl-C stops the receiver; audio that it held in memory is dropped.
 """
 
 
@@ -53,7 +53,7 @@ owner wants recordings kept.  Ctrl-C stops the receiver; what it held in memory 
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Port to listen on; 0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option("--name", help="The name in the receiver's certificate, which devices check.")
 @click.option("--stt", metavar="tcp://HOST:PORT", help="Wyoming speech-to-text server.")
@@ -62,21 +62,21 @@ owner wants recordings kept.  Ctrl-C stops the receiver; what it held in memory 
     type=click.FloatRange(min=0, min_open=True, max=36500),
     default=DEFAULT_KEEP_DAYS,
     show_default=True,
-    help="Delete recordings after this time.",
+    help="Delete recordings after this many days.",
 )
 @click.option(
     "--max-stream-s",
     type=click.FloatRange(min=0.1, max=MAX_STREAM_MS / 1000),
     default=MAX_STREAM_MS / 1000,
     show_default=True,
-    help="Longest stream, without its pre-roll.",
+    help="Maximum length of a stream in seconds, without its pre-roll.",
 )
 @click.option(
     "--max-connections",
     type=click.IntRange(1, 256),
     default=DEFAULT_CONNECTIONS,
     show_default=True,
-    help="Devices connected at the same time.",
+    help="Maximum number of connected devices.",
 )
 @click.option("--insecure", is_flag=True, help="Accept plain text from anybody, for development.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line, on stdout.")
@@ -100,8 +100,8 @@ def command(
     verbose: bool,
     commands: bool,
 ) -> int:
-    """Receive what devices send: over TLS, from devices with a certificate of this receiver's CA,
-    under the consent that opens every stream."""
+    """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
+    every stream opens with its owner's consent."""
     address = transcription.parse_address(stt) if stt else None
     authority = authorities.open_or_make(data / "authority")
     with locked(data):

@@ -126,9 +126,10 @@ def command(
 ) -> int:
     """Run the whole firmware on AUDIO files and print what it heard, showed and sent.
 
-    Reads WAV, FLAC, Ogg and MP3 files of any sample rate, mono or stereo. The options from
-    --gain-db to --drop change the audio as a microphone and its driver would. Without --receiver
-    an in-memory receiver takes the streams; then the same input and seed give the same trace.
+    Reads WAV, AIFF, AU, CAF, FLAC, Ogg and MP3 files of any sample rate, mono or stereo. The
+    options from --gain-db to --drop change the audio as a microphone and its driver would. Without
+    --receiver an in-memory receiver takes the streams; then the same input and seed give the same
+    trace.
     """
     microphone = Microphone(
         gain_db, noise_db, noise_colour, dc, clip, tuple(map(parse_drop, drop)), seed

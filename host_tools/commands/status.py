@@ -34,7 +34,7 @@ What to look for:
 def command(port: str | None, as_json: bool) -> None:
     """Show versions, state, who muted, microphone and light as read back, network and errors.
 
-    The device goes on running and listening.  It never sends a key, a password or audio.
+    The device keeps running and listening. It never sends a key, a password or audio.
     """
     status: Status = ask(port, "status")
     if as_json:
