@@ -157,7 +157,7 @@ def write_set(
             for name, content in files.items():
                 if link.sha256(name) != hashlib.sha256(content).hexdigest():
                     raise HostToolError(f"{name} on the board is not what was sent", "")
-        step("verified on the board")
+            step("verified on the board")
     except HostToolError as error:
         if is_committing:
             state = "whether the board has the old configuration or the new one is not known"

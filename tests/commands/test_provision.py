@@ -1,8 +1,10 @@
 """`earnest provision` against the real MicroPython on a pseudo-terminal."""
 
+import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -342,6 +344,28 @@ def test_errors_of_the_line_show_no_secret():
     assert error.__suppress_context__ and error.__cause__ is None
     assert "another" not in personal_data.Hidden((OTHER,)).scrub("got " + OTHER[:9])
     assert personal_data.Hidden((OTHER,)).scrub("no answer") == "no answer"
+
+
+def test_ctrl_c_once_the_set_counts_does_not_call_it_unwritten():
+    """Else the receiver would strike off the certificate that the board has from now on."""
+    content = b"{}"
+
+    class Link:
+        def put(self, name, content):
+            pass
+
+        def exec(self, code):
+            pass
+
+        def sha256(self, name):
+            return hashlib.sha256(content).hexdigest()
+
+    def step(what):
+        if what.startswith("verified"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    files = {personal_data.CONFIG_FILE: content}
+    personal_data.write_set(Link(), files, personal_data.Hidden(()), step)
 
 
 def test_a_misspelled_field_shows_no_value_on_the_device_either(run_micropython):
