@@ -160,12 +160,13 @@ class I2SMicrophone:
 
     def try_read(self, chunk):
         """As `read`, at once: True when `chunk` was filled, False when it is too early."""
-        if self._i2s is None:
+        i2s = self._i2s
+        if i2s is None:
             raise OSError("the microphone is off")
         ticks = self._ticks_ms()
         self._now_ms += time.ticks_diff(ticks, self._ticks)
         self._ticks = ticks
-        if not self._is_filled():
+        if not self._is_filled(i2s):
             return False
         self._filled = 0
         self._ring.took(SAMPLES, self._now_ms)
@@ -200,10 +201,10 @@ class I2SMicrophone:
 
     # --- inside ---
 
-    def _is_filled(self):
+    def _is_filled(self, i2s):
         """Take what the port has; whether the raw chunk is whole."""
         now_ms = self._now_ms
-        count = self._i2s.readinto(self._rest(self._filled)) or 0
+        count = i2s.readinto(self._rest(self._filled)) or 0
         if count:
             self._last_data_ms = now_ms
         elif now_ms - self._last_data_ms > SILENT_MS:
