@@ -16,6 +16,7 @@ from host_tools.commands import bench_port
 from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
+from host_tools.xtensa import parser_cost
 from host_tools.xtensa import report as bench_report
 from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind, instructions_per_step
 from host_tools.xtensa.machine import find_qemu
@@ -55,10 +56,24 @@ def _print(measurements: list[Measurement], console: Console) -> None:
         console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
 
 
+def _show_parser(as_json: bool) -> None:
+    rows = parser_cost.table()
+    if as_json:
+        click.echo(json.dumps({name: cost for name, cost in rows}, indent=2))
+        return
+    table = Table(title="Reading a receiver's messages, on the host", title_justify="left")
+    table.add_column("message", no_wrap=True)
+    table.add_column("instructions per byte", justify="right", no_wrap=True)
+    for name, cost in rows:
+        table.add_row(name, f"{cost:,}")
+    Console().print(table)
+
+
 EPILOG = """\b
 Examples:
   earnest bench
   earnest bench hey_jarvis --seconds 5
+  earnest bench --parser
   earnest bench --port auto
 
 \b
@@ -82,6 +97,11 @@ cycle.
     default=None,
     help="Count the interpreter overhead around the kernels too (default: if valgrind is there).",
 )
+@click.option(
+    "--parser",
+    is_flag=True,
+    help="Count what reading a receiver's messages costs instead, per byte (needs valgrind).",
+)
 @port_instead("Measure")
 @json_option
 @click.option("--markdown", is_flag=True, help="Print the Markdown tables of docs/performance.md.")
@@ -95,6 +115,7 @@ def command(
     every: bool,
     seconds: float,
     overhead: bool | None,
+    parser: bool,
     port: str | None,
     as_json: bool,
     markdown: bool,
@@ -108,6 +129,9 @@ def command(
     """
     if port is not None:
         bench_port.show(port, models[0] if models else None, seconds, as_json)
+        return
+    if parser:
+        _show_parser(as_json)
         return
     find_qemu()
     micropython.require_native_emitter()
