@@ -7,6 +7,7 @@ through another compiler's interpreter.  The limits of satellite/incoming.py fol
 from __future__ import annotations
 
 from host_tools import micropython
+from host_tools.shared_firmware import FIRMWARE
 from host_tools.xtensa.interpreter_cost import count
 
 _COUNT = 200
@@ -31,7 +32,7 @@ def instructions_per_byte(message: bytes, repeats: int = _COUNT) -> float:
         count(
             micropython.command(script, n, READ_BYTES),
             message,
-            MICROPYPATH=f"{micropython.FIRMWARE}:.frozen",
+            MICROPYPATH=f"{FIRMWARE}:.frozen",
         )
         for n in (repeats, 2 * repeats)
     )
