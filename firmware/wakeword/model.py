@@ -34,11 +34,24 @@ _KERNELS = {
 }
 
 
+_BLOCK_BYTES = 256
+
+
 @micropython.native
 def _run(program, arena, data):
     """Run ops in order.  Native, as this is a loop over every kernel call; allocates nothing."""
     for kernel, at in program:
         kernel(arena, data, at)
+
+
+def _fill(arena, start, size, value):
+    """Set bytes, a block at a time: byte by byte it would take the chip milliseconds."""
+    block = bytes((value,)) * min(size, _BLOCK_BYTES)
+    end = start + size
+    while end - start >= _BLOCK_BYTES:
+        arena[start : start + _BLOCK_BYTES] = block
+        start += _BLOCK_BYTES
+    arena[start:end] = block[: end - start]
 
 
 class Model:
@@ -65,14 +78,11 @@ class Model:
 
     def reset(self):
         """Restore the exact initial state.  Allocates a little; not for the audio path."""
-        arena = self._arena
-        for i in range(len(arena)):
-            arena[i] = 0
+        _fill(self._arena, 0, len(self._arena), 0)
         header = self.header
         for i in range(header.fill_count):
             start, size, value = header.words(self._data, header.fills_at + i * FILL_BYTES, 3)
-            for j in range(start, start + size):
-                arena[j] = value
+            _fill(self._arena, start, size, value)
         self._slices = 0
         self.probability = 0
         self.inferred = False

@@ -2,9 +2,10 @@
 
 Place in the pipeline: the engine calls it on each chunk and gives the slices to the models.  Holds
 the state and the buffers; the arithmetic is in kernels.py, or in kernels_xtensa.py on the chip,
-and the numbers in tables.py.  Imports micropython, array and its own room only.
+and the numbers in tables.py.  Imports micropython, array, struct and its own room only.
 """
 
+import struct
 from array import array
 
 from . import tables
@@ -16,6 +17,12 @@ except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
 
 _CHANNELS = 40
 _CHUNKS_BEFORE_FIRST_SLICE = 2  # a window is 480 samples, three chunks
+
+
+def _clear(buffer):
+    """Zero a bytearray in calls of 64 bytes: an empty string is filled up with zeros."""
+    for at in range(0, len(buffer), 64):
+        struct.pack_into("64s", buffer, at, b"")
 
 
 class Frontend:
@@ -36,10 +43,8 @@ class Frontend:
 
     def reset(self):
         """Put the exact initial state back; allocates nothing."""
-        for i in range(len(self._history)):
-            self._history[i] = 0
-        for i in range(len(self._channels)):
-            self._channels[i] = 0
+        _clear(self._history)
+        _clear(self._channels)
         for i in range(_CHANNELS):
             self.features[i] = 0
         self._missing = _CHUNKS_BEFORE_FIRST_SLICE
