@@ -12,16 +12,15 @@ import click
 
 from host_tools import micropython
 from host_tools.audio.effects import NOISE_COLOURS, Microphone, parse_drop
-from host_tools.audio.files import open_audio
 from host_tools.board.definition import load_board
 from host_tools.commands.options import json_option
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, find_model
 from host_tools.progress import bar
-from host_tools.simulation import scenario, trace
-from host_tools.simulation.events import Event
+from host_tools.simulation import scenario
+from host_tools.simulation.batch import MAX_JOBS, in_order
 from host_tools.simulation.result import Result
-from host_tools.simulation.runner import MAX_MODELS, Settings, simulate
+from host_tools.simulation.runner import MAX_MODELS, Settings
 from host_tools.simulation.text import print_result
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ Examples:
   earnest simulate recording.wav --gain-db -20 --drop 64@1500
   earnest simulate recording.wav --scenario presses.json --receiver --plot out.png
   earnest simulate recording.wav --board ONJU_VOICE_V3 --scenario switch.json
-  earnest simulate *.wav --json
+  earnest simulate *.wav --json -j 4
 
 Exit status: 0 when every file ran, with a detection or without; 1 when a receiver did not get
 exactly what was sent; 2 when any input was bad (the others still run); 130 after Ctrl-C.
@@ -103,6 +102,14 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the device's files (mute state, audit log) in this folder.",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, MAX_JOBS),
+    default=1,
+    show_default=True,
+    help="Simulate this many files at a time.",
+)
 def command(
     audio: tuple[str, ...],
     model_names: tuple[str, ...],
@@ -123,6 +130,7 @@ def command(
     board_name: str | None,
     muted: bool,
     storage: Path | None,
+    jobs: int,
 ) -> int:
     """Run the whole firmware on AUDIO files and print what it heard, showed and sent.
 
@@ -171,9 +179,10 @@ def command(
     with ExitStack() as stack:
         sink = _open_trace(trace_path, stack)
         out = None if as_json else _console(trace_path == "-")
+        runs = stack.enter_context(in_order(audio, settings, sink, trace_features, jobs, bar))
         for number, name in enumerate(audio):
             try:
-                result = _run_one(name, settings, sink, trace_features)
+                result = next(runs)()
                 if plot_path is not None:
                     plotted = _plot_path(plot_path, name, number, len(audio))
                     plot.draw(result, plotted)
@@ -234,22 +243,6 @@ def _models(names: tuple[str, ...]) -> tuple[ModelFile, ...]:
             f"two models share a name: {', '.join(found)}", "give each another file name"
         )
     return models
-
-
-def _run_one(name: str, settings: Settings, sink: TextIO | None, with_features: bool) -> Result:
-    audio = open_audio(name)
-    shown_name = Path(name).as_posix()
-    with bar(audio.duration_s * 1000, "percent") as report:
-        reported_ms = 0
-
-        def on_event(event: Event) -> None:
-            nonlocal reported_ms
-            report(Path(name).name, event["t_ms"] - reported_ms)
-            reported_ms = event["t_ms"]
-            if sink is not None and (with_features or event["event"] != "features"):
-                sink.write(trace.line(event))
-
-        return simulate(shown_name, audio, settings, on_event)
 
 
 def _open_trace(path: str | None, stack: ExitStack) -> TextIO | None:
