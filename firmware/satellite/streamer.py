@@ -101,9 +101,14 @@ class Streamer:
             self._handlers[type] = self._on_refused
 
     def notify(self):
-        """Look again at gate and clock: something may have changed.  Allocates nothing."""
-        self._event.set()
-        self._tick.set()
+        """Look again at gate and clock: something may have changed.  Allocates nothing.
+
+        Wakes the tasks only where something is due, since each turn of one makes coroutines.
+        """
+        if self._writer is None or self._is_due():
+            self._event.set()
+        if self._is_writing or self._asked_ms is not None or self._unanswered:
+            self._tick.set()
 
     @property
     def is_in_stream(self):
@@ -326,6 +331,21 @@ class Streamer:
                 await self._anchor()
         if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             await self._ping()
+
+    def _is_due(self):
+        """Whether `_write_due` would find something to do."""
+        gate = self._gate
+        if self._outgoing or self._stream:
+            return True
+        if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
+            return True
+        if gate.state == STREAMING and not gate.is_held:
+            return True
+        if not self.is_connected:
+            return False
+        if self.withdrawal is not self._withdrawn:
+            return True
+        return gate.state != STREAMING and self._is_anchor_due()
 
     def _is_anchor_due(self):
         """Whether the log has grown; allocates nothing, as this is asked with every chunk."""

@@ -44,7 +44,7 @@ def _run(program, arena, data):
         kernel(arena, data, at)
 
 
-def _fill(arena, start, size, value):
+def _set_bytes(arena, start, size, value):
     """Set bytes, a block at a time: byte by byte it would take the chip milliseconds."""
     block = bytes((value,)) * min(size, _BLOCK_BYTES)
     end = start + size
@@ -78,11 +78,11 @@ class Model:
 
     def reset(self):
         """Restore the exact initial state.  Allocates a little; not for the audio path."""
-        _fill(self._arena, 0, len(self._arena), 0)
+        _set_bytes(self._arena, 0, len(self._arena), 0)
         header = self.header
         for i in range(header.fill_count):
             start, size, value = header.words(self._data, header.fills_at + i * FILL_BYTES, 3)
-            _fill(self._arena, start, size, value)
+            _set_bytes(self._arena, start, size, value)
         self._slices = 0
         self.probability = 0
         self.inferred = False
