@@ -65,7 +65,7 @@ def key_of(job: Job) -> str:
 def measure(job: Job) -> Measured:
     """Run the model over one file from its initial state; bad audio is a `problem`."""
     try:
-        audio = open_audio(job.path)
+        audio = open_audio(job.path, decode=False)
         return Measured(audio.duration_s, _probabilities(job, audio))
     except HostToolError as error:
         return Measured(problem=error.message)

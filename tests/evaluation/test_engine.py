@@ -7,10 +7,12 @@ import re
 
 import numpy as np
 import pytest
+import soundfile
 
 from host_tools import cli
 from host_tools.audio import files as audio
 from host_tools.audio.speech import synthesise
+from host_tools.errors import HostToolError
 from host_tools.evaluation import engine
 from host_tools.evaluation.engine import TFLITE_MICRO, WHOLE_CLIPS, Engine, choose
 from host_tools.evaluation.measure import Job, key_of, measure
@@ -138,3 +140,28 @@ def test_kept_results_are_those_of_one_engine(clips):
     keys = {key_of(job) for job in jobs}
     assert len(keys) == len(jobs)
     assert key_of(jobs[0]) == key_of(Job(str(clips[0]), source, 0, choose(source, str(clips[0]))))
+
+
+@pytest.mark.parametrize("ending", ("flac", "mp3", "ogg"))
+@pytest.mark.parametrize("damage", ("cut", "overwritten", "start overwritten"))
+def test_damage_inside_compressed_audio_is_named_as_everywhere(ending, damage, tmp_path):
+    """`measure` decodes once; what it says must be what the check of the whole file says."""
+    path = tmp_path / f"a.{ending}"
+    noise = np.random.default_rng(1).normal(0, 3000, 160_000).astype(np.int16)
+    soundfile.write(path, noise, 16000)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    if damage == "cut":
+        del data[middle:]
+    else:
+        start = middle if damage == "overwritten" else 2000
+        data[start : start + 400] = bytes(400)
+    path.write_bytes(data)
+    try:
+        want = len(audio.read(path)), ""
+    except HostToolError as error:
+        want = 0, error.message
+    source = random_model(5)[0]
+    got = measure(Job(str(path), source, 0, Engine(WHOLE_CLIPS, "")))
+    assert got.problem == want[1]
+    assert round(got.seconds * 16000) == want[0]
