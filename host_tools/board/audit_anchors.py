@@ -98,7 +98,7 @@ def _unchecked(anchors: Anchors, data: Path) -> AnchorCheck:
         return AnchorCheck(None, [], 0, None, [], why)
     problem = (
         "no device's anchors are in this log: it is of a device that this receiver does not know, "
-        "or was written anew; name the device with --device"
+        "or was rewritten; name the device with --device"
     )
     return AnchorCheck(None, [], 0, None, [problem])
 
@@ -111,7 +111,7 @@ def _problems(told: list[Anchor], hashes: dict[int, str]) -> list[str]:
         before, after = told[i - 1], told[i]
         if after.seq < before.seq or (after.seq == before.seq and after.hash != before.hash):
             problems.append(
-                f"the log was begun anew or cut between {_date(before)}, when its newest record "
+                f"the log was restarted or cut between {_date(before)}, when its newest record "
                 f"was {before.seq}, and {_date(after)}, when it was {after.seq}"
             )
             current = told[i:]

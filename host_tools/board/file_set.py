@@ -169,7 +169,7 @@ def make_plan(
         raise HostToolError(
             f"the board's flash is too full: {in_blocks + SPARE_BYTES} bytes are needed to copy "
             f"{len(send)} files, {free_bytes} are free",
-            "remove files of yours from it (earnest repl), or start anew: earnest flash",
+            "remove your own files from it (earnest repl), or erase everything: earnest flash",
         )
     return Plan(
         copy, staged, tuple(sorted(stale)), sum(send.values()), free_bytes, known != manifest

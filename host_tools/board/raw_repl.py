@@ -60,7 +60,7 @@ class DeviceError(HostToolError):
         lines = traceback.strip().splitlines()
         super().__init__(
             f"the device says: {lines[-1] if lines else 'unknown error (empty traceback)'}",
-            "its flash is full: remove files of yours (earnest repl), or earnest flash"
+            "its flash is full: remove your own files (earnest repl), or run earnest flash"
             if "ENOSPC" in traceback or "OSError: 28" in traceback
             else "if this is unexpected, install the firmware again: earnest install",
         )

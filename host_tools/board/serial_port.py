@@ -166,7 +166,7 @@ def _why_not(port: str) -> LinkError:
             f"{port} cannot be opened: {words}",
             f"ports with a board: {known}" if known else "plug the board in, then try again",
         )
-    return LinkError(f"{port} could not be opened just now", "try again")
+    return LinkError(f"{port} could not be opened", "try again")
 
 
 @contextlib.contextmanager

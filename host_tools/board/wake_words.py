@@ -62,7 +62,7 @@ def _own_values(name: str, data: bytes) -> Own:
         header, _ = model_format.check(data)
     except model_format.ModelFormatError as error:
         raise HostToolError(
-            f"models/{name}.ewm on the board: {error}", "install it anew: --model FILE"
+            f"models/{name}.ewm on the board: {error}", "install it again: --model FILE"
         ) from error
     return Own(header.probability_cutoff, header.sliding_window_size)
 

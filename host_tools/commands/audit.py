@@ -163,7 +163,7 @@ def show(log: Log, check: AnchorCheck | None) -> None:
 def _anchored(check: AnchorCheck, is_intact: bool) -> str:
     """Say what the anchors prove."""
     if check.unchecked is not None:
-        return f"not anchored ({check.unchecked}): a log written anew would look the same"
+        return f"not anchored ({check.unchecked}): a rewritten log would look the same"
     if check.newest is None:
         return "not anchored: nothing that the receiver was told is in this log"
     told = f"{_local(check.newest.told_s):%Y-%m-%d %H:%M}"

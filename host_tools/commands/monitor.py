@@ -89,7 +89,7 @@ def command(port: str | None, seconds: float | None, hz: float, as_json: bool) -
     if is_stopped:
         click.echo(f"\nended; the board is stopped: {START_AGAIN}", err=True)
     elif not as_json:
-        click.echo("\nended; the board goes on")
+        click.echo("\nstopped watching; the board keeps running")
     return status or (BAD if is_stopped else 0)
 
 

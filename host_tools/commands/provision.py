@@ -81,7 +81,10 @@ def command(
         authority.open_or_make(data / "authority"), DeviceList(data / "devices.json")
     )
     if receiver.ca.is_new:
-        say(f"Made a new CA in {receiver.ca.folder}; boards that know another one stay with it.")
+        say(
+            f"Made a new CA in {receiver.ca.folder}; "
+            "boards provisioned with another CA do not connect to it."
+        )
     receiver_name = receiver.ca.server_context(None)[1]
     if given is None:
         given = provision_questions.ask(current, present.models, receiver_name, as_json)

@@ -115,7 +115,7 @@ def test_monitor_disturbs_nothing(tmp_path):
         assert all(0 < line["cpu_share"] < 1 for line in lines[1:])
         assert all(900 < line["peak"] < 1100 for line in lines[1:]), lines
         assert call(monitor.command, board, "--seconds", "0.2")[1].endswith(
-            "\nended; the board goes on\n"
+            "\nstopped watching; the board keeps running\n"
         )
         assert last["cutoff"] == [216] and len(last["probability"]) == 1
         told = json.loads(call(status.command, board, "--json")[1])
@@ -288,7 +288,7 @@ def test_the_monitor_of_a_stopped_board_says_so(tmp_path):
             )
             assert done.return_value == 1 and "state  STOPPED: press RESET" in done.stdout, keys
             assert "ended; the board is stopped: press RESET" in done.stderr
-            assert "goes on" not in done.stdout
+            assert "keeps running" not in done.stdout
     ends = os.openpty()
     try:
         with pytest.raises(LinkError, match="does not answer"):  # not one word: no success
