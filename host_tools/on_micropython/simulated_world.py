@@ -9,6 +9,10 @@ scenario's actions.
 import asyncio
 import struct
 
+# Tasks that may run or sleep for a time, but not those that wait for an event or a socket.
+# MicroPython's asyncio has no public name for it.
+from asyncio.core import _task_queue as runnable
+
 from drivers.debounce import SwitchDebounce
 from drivers.storage import Files
 
@@ -318,8 +322,7 @@ class Watchdog:
 
 async def yield_to_tasks(turns=4):
     """Let the other tasks run; return as soon as none of them has anything to do."""
-    queue = asyncio.core._task_queue
     for _ in range(turns):
-        if queue.peek() is None:
+        if runnable.peek() is None:
             return
         await asyncio.sleep_ms(0)
