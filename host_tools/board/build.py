@@ -1,8 +1,7 @@
 """What belongs on a board: the firmware compiled for its chip, board.py and the models.
 
 Place: `earnest install` copies it, other tools read the manifest of it that a board carries.
-main.py and boot.py stay source, which MicroPython starts by these names.  Must not import the
-firmware.
+main.py and boot.py stay source, which MicroPython starts by these names.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Place: below `earnest install`.  The steps, any of which may be the last before 
 5. boot.py's `finish`, which moves all into place and the manifest last.
 
 Nothing of the old set is touched before step 4, and from then on the device comes to the new set
-by itself.  Must not import the firmware.
+by itself.
 """
 
 from __future__ import annotations
