@@ -17,6 +17,8 @@ from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NA
 
 #: How long to wait between two looks at the controls while the microphone is off.
 QUIET_STEP_MS = 10
+#: How many turns of the loop one coroutine makes.
+TURNS = 6000
 #: How long to wait before what could not be stored is stored again.
 AGAIN_MS = 1000
 #: How long a switch that reads "muted" at the start may take to be believed to stand open.
@@ -70,7 +72,7 @@ class App:
             if coroutine is not None:
                 self._tasks.append(asyncio.create_task(coroutine))
         while True:
-            await self.step()
+            await self.step(TURNS)
             for task in self._tasks:
                 if task.done():
                     self._tasks.remove(task)  # awaited a second time it would crash MicroPython
@@ -104,30 +106,35 @@ class App:
             self._ready_ms = now_ms + SWITCH_MS if is_on_mute else now_ms
             self._open_at_start(now_ms)
 
-    async def step(self):
-        """One turn: controls, microphone and light, one chunk of audio."""
+    async def step(self, turns=1):
+        """Turns of the loop: controls, microphone and light, one chunk of audio in each.
+
+        Returns early when a task has ended.  One call for many turns, since each call allocates.
+        """
         parts = self.parts
-        now_ms = parts.clock.now_ms()
-        self._serve_controls()
-        if self._ready_ms is not None:
-            self._open_at_start(now_ms)
-        self._obey(now_ms)
-        if self._gate.may_listen and parts.mic.is_on():
-            try:
-                await parts.mic.read(self._chunk)
-            except OSError:
-                self.fault("microphone")
+        while turns > 0:
+            turns -= 1
+            self._look()
+            if self._gate.may_listen and parts.mic.is_on():
+                try:
+                    await parts.mic.read(self._chunk)
+                except OSError:
+                    self.fault("microphone")
+                    if self._has_ended_task():
+                        return
+                    continue
+                if self._gate.may_listen:  # it may have been muted while the chunk was read
+                    self._hear()
+                if not self._gate.may_listen:  # the microphone first, then what has to be stored
+                    self._obey(parts.clock.now_ms())
+            else:
+                await parts.clock.sleep_ms(QUIET_STEP_MS)
+            self._keep_records()
+            parts.streamer.notify()
+            parts.watchdog.feed()
+            await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
+            if self._has_ended_task():
                 return
-            if self._gate.may_listen:  # it may have been muted while the chunk was read
-                self._hear()
-            if not self._gate.may_listen:  # the microphone first, then what has to be stored
-                self._obey(parts.clock.now_ms())
-        else:
-            await parts.clock.sleep_ms(QUIET_STEP_MS)
-        self._keep_records()
-        parts.streamer.notify()
-        parts.watchdog.feed()
-        await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
 
     def fault(self, what):
         """Close the gate, stop the microphone, record it."""
@@ -196,6 +203,20 @@ class App:
         """`size` bytes of audio were handed to the socket."""
 
     # --- inside ---
+
+    def _look(self):
+        """What a person did and what the gate says, before a chunk is waited for."""
+        now_ms = self.parts.clock.now_ms()
+        self._serve_controls()
+        if self._ready_ms is not None:
+            self._open_at_start(now_ms)
+        self._obey(now_ms)
+
+    def _has_ended_task(self):
+        for task in self._tasks:
+            if task.done():
+                return True
+        return False
 
     def _hear(self):
         parts = self.parts

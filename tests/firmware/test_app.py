@@ -1117,7 +1117,7 @@ def test_a_task_that_failed_is_awaited_once():
         def boot(self):
             pass
 
-        async def step(self):
+        async def step(self, turns):
             await asyncio.sleep_ms(0)
 
     class Streamer:

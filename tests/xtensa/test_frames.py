@@ -70,7 +70,7 @@ RARE = {
 }
 #: Coroutines that a chunk makes: each is an allocation, whatever its size.
 COROUTINES = {
-    "satellite/app:App.step": "the turn of the loop",
+    "satellite/app:App.step": "made once for thousands of chunks",
     "satellite/streamer:Streamer._anchor": "when the log has grown, once a minute at most",
     "satellite/streamer:Streamer._drain": "when something is sent",
     "satellite/streamer:Streamer._end_stream": "at the end of a stream",
