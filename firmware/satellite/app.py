@@ -12,6 +12,7 @@ it in `streamer` and can only use the gate's methods.
 """
 
 import asyncio
+import gc
 
 from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NAMES, STREAMING
 
@@ -392,6 +393,8 @@ class App:
         self._record_mute()
         if not is_shown and gate.state != ERROR and gate.state != NOT_READY:
             self.fault("light")
+        if was_on:
+            gc.collect()  # nobody listens
 
     def _open(self, now_ms):
         """Log, light, microphone; where one fails, the microphone stays off."""
@@ -485,6 +488,7 @@ class App:
         if self._in_stream and self._gate.state != STREAMING:
             self._in_stream = False
             self._record_stream()
+            gc.collect()  # now rather than in the next stream: the ring holds what comes meanwhile
 
     def _record_stream(self):
         gate = self._gate

@@ -1140,3 +1140,24 @@ def test_a_task_that_failed_is_awaited_once():
         assert not [task for task in app._tasks if task.done()]
 
     asyncio.run(twice())
+
+
+def test_garbage_is_collected_after_a_stream_and_once_it_is_muted():
+    import satellite.app as module
+
+    class Collector:
+        def collect(self):
+            bench.log.append("collect")
+
+    bench = Bench()
+    kept = module.gc
+    module.gc = Collector()
+    try:
+        bench.wakes = [3]
+        bench.presses = [8]
+        bench.go()
+    finally:
+        module.gc = kept
+    assert bench.log.count("collect") == 2, bench.log
+    after = bench.log[bench.log.index("mic off") :]
+    assert after.index("collect") > after.index(("light", (True, False, False))), after
