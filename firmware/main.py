@@ -18,6 +18,7 @@ from satellite.gate import ERROR, Gate
 from satellite.level import Level
 from satellite.light import Light
 from satellite.mute_state import MuteState
+from satellite.sensitivity_state import SensitivityState
 from satellite.streamer import Streamer
 from wakeword.engine import Engine
 
@@ -65,6 +66,7 @@ def build(drivers, config, models, kinds=Kinds):
     parts.end_of_speech = EndOfSpeech(config.end_of_speech_ms)
     parts.audit = kinds.audit_log(drivers.storage)
     parts.mute_store = MuteState(drivers.storage)
+    parts.sensitivity = SensitivityState(drivers.storage, config.models, parts.engine.detectors)
     parts.consent = Consent(
         drivers.storage,
         config.keep_recordings,

@@ -117,6 +117,7 @@ def _of_app(result, app, recent):
         {
             "name": name,
             "cutoff": detector.cutoff,
+            "raised_by_network": parts.sensitivity.is_raised(name),
             "crc32": "%08x" % model.header.crc32,
             "file_bytes": model.header.file_bytes,
         }

@@ -38,6 +38,7 @@ class App:
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     counters  counters.Counters                       watchdog   feed()
     consent   consent.Consent                        config     config.Config
+    sensitivity  sensitivity_state.SensitivityState
     wifi      ports.Wifi or None
     reset     why the device started, a word of audit_record.RESETS
     random_number() -> int, new for every stream
@@ -99,6 +100,9 @@ class App:
             share_for_training=config.share_for_training,
             insecure=config.insecure,
         )
+        parts.sensitivity.load()
+        if parts.sensitivity.is_damaged:
+            self._record("fault", what="storage")
         parts.consent.load()
         parts.streamer.withdrawal = parts.consent.withdrawal()
         if parts.streamer.withdrawal is not None:
@@ -174,6 +178,22 @@ class App:
     def remote_mute(self):
         """The network muted; the gate has already obeyed, and the audio loop does the rest."""
         self._mute_source = self._mute_source or "network"
+
+    def remote_sensitivity(self, word, thousandths):
+        """The network asks for a higher cutoff: applied, stored, recorded; False: refused."""
+        parts = self.parts
+        if not parts.sensitivity.may_raise(word, thousandths):
+            return False
+        if not parts.audit.has_room(parts.clock.now_ms()):
+            return False
+        try:
+            parts.sensitivity.raise_to(word, thousandths)
+        except OSError:
+            parts.counters.count("faults")
+            self._record("fault", what="storage")
+            return False
+        self._record("sensitivity", model=word, cutoff_thousandths=thousandths, source="network")
+        return True
 
     def remote_refused(self, what):
         """The network asked for something that it may not have."""

@@ -93,6 +93,11 @@ class AuditLog:
         self._refill(now_ms)
         return self._tokens >= STREAM_RECORDS
 
+    def has_room(self, now_ms):
+        """Whether the budget has room for a record that others cause, besides those of streams."""
+        self._refill(now_ms)
+        return self._tokens > RESERVED
+
     def tick(self, now_ms):
         """Write the counts that are due; cheap when there are none."""
         if self._pending or self._uncounted:

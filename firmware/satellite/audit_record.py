@@ -14,7 +14,13 @@ import binascii
 import hashlib
 import json
 
-from .protocol import MAX_PREROLL_MS, MAX_SEQ, REFUSED
+from .protocol import (
+    MAX_CUTOFF_THOUSANDTHS,
+    MAX_PREROLL_MS,
+    MAX_SEQ,
+    MIN_CUTOFF_THOUSANDTHS,
+    REFUSED,
+)
 
 if False:  # for type checkers alone: it is not compiled
     from typing import Any
@@ -49,7 +55,7 @@ END_REASONS = (
 )
 CONSENTS = ("set", "accepted", "refused", "withdrawn", "deleted")
 #: What was refused: what protocol.py says the network must not ask, and what is wrong in itself.
-ASKED = REFUSED + ("peer", "message", "stream", "other")
+ASKED = REFUSED + ("peer", "message", "stream", "other", "sensitivity")
 FAULTS = (
     "light",
     "microphone",
@@ -87,6 +93,14 @@ KINDS: "dict[str, tuple[Fields, Fields]]" = {
     ),
     "mic": ((("on", BOOL),), ()),
     "mute": ((("on", BOOL), ("source", SOURCES)), ()),
+    "sensitivity": (
+        (
+            ("model", NAME),
+            ("cutoff_thousandths", (MIN_CUTOFF_THOUSANDTHS, MAX_CUTOFF_THOUSANDTHS)),
+            ("source", SOURCES),
+        ),
+        (),
+    ),
     "wake": ((("model", NAME), ("probability", (0, 255))), (("streamed", BOOL), ("count", COUNT))),
     "stream-start": (
         (),

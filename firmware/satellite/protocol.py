@@ -37,6 +37,10 @@ MAX_SEPARATORS = 128
 MAX_NAME_CHARACTERS = 64
 MAX_PREROLL_MS = 500
 MAX_COUNT = 1000000
+#: Limits of a probability cutoff, in thousandths, as in the configuration.
+MIN_CUTOFF_THOUSANDTHS = 100
+MAX_CUTOFF_THOUSANDTHS = 990
+MAX_WORD_CHARACTERS = 32
 #: The largest number of a record in the audit log.
 MAX_SEQ = 0x7FFFFFFFFFFF
 
@@ -55,6 +59,7 @@ AUDIO_CHUNK = "audio-chunk"
 AUDIO_STOP = "audio-stop"
 STOP = "stop"
 MUTE = "mute"
+SENSITIVITY = "sensitivity"
 DELETED = "deleted"
 ERROR = "error"
 
@@ -85,6 +90,18 @@ def _is_text(value: object) -> bool:
 
 def _is_text_or_none(value: object) -> bool:
     return value is None or _is_text(value)
+
+
+def is_word(value: object) -> bool:
+    """The name of a wake word, as in the configuration: letters, digits, `-` and `_`."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_WORD_CHARACTERS:
+        return False
+    return all("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_" for c in value)
+
+
+def is_cutoff(value: object) -> bool:
+    """A probability cutoff in thousandths."""
+    return _is_int(value, MIN_CUTOFF_THOUSANDTHS, MAX_CUTOFF_THOUSANDTHS)
 
 
 def _is_stream(value: object) -> bool:
@@ -160,6 +177,7 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
     AUDIO_STOP: (_DEVICE, {"timestamp?": _is_time_or_none}),
     STOP: (_RECEIVER, _STREAM),
     MUTE: (_RECEIVER, {}),
+    SENSITIVITY: (_RECEIVER, {"model": is_word, "cutoff_thousandths": is_cutoff}),
     DELETED: (_RECEIVER, {"count": lambda value: _is_int(value, 0, MAX_COUNT)}),
     ERROR: (_RECEIVER, {}),
 }

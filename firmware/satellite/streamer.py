@@ -54,7 +54,8 @@ class Streamer:
     random_number()                int, for the jitter of the pauses between attempts
     back_off                       wait_ms(random_byte) and reset(), see drivers/backoff.py
     `owner` is set by whoever wants to be told: remote_mute(), remote_refused(type), first_byte(),
-    connection(up), deleted(count), sent(bytes).
+    connection(up), deleted(count), sent(bytes), remote_sensitivity(word, thousandths) -> whether
+    it was raised.
     """
 
     def __init__(self, connect, gate, clock, consent, counters, random_number, back_off):
@@ -95,6 +96,7 @@ class Streamer:
             protocol.CONSENT_ACCEPTED: self._on_consent_accepted,
             protocol.STOP: self._on_stop,
             protocol.MUTE: self._on_mute,
+            protocol.SENSITIVITY: self._on_sensitivity,
             protocol.DELETED: self._on_deleted,
         }
         for type in protocol.REFUSED:
@@ -285,6 +287,11 @@ class Streamer:
             self._gate.mute()
             if self.owner is not None:
                 self.owner.remote_mute()
+
+    def _on_sensitivity(self, event):
+        word, thousandths = event.data["model"], event.data["cutoff_thousandths"]
+        if self.owner is None or not self.owner.remote_sensitivity(word, thousandths):
+            self._on_refused(event)
 
     def _on_deleted(self, event):
         if self.withdrawal is None or self.withdrawal is not self._withdrawn:

@@ -19,6 +19,7 @@ class ModelStatus(_Model, total=False):
     """One wake word; a stopped board knows the name alone."""
 
     cutoff: int
+    raised_by_network: bool
     crc32: str
     file_bytes: int
 

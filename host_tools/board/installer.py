@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from firmware.satellite.config import Config
-from host_tools.board import file_set
+from host_tools.board import file_set, personal_data
 from host_tools.board.build import CHIP, MpyKind, build, digest
 from host_tools.board.definition import Board, board_names, load_board
 from host_tools.board.inventory import read_config
-from host_tools.board.personal_data import CONFIG_FILE, Hidden
+from host_tools.board.personal_data import CONFIG_FILE, SENSITIVITY_FILE, Hidden
 from host_tools.board.sensitivity import Change, text_of
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
@@ -85,7 +85,8 @@ def install(
         board: the board's description; None: of the board that was installed before.
         port: its serial port.
         models: names or files of the wake words; empty: those of the board's configuration.
-        changes: what the owner wants of a word's sensitivity.
+        changes: what the owner wants of a word's sensitivity; any of them undoes, for all words,
+            what the network raised.
         start: start the firmware at the end; else leave the board at its prompt.
         firmware: the tree to install.
         progress: shows how much of the files was copied.
@@ -122,6 +123,8 @@ def install(
         if not plan.is_nothing:
             every = {**files, **words.owner_files}
             _carry_out(link, every, manifest, plan, progress, words.config)
+        if changes:  # the last: before it the network's cutoffs hold
+            personal_data.remove(link, [SENSITIVITY_FILE])
         free_bytes, flash_bytes, free_ram = link.exec_json(_SPACE)
         said = b""
         if start:

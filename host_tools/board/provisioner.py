@@ -15,7 +15,12 @@ from firmware.satellite import config as configuration
 from firmware.satellite.config import Config
 from host_tools.board import personal_data
 from host_tools.board.inventory import Inventory
-from host_tools.board.personal_data import CONFIG_FILE, Hidden, NotWritten
+from host_tools.board.personal_data import (
+    CONFIG_FILE,
+    SENSITIVITY_FILE,
+    Hidden,
+    NotWritten,
+)
 from host_tools.board.serial_link import SerialLink
 from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
@@ -49,7 +54,8 @@ class Plan:
     """What has to be written.
 
     `device` is the listed one whose certificate the board has now, `name` what it is or shall be
-    called; `renews` tells whether it gets a new key and certificate.
+    called; `renews` tells whether it gets a new key and certificate; `sets_sensitivity` whether
+    its owner changed that, which undoes what the network raised.
     """
 
     config: Config
@@ -57,6 +63,7 @@ class Plan:
     device: Device | None
     name: str | None
     renews: bool
+    sets_sensitivity: bool
     is_nothing: bool
     hidden: Hidden
 
@@ -103,6 +110,8 @@ def plan(
         device=device,
         name=name,
         renews=renews,
+        sets_sensitivity=present.config is None
+        or config.sensitivity != present.config.sensitivity,
         is_nothing=not renews and text == present.text,
         hidden=Hidden(tuple(sorted(passwords - {""}))),
     )
@@ -123,6 +132,8 @@ def carry_out(
         else:
             personal_data.write_set(link, {CONFIG_FILE: plan.text}, plan.hidden, say)
         _tidy(link, plan.config)
+        if plan.sets_sensitivity:
+            personal_data.remove(link, [SENSITIVITY_FILE])
         link.restart_on_leave()
     return device
 

@@ -16,7 +16,7 @@ from host_tools.commands.options import data_option
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.anchors import Anchors
-from host_tools.receiver.console import obey_stdin, stop_on_signals
+from host_tools.receiver.console import COMMANDS, obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
 from host_tools.receiver.recording_worker import RecordingWorker
@@ -84,7 +84,7 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
 @click.option(
     "--commands",
     is_flag=True,
-    help="Read commands from stdin: mute, stop, or send TYPE (to see it refused).",
+    help=f"Read commands from stdin: {COMMANDS} (to see it refused).",
 )
 def command(
     data: Path,

@@ -51,7 +51,8 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
     ]
     for model in status["models"]:
         cutoff = f", cutoff {model['cutoff'] / 255:.2f}" if "cutoff" in model else ""
-        found.append(("model", f"{model['name']}{cutoff}", ""))
+        raised = ", raised by the network" if model.get("raised_by_network") else ""
+        found.append(("model", f"{model['name']}{cutoff}{raised}", ""))
     state = status["state"]
     words = f"{state}: {START_AGAIN}" if state == "STOPPED" else state
     found.append(("state", words, "bold red" if state in ("ERROR", "STOPPED") else "bold"))

@@ -95,6 +95,7 @@ class Device:
         gc.collect()  # what compiling left, and a board does not compile
         models = [read(path) for path in settings["models"]]
         config = Config.from_json(json.dumps(settings["config"]))
+        self._network.word = config.models[0]
         if settings["receiver"]:
             self._network.real = tls.connector(config, drivers.storage)
         if settings["open"]:

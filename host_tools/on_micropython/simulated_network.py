@@ -159,6 +159,11 @@ class InMemoryReceiver:
     def ask(self, kind):
         """Send a request of the scenario, whatever it is: the raw line, as a bad server would."""
         data = {"stream": self._stream} if kind == protocol.STOP else None
+        if kind == protocol.SENSITIVITY:
+            data = {
+                "model": self._network.word,
+                "cutoff_thousandths": protocol.MAX_CUTOFF_THOUSANDTHS,
+            }
         message = json.dumps({"type": kind, "data": data or {}})
         self.wire.arrive(message.encode() + b"\n")
 
@@ -188,6 +193,7 @@ class Network:
         self.emit_message = emit_message
         self.emit_received = emit_received
         self.is_busy = False  # from an attempt to connect to its end
+        self.word = ""  # the first wake word, of which the receiver asks for the highest cutoff
         self.received = 0  # messages or parts of them that reached the device
 
     async def connect(self):

@@ -8,8 +8,45 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+from firmware.satellite import protocol
+from host_tools.errors import HostToolError
 
 _READ_BYTES = 4096
+COMMANDS = "mute, stop, less-sensitive WORD CUTOFF, or send TYPE"
+
+
+def message_of(line: str) -> tuple[str, dict[str, Any] | None] | None:
+    """Return (type, data) of the message that an owner's command sends; None for `stop`.
+
+    Raises:
+        HostToolError: it is not one of COMMANDS.
+    """
+    match line.split():
+        case ["mute"]:
+            return protocol.MUTE, None
+        case ["stop"]:
+            return None
+        case ["send", kind]:
+            return kind, None
+        case ["less-sensitive", word, cutoff]:
+            return protocol.SENSITIVITY, _sensitivity(word, cutoff)
+        case _:
+            raise HostToolError(f"unknown command {line!r}", f"it is {COMMANDS}")
+
+
+def _sensitivity(word: str, cutoff: str) -> dict[str, Any]:
+    try:
+        exact = 1000 * float(cutoff)
+        thousandths = round(exact)
+    except (ValueError, OverflowError):
+        exact = thousandths = 0
+    if abs(exact - thousandths) > 1e-6 or not protocol.is_cutoff(thousandths):
+        raise HostToolError(f"{cutoff!r} is not a cutoff", "0.1 to 0.99 in steps of 0.001")
+    if not protocol.is_word(word):
+        raise HostToolError(f"{word!r} is not a wake word", "a name of `earnest status`")
+    return {"model": word, "cutoff_thousandths": thousandths}
 
 
 def stop_on_signals(stop: Callable[[], object]) -> None:

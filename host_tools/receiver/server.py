@@ -12,12 +12,13 @@ import socket
 from collections.abc import Coroutine
 from typing import Any
 
-from firmware.satellite import protocol
+from firmware.satellite.protocol import ProtocolError
 from host_tools.errors import HostToolError
 from host_tools.receiver.admission import Refused, handshake
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.connection import Connection
+from host_tools.receiver.console import message_of
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.handshakes import Dropped, Handshakes
 from host_tools.receiver.recording_worker import RecordingWorker
@@ -95,26 +96,23 @@ class Receiver:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def command(self, line: str) -> None:
-        """Carry out an owner's command for every device: `mute`, `stop`, or `send TYPE`."""
-        verb, _, kind = line.partition(" ")
+        """Carry out an owner's command, one of console.COMMANDS, for every device."""
         if not line:
             return
-        if verb not in ("mute", "stop", "send") or (verb == "send") != bool(kind):
-            message = f"unknown command {line!r}; it is mute, stop, or send TYPE"
-            self._view.emit("warning", message=message)
+        try:
+            message = message_of(line)
+        except HostToolError as error:
+            self._view.emit("warning", message=f"{error.message}; {error.hint}")
             return
         if not self._connections:
             self._view.emit("warning", message=f"{line!r} reached nobody: no device is connected")
         for connection in list(self._connections.values()):
             try:
-                if verb == "stop":
-                    if not await connection.stop("receiver"):
-                        connection.emit("warning", message="nothing to stop: no stream is running")
-                elif verb == "mute":
-                    await connection.send(protocol.MUTE)
-                elif verb == "send":
-                    await connection.send(kind.strip())
-            except (protocol.ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
+                if message is not None:
+                    await connection.send(*message)
+                elif not await connection.stop("receiver"):
+                    connection.emit("warning", message="nothing to stop: no stream is running")
+            except (ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
                 self._view.emit("warning", message=f"{line!r} was not sent: {error}")
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:

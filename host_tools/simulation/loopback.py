@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
@@ -63,10 +64,13 @@ class LoopbackReceiver:
             "ssl_ca": CA_FILE,
         }
 
-    def request(self, kind: str) -> None:
-        """Have it ask the device for something: mute, stop, or whatever it has no right to."""
+    def request(self, kind: str, word: str) -> None:
+        """Have it ask the device for something: mute, stop, the highest cutoff of a wake word, or
+        whatever it has no right to."""
         assert self._process.stdin is not None
         line = kind if kind in ("mute", "stop") else f"send {kind}"
+        if kind == protocol.SENSITIVITY:
+            line = f"less-sensitive {word} {protocol.MAX_CUTOFF_THOUSANDTHS / 1000}"
         try:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()

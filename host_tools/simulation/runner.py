@@ -236,7 +236,8 @@ class _Run:
             event = trace.device_event(int(when), json.loads(fields))
             if event["event"] == "scenario" and event["action"] == scenario.REQUEST:
                 if self.receiver:
-                    self.receiver.request(str(event["value"]))
+                    word = _config_names(result.models)[0]
+                    self.receiver.request(str(event["value"]), word)
             yield self._note(event)
         elif kind == b"r":
             self.received.append(json.loads(rest))

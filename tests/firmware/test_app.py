@@ -14,6 +14,8 @@ from satellite.counters import Counters
 from satellite.gate import ERROR, IDLE, MUTED, NETWORK, RECEIVER, STREAMING, Gate
 from satellite.level import Level
 from satellite.light import Light
+from satellite.sensitivity_state import FILE as SENSITIVITY_FILE
+from satellite.sensitivity_state import SensitivityState, encode
 
 
 class End(Exception):
@@ -80,13 +82,15 @@ class Bench:
         for name in ("mic", "controls", "clock", "watchdog", "engine", "end_of_speech", "audit"):
             setattr(parts, name, self)
         parts.mute_store = self
+        self.detectors = [self]
+        self.cutoff = 216
+        parts.sensitivity = SensitivityState(self.files, config.models, self.detectors)
         parts.consent = Consent(self.files, config.keep_recordings, config.share_for_training)
         parts.streamer = self
         parts.random_number = lambda: 77
         parts.level = Level()
         parts.wifi = None
         parts.reset = "power"
-        self.detectors = [self]
         self.mean = 230
         self.slice_ready = True
         self.slice = bytearray(40)
@@ -198,8 +202,13 @@ class Bench:
     def tick(self, now_ms):
         pass
 
+    log_has_room = True
+
     def may_stream(self, now_ms):
         return True
+
+    def has_room(self, now_ms):
+        return self.log_has_room
 
     # mute store
     def load(self):
@@ -1161,3 +1170,71 @@ def test_garbage_is_collected_after_a_stream_and_once_it_is_muted():
     assert bench.log.count("collect") == 2, bench.log
     after = bench.log[bench.log.index("mic off") :]
     assert after.index("collect") > after.index(("light", (True, False, False))), after
+
+
+def asking(bench, *asked):
+    """Let the network ask for these (word, cutoff) after turn 10; what it was answered."""
+    answers = []
+
+    def ask():
+        if bench.turn == 10:
+            for word, thousandths in asked:
+                answers.append(bench.app.remote_sensitivity(word, thousandths))
+
+    bench.after_turn = ask
+    bench.go()
+    return answers
+
+
+def test_the_network_raises_a_cutoff_applied_stored_and_recorded_in_this_order():
+    bench = Bench()
+    order = []
+    append, write = bench.append, bench.files.write_atomic
+
+    def appending(kind, now_ms, **fields):
+        if kind == "sensitivity":
+            order.append((kind, bench.cutoff))
+        append(kind, now_ms, **fields)
+
+    def writing(name, data):
+        order.append((name, bench.cutoff))
+        write(name, data)
+
+    bench.append, bench.files.write_atomic = appending, writing
+    assert asking(bench, ("okay_nabu", 950)) == [True]
+    assert order == [(SENSITIVITY_FILE, 242), ("sensitivity", 242)], order
+    fields = {"model": "okay_nabu", "cutoff_thousandths": 950, "source": "network"}
+    assert ("sensitivity", fields) in bench.records
+    assert bench.state == IDLE and bench.mic_on
+    # the next start, with the model's own cutoff again
+    again = Bench(turns=5)
+    again.files.files = bench.files.files
+    again.go()
+    assert again.cutoff == 242 and "fault" not in again.kinds()
+
+
+def test_the_network_lowers_no_cutoff():
+    bench = Bench()
+    asked = [("okay_nabu", cutoff) for cutoff in (100, 847, 857)] + [("alexa", 990)]
+    assert asking(bench, *asked) == [False] * 4
+    assert bench.cutoff == 216 and bench.files.files == {}
+    assert "sensitivity" not in bench.kinds()
+
+
+def test_a_cutoff_that_cannot_be_stored_or_recorded_is_not_confirmed():
+    bench = Bench()
+    bench.files.fails = True
+    assert asking(bench, ("okay_nabu", 950)) == [False]
+    assert bench.cutoff == 242 and ("fault", {"what": "storage"}) in bench.records
+    assert "sensitivity" not in bench.kinds() and bench.state == IDLE
+    bench = Bench()
+    bench.log_has_room = False
+    assert asking(bench, ("okay_nabu", 950)) == [False]
+    assert bench.cutoff == 216 and bench.files.files == {}
+
+
+def test_a_damaged_file_starts_with_the_highest_cutoff_and_says_so():
+    bench = Bench(turns=5)
+    bench.files.files[SENSITIVITY_FILE] = encode({"okay_nabu": 900})[:-1]
+    bench.go()
+    assert bench.cutoff == 252 and ("fault", {"what": "storage"}) in bench.records

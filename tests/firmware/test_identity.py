@@ -96,6 +96,7 @@ class Receiver:
 
 class Detector:
     mean = 255
+    cutoff = 216
 
 
 class Engine:

@@ -1,6 +1,6 @@
 """The power is cut at every write to the flash: what light or log have said holds afterwards.
 
-The real App, AuditLog, MuteState and Consent on MicroPython's LittleFS, in RAM; after each cut
+The real App, AuditLog, MuteState, SensitivityState and Consent on MicroPython's LittleFS, in RAM; after each cut
 the flash is mounted again, as at the next start.
 """
 
@@ -14,6 +14,8 @@ from flash_in_ram import FlashInRam
 from satellite.config import Config
 from satellite.consent import Consent, receiver_id
 from satellite.mute_state import MuteState
+from satellite.sensitivity_state import SensitivityState
+from wakeword.detector import Detector
 
 HEAP_BYTES = 4194304
 ROOT = "/cut"
@@ -114,6 +116,15 @@ class Kinds(main.Kinds):
     engine = Deaf
 
 
+class OneWord(Deaf):
+    def __init__(self, models, *settings):
+        self.detectors = [Detector(216, 5, 30)]
+
+
+class OneWordKinds(main.Kinds):
+    engine = OneWord
+
+
 def fresh(muted):
     """A flash with this mute state, and a log that has begun."""
     flash = FlashInRam()
@@ -136,9 +147,9 @@ def with_flash(flash, work, *arguments):
         vfs.umount(ROOT)
 
 
-def build():
+def build(kinds=Kinds):
     drivers = Drivers()
-    return drivers, main.build(drivers, Config.defaults(), [], Kinds)
+    return drivers, main.build(drivers, Config.defaults(), [], kinds)
 
 
 async def steps(app, count, boots=False):
@@ -279,3 +290,39 @@ def test_a_consent_is_on_the_flash_before_a_stream_and_a_withdrawal_until_it_is_
         assert is_due or b'"what":"deleted"' in log, "confirmed, and not in the log"
         assert was_cut or not is_due, "it was confirmed"
     assert cuts > 20, cuts
+
+
+def test_a_raised_cutoff_that_was_recorded_survives():
+    word = Config.defaults().models[0]
+
+    def ask(trial, after, is_torn):
+        drivers, app = build(OneWordKinds)
+
+        async def run():
+            app.boot()
+            await steps(app, 3)
+            trial.cut(after, is_torn)
+            app.remote_sensitivity(word, 950)
+
+        try:
+            asyncio.run(run())
+        except OSError:
+            pass
+
+    def cutoff_at_start():
+        detector = Detector(216, 5, 30)
+        state = SensitivityState(Files(ROOT), (word,), [detector])
+        state.load()
+        assert not state.is_damaged
+        return detector.cutoff
+
+    cuts = 0
+    seen = set()
+    for _, trial, was_cut in every_cut(fresh(False), ask):
+        cuts += was_cut
+        cutoff = with_flash(trial, cutoff_at_start)
+        is_recorded = b'"kind":"sensitivity"' in with_flash(trial, log_bytes)
+        seen.add(cutoff)
+        assert cutoff == 242 or not is_recorded, (cuts, "the log says raised")
+        assert was_cut or is_recorded
+    assert cuts > 20 and seen == {216, 242}, (cuts, seen)

@@ -274,3 +274,20 @@ def test_random_bytes_and_broken_messages_only_ever_raise_protocol_error():
             state = (state * 1103515245 + 12345) & 0x3FFFFFFF
             data.append(b'{}[]",:\\ntrue1e-.\x00\xff\xc3'[(state >> 12) % 20])
         decode(b'{"type":' + bytes(data) + b"}\n", 64)
+
+
+def test_a_sensitivity_at_and_past_its_limits():
+    def accepted(model, cutoff):
+        data = {"model": model, "cutoff_thousandths": cutoff}
+        return not raises(lambda: protocol.encode(protocol.SENSITIVITY, data))
+
+    for model, cutoff in (("okay_nabu", 100), ("okay_nabu", 990), ("a", 500), ("A-9_" * 8, 500)):
+        assert accepted(model, cutoff), (model, cutoff)
+    for cutoff in (99, 991, 0, -100, 500.0, 0.5, "500", True, None, [500], 2**40):
+        assert not accepted("okay_nabu", cutoff), cutoff
+    for model in ("", "a" * 33, "a b", "a.b", "\u00e4", "a\n", None, 5, ["a"]):
+        assert not accepted(model, 500), model
+    for data in ({}, {"model": "a"}, {"cutoff_thousandths": 500}):
+        assert raises(lambda data=data: protocol.encode(protocol.SENSITIVITY, data)), data
+    assert protocol.SENSITIVITY in protocol.FROM_RECEIVER
+    assert protocol.SENSITIVITY not in protocol.FROM_DEVICE + protocol.REFUSED

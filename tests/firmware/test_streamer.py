@@ -94,6 +94,7 @@ class Bench:
         self.streamer.owner = self
         self.refused = []
         self.mutes = 0
+        self.raises = []
         self.deletions = []
         self.sent_bytes = 0
 
@@ -117,6 +118,10 @@ class Bench:
 
     def remote_refused(self, what):
         self.refused.append(what)
+
+    def remote_sensitivity(self, word, thousandths):
+        self.raises.append((word, thousandths))
+        return thousandths > 900
 
     def first_byte(self):
         pass
@@ -716,3 +721,29 @@ def test_the_log_is_not_told_of_within_a_stream_nor_before_the_receiver_answered
     bench = Bench([peer])
     bench.play(5, lambda: bench.wake(9), 3, lambda: setattr(bench.streamer, "log", log), 20)
     assert "audio-chunk" in peer.kinds() and heads(peer) == []
+
+
+def sensitivity(thousandths):
+    data = {"model": "alexa", "cutoff_thousandths": thousandths}
+    return protocol.encode(protocol.SENSITIVITY, data)
+
+
+def test_a_cutoff_is_passed_on_and_one_that_is_not_taken_is_refused():
+    peer = Peer()
+    bench = Bench([peer])
+    data = sensitivity(901) + sensitivity(900)
+    bench.play(5, lambda: peer.take(data), 5)
+    assert bench.raises == [("alexa", 901), ("alexa", 900)]
+    assert bench.refused == ["sensitivity"] and not peer.is_closed
+
+
+def test_a_flood_of_refused_cutoffs_ends_the_connection():
+    peer = Peer()
+    bench = Bench([peer])
+    data = sensitivity(100)
+
+    def say():
+        peer.take(data * 50)
+
+    bench.play(5, say, 900, say, 900, say, 5)
+    assert peer.is_closed and bench.refused == ["sensitivity"] * 101 + ["message"]

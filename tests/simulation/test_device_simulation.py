@@ -328,6 +328,21 @@ def test_a_words_sensitivity_is_the_owners(tmp_path):
     assert result.streams.all == []
 
 
+def test_a_cutoff_that_the_network_raised_survives_a_power_loss(tmp_path):
+    """The receiver asks for 0.99, the highest; when it asks again, that is refused."""
+    low = {"okay_nabu": {"probability_cutoff": 0.2, "sliding_window_size": 50}}
+    result = simulate(tmp_path, wake_and_command(), config={"sensitivity": low})
+    assert len(result.streams.all) == 1
+    script = [(200, "request", "sensitivity"), (300, "request", "sensitivity")]
+    script.append((500, "power-loss", 100))
+    (tmp_path / "raised").mkdir()
+    result = simulate(tmp_path / "raised", wake_and_command(), script, config={"sensitivity": low})
+    assert result.streams.all == []
+    (record,) = records(result, "sensitivity")
+    assert record["model"] == "okay_nabu" and record["cutoff_thousandths"] == 990
+    assert [r["what"] for r in records(result, "refused")] == ["sensitivity"]
+
+
 def test_a_stream_has_a_hard_cap(tmp_path, figure):
     result = simulate(tmp_path, wake_and_command(), config={"max_stream_ms": 1000})
     (stream,) = result.streams.all

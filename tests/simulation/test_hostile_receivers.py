@@ -23,10 +23,14 @@ import asyncio, json, sys, time
 from drivers import tls
 from drivers.backoff import BackOff
 from drivers.storage import Files
+from satellite.app import App
+from satellite.audit_log import AuditLog
 from satellite.config import Config
 from satellite.counters import Counters
 from satellite.gate import Gate, STATE_NAMES, REASON_NAMES, STREAMING, IDLE
+from satellite.sensitivity_state import SensitivityState
 from satellite.streamer import Streamer
+from wakeword.detector import Detector
 
 port, folder, insecure, run_ms = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "insecure", 1500
 
@@ -36,6 +40,12 @@ class Clock:
 
 class Owner:
     refused, sent_bytes, ups, muted, deletions = [], 0, 0, 0, []
+    raises, cutoffs = 0, []
+    remote_sensitivity = App.remote_sensitivity
+    def _record(self, kind, **fields):
+        self.parts.audit.append(kind, time.ticks_ms(), **fields)
+        self.raises += kind == "sensitivity"
+        self.cutoffs.append(self.parts.detector.cutoff)
     def remote_refused(self, what): self.refused.append(what)
     def remote_mute(self): self.muted += 1
     def first_byte(self): pass
@@ -53,6 +63,10 @@ async def main():
     streamer = Streamer(tls.connector(config, Files(folder)), gate, Clock(), consent, counters,
                         lambda: 1, BackOff())
     streamer.owner = owner
+    parts = owner.parts = Owner()
+    parts.clock, parts.counters, parts.audit = Clock(), counters, AuditLog(Files(folder))
+    parts.detector = Detector(216, 5, 30)
+    parts.sensitivity = SensitivityState(Files(folder), ["okay_nabu"], [parts.detector])
     task = asyncio.create_task(streamer.run())
     began, woken, chunk = time.ticks_ms(), False, b"\\x11\\x22" * 160
     while time.ticks_diff(time.ticks_ms(), began) < run_ms:
@@ -66,6 +80,7 @@ async def main():
         "alive": not task.done(), "state": STATE_NAMES[gate.state], "sent": owner.sent_bytes,
         "refused": owner.refused, "ups": owner.ups, "reason": REASON_NAMES[gate.last_reason],
         "mutes": owner.muted, "deletions": owner.deletions, "counts": counters.snapshot(),
+        "raises": owner.raises, "cutoff": parts.detector.cutoff, "cutoffs": owner.cutoffs,
         "woken": woken, "streaming": gate.state == STREAMING}))
 
 asyncio.run(main())
@@ -316,6 +331,34 @@ def test_the_network_may_mute_and_then_cannot_unmute(run):
     said, receiver = run(talk(line("mute"), line("unmute"), line("listen"), ACCEPT))
     assert said["state"] == "MUTED" and said["mutes"] == 1 and not said["woken"]
     assert said["refused"] == ["unmute", "listen"] and said["sent"] == 0
+
+
+def sensitivity(thousandths, word="okay_nabu"):
+    return line("sensitivity", {"model": word, "cutoff_thousandths": thousandths})
+
+
+def test_the_network_raises_a_cutoff_and_lowers_none(run):
+    asked = (800, 847, 950, 950, 949, 100, 959)
+    said, _ = run(talk(*map(sensitivity, asked), sensitivity(990, "alexa")))
+    assert said["raises"] == 1 and said["cutoff"] == 242 and said["cutoffs"] == [242]
+    assert set(said["refused"]) == {"sensitivity"} and said["alive"]
+    # on each connection, of which a consent without an answer makes a new one
+    assert len(said["refused"]) == 7 + 8 * (said["ups"] - 1)
+
+
+@pytest.mark.parametrize("thousandths", [99, 991, -950, 950.5, "950", None, True])
+def test_a_cutoff_that_is_none_ends_the_connection_and_changes_nothing(run, thousandths):
+    said, _ = run(talk(sensitivity(thousandths)))
+    assert said["cutoff"] == 216 and set(said["refused"]) == {"message"} and said["alive"]
+
+
+def test_a_flood_of_cutoffs_is_bounded(run, tmp_path):
+    rising = [sensitivity(thousandths) for thousandths in range(850, 991)]
+    said, _ = run(talk(*rising[:70], *rising[:70]))
+    assert said["raises"] == 7 and said["cutoffs"] == sorted(said["cutoffs"])
+    assert said["cutoff"] == 255 * 918 // 1000
+    log = (tmp_path / "device" / "audit.jsonl").read_bytes()
+    assert log.count(b"\n") == 7 and log.count(b'"kind":"sensitivity"') == 7
 
 
 def test_the_receiver_may_end_a_stream(run):
