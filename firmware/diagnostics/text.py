@@ -13,7 +13,8 @@ def status_lines(status):
     ]
     for model in status["models"]:
         cutoff = ", cutoff %d/255" % model["cutoff"] if "cutoff" in model else ""
-        lines.append("model       %s%s" % (model["name"], cutoff))
+        raised = ", raised by the network" if model.get("raised_by_network") else ""
+        lines.append("model       %s%s%s" % (model["name"], cutoff, raised))
     lines.append("state       %s" % status["state"])
     lines += _listening_lines(status)
     if "wifi" in status:

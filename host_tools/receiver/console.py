@@ -28,8 +28,8 @@ def message_of(line: str) -> tuple[str, dict[str, Any] | None] | None:
             return protocol.MUTE, None
         case ["stop"]:
             return None
-        case ["send", kind]:
-            return kind, None
+        case ["send", *kind] if kind:
+            return " ".join(kind), None
         case ["less-sensitive", word, cutoff]:
             return protocol.SENSITIVITY, _sensitivity(word, cutoff)
         case _:

@@ -25,7 +25,7 @@ PERSONAL = (
     *("config.json", "config.json.new", "device.key.der", "device.cert.der", "ca.cert.der"),
     *("device.2.key.der", "mute.state", "consent.state", "consent.state.new", "audit.head"),
     *("audit.head.new", "audit.jsonl", "audit.3.jsonl"),
-    *("last_error.txt", "selftest.tmp"),
+    *("last_error.txt", "selftest.tmp", "sensitivity.state", "sensitivity.state.new"),
 )
 SYSTEM = (
     *("main.py", "board.py", "models/okay_nabu.ewm", "satellite/config.mpy", "installed.json"),

@@ -10,6 +10,7 @@ import pytest
 from firmware.satellite.config import Config
 from host_tools import cli
 from host_tools.board import file_set, installer, wake_words
+from host_tools.board.personal_data import SENSITIVITY_FILE
 from host_tools.board.sensitivity import LEVELS, Change, Own, setting_of, text_of
 from host_tools.board.serial_link import SerialLink
 from host_tools.commands import install as install_command
@@ -244,3 +245,15 @@ def test_a_person_is_asked_for_the_words_of_a_new_board(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.count("Wake words, separated by commas (okay_nabu, alexa, ") == 2
     assert "error: there is no model hey_jarvs" in said
+
+
+def test_only_who_sets_a_sensitivity_undoes_what_the_network_raised(board, tree):
+    provisioned(board)
+    put(board, tree, ["okay_nabu"], [Change(None, cutoff=0.9)])
+    raised = board.folder / SENSITIVITY_FILE
+    board.write(SENSITIVITY_FILE, "raised")
+    put(board, tree)
+    put(board, tree, ["okay_nabu", "hey_jarvis"])
+    assert raised.read_text() == "raised"
+    report = put(board, tree, (), [Change("okay_nabu", cutoff=0.9)])  # as it was: nothing to copy
+    assert report.copied == 0 and not raised.exists()

@@ -376,3 +376,22 @@ def test_a_misspelled_field_shows_no_value_on_the_device_either(run_micropython)
     )
     shown = run_micropython(source.replace("SECRET", OTHER)).decode()
     assert "wifi_pasword" in shown and OTHER not in shown
+
+
+def test_a_changed_sensitivity_undoes_what_the_network_raised_and_nothing_else_does(
+    board, tmp_path
+):
+    install_models(board, "okay_nabu")
+    source = write_source(tmp_path / "b.json", brightness=30)
+    status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
+    assert status == 0, shown
+    raised = board.folder / personal_data.SENSITIVITY_FILE
+    board.write(personal_data.SENSITIVITY_FILE, "raised")
+    for fields, stays in (
+        ({"brightness": 20}, True),
+        ({"sensitivity": {"okay_nabu": {"probability_cutoff": 0.8}}}, False),
+    ):
+        source = write_source(tmp_path / "b.json", **fields)
+        status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
+        assert status == 0 and "Restarting" in shown, shown
+        assert raised.exists() == stays, fields

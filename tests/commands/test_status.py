@@ -4,6 +4,7 @@ What is asked does not disturb: no chunk of audio is lost, nothing restarts; noi
 Ctrl-C at any moment included.
 """
 
+import binascii
 import datetime
 import inspect
 import json
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 from firmware.diagnostics import frame
 from host_tools.board.audit_log import describe
 from host_tools.board.console import Live
+from host_tools.board.personal_data import SENSITIVITY_FILE
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
 from host_tools.commands import audit, bench, bench_port, log, mic, monitor, selftest, status
@@ -98,6 +100,18 @@ def test_a_running_device(tmp_path):
         kinds = [json.loads(line).get("kind") for line in text.splitlines()]
         assert kinds[0] == "boot" and "mic" in kinds
         assert board.resets == 0
+
+
+def test_a_cutoff_that_the_network_raised_is_shown(tmp_path):
+    line = b"earnest sensitivity 1 okay_nabu=950\n"
+    stored = line + b"%08x\n" % binascii.crc32(line)
+    plant = f"\nwith open({SENSITIVITY_FILE!r}, 'wb') as file:\n    file.write({stored!r})\n"
+    with live_board.board(tmp_path, plant=plant) as board:
+        wait_until_running(board)
+        (model,) = json.loads(call(status.command, board, "--json")[1])["models"]
+        assert model["cutoff"] == 242 and model["raised_by_network"] is True
+        text = call(status.command, board)[1]
+        assert "okay_nabu, cutoff 0.95, raised by the network" in text, text
 
 
 def test_monitor_disturbs_nothing(tmp_path):

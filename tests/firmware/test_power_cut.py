@@ -1,7 +1,7 @@
 """The power is cut at every write to the flash: what light or log have said holds afterwards.
 
-The real App, AuditLog, MuteState, SensitivityState and Consent on MicroPython's LittleFS, in RAM; after each cut
-the flash is mounted again, as at the next start.
+The real App, AuditLog, MuteState, SensitivityState and Consent on MicroPython's LittleFS, in RAM;
+after each cut the flash is mounted again, as at the next start.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from firmware.satellite import protocol
+from host_tools.receiver.console import COMMANDS
 from tests.fakes.receivers import (
     FORM,
     SPEECH,
@@ -167,12 +168,16 @@ def test_the_owner_stops_mutes_and_may_ask_for_what_a_device_refuses(shared):
         assert device.expect(protocol.STOP).data == {"stream": STREAM}
         shared.command("mute")
         device.expect(protocol.MUTE)
+        shared.command("less-sensitive okay_nabu 0.95")
+        want = {"model": "okay_nabu", "cutoff_thousandths": 950}
+        assert device.expect(protocol.SENSITIVITY).data == want
         shared.command("send unmute")
         device.expect("unmute")
         shared.command("send no name")
         assert "no name" in shared.wait("warning")["message"]
         for words, said in (
-            ("mut", "unknown command 'mut'; it is mute, stop, or send TYPE"),
+            ("mut", f"unknown command 'mut'; it is {COMMANDS}"),
+            ("less-sensitive okay_nabu 1", "'1' is not a cutoff; 0.1 to 0.99 in steps of 0.001"),
             ("send", "unknown command 'send'"),
             ("stop", "nothing to stop: no stream is running"),
         ):
