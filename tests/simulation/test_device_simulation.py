@@ -343,6 +343,14 @@ def test_a_cutoff_that_the_network_raised_survives_a_power_loss(tmp_path):
     assert [r["what"] for r in records(result, "refused")] == ["sensitivity"]
 
 
+def test_a_real_receiver_raises_a_cutoff_once(tmp_path):
+    script = [(1000, "request", "sensitivity"), (1500, "request", "sensitivity")]
+    result = simulate(tmp_path, silence(3), script, with_receiver=True)
+    (record,) = records(result, "sensitivity")
+    assert record["cutoff_thousandths"] == 990 and record["source"] == "network"
+    assert [r["what"] for r in records(result, "refused")] == ["sensitivity"]
+
+
 def test_a_stream_has_a_hard_cap(tmp_path, figure):
     result = simulate(tmp_path, wake_and_command(), config={"max_stream_ms": 1000})
     (stream,) = result.streams.all
