@@ -30,7 +30,7 @@ MAIN = None  # the composition root knows everything
 LIMITS = {  # longest match wins
     "wakeword/": PURE | {"binascii"},
     "satellite/": SATELLITE,
-    "satellite/app.py": SATELLITE | {"asyncio", "time"},
+    "satellite/app.py": SATELLITE | {"asyncio", "time", "gc"},
     "satellite/streamer.py": SATELLITE | {"asyncio", "time"},
     "drivers/": DRIVERS,
     "drivers/dns.py": DRIVERS | {"socket"},
