@@ -10,6 +10,8 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 MODEL ?= okay_nabu
+# Tests wait for sockets and serial lines for much of their time: two processes a core.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
 need_board = test -n "$(BOARD)" || { \
 	echo "error: no board given: make $@ BOARD=..." >&2; \
@@ -46,8 +48,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a minute).
 	@$(EARNEST) demo $(ARGS)
 
-test: $(STAMP) system-tools ## Run all tests, on every core.
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+test: $(STAMP) system-tools ## Run all tests, two processes a core.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 claims: $(STAMP) ## Run the test of each claim; print claim, test, figure.
 	@$(BIN)/python -m tests.project.claims $(ARGS)
