@@ -17,8 +17,10 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
 from host_tools.receiver.anchors import Anchor
+from host_tools.receiver.assistant import Assistant
 from host_tools.receiver.devices import Device
 from host_tools.receiver.recording import Recording
+from host_tools.receiver.satellite import ConnectedSatellite
 from host_tools.receiver.services import Services
 from host_tools.receiver.transcription import Transcription, TranscriptionError
 from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
@@ -49,6 +51,8 @@ class Connection:
         self._transcription: Transcription | None = None
         now_s = asyncio.get_running_loop().time()
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
+        self._satellite = ConnectedSatellite(self, device)
+        self._is_known = False  # to the assistants
 
     def emit(self, event: str, **fields: object) -> None:
         self._view.emit(event, connection=self.number, device=self.device.name, **fields)
@@ -57,6 +61,8 @@ class Connection:
         """Read until the end, whatever ends it; then drop what was held."""
         self.emit("connected", address=address)
         reason = "receiver stopped"
+        self._is_known = True
+        self._tell(Assistant.connected)
         try:
             reason = await self._read()
         except protocol.ProtocolError as error:
@@ -81,6 +87,10 @@ class Connection:
         self._abandon(reason)
         self._writer.transport.abort()
 
+    def _tell(self, method: Callable[..., None], *arguments: object) -> None:
+        """Tell every assistant."""
+        self._services.assistants.tell(method, self._satellite, *arguments)
+
     async def send(self, kind: str, data: dict[str, Any] | None = None) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
         self._writer.write(protocol.encode(kind, data))
@@ -92,6 +102,19 @@ class Connection:
         for action in actions:
             await self._do(action)
         return bool(actions)
+
+    def end_stream(self, stream: str) -> None:
+        """End this stream soon, if it is the running one."""
+        self._services.start(self._end_stream(stream))
+
+    async def _end_stream(self, stream: str) -> None:
+        running = self._session.stream
+        if running is None or running.id != stream:
+            return
+        try:
+            await self.stop("enough was heard")
+        except (OSError, asyncio.TimeoutError):
+            pass  # whoever reads from the device finds that out
 
     async def _read(self) -> str:
         decoder = protocol.Decoder(protocol.MAX_PAYLOAD_BYTES)
@@ -126,6 +149,7 @@ class Connection:
 
     async def _hear(self, action: sessions.Heard) -> None:
         self._view.level(action.audio)
+        self._tell(Assistant.stream_audio, action.stream.id, action.audio)
         if self._transcription is not None:
             self._transcription.hear(action.audio)
 
@@ -145,12 +169,13 @@ class Connection:
     async def _begin(self, action: sessions.Began) -> None:
         self._services.counters.streams += 1
         self.emit("stream-start", stream=action.stream.id)
+        self._tell(Assistant.stream_started, action.stream.id, action.stream.wake_word)
         if self._services.options.stt is not None:
             self._transcription = Transcription(self._services.options.stt)
 
     async def _end(self, action: sessions.Ended) -> None:
         stream = action.stream
-        self._end_transcription(action)
+        self._end_listening(action)
         if action.is_complete and stream.keep_recordings and stream.audio:
             # In its place before whatever follows: a withdrawal, for instance.
             adding = self._services.recordings.add(stream, self.device)
@@ -174,12 +199,18 @@ class Connection:
             self._report_end(action, recording)
 
     def _abandon(self, reason: str) -> None:
-        """Drop what the session holds."""
+        """Drop what the session holds; the device is gone."""
         for action in self._session.close(reason):
-            self._end_transcription(action)
+            self._end_listening(action)
             self._report_end(action, None)
+        if self._is_known:
+            self._is_known = False
+            self._satellite.lose()
+            self._tell(Assistant.disconnected)
 
-    def _end_transcription(self, action: sessions.Ended) -> None:
+    def _end_listening(self, action: sessions.Ended) -> None:
+        """Tell whoever listens that the stream is over."""
+        self._tell(Assistant.stream_ended, action.stream.id, action.is_complete)
         transcription, self._transcription = self._transcription, None
         if transcription is None:
             return

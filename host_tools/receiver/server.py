@@ -16,6 +16,8 @@ from firmware.satellite.protocol import ProtocolError
 from host_tools.errors import HostToolError
 from host_tools.receiver.admission import Refused, handshake
 from host_tools.receiver.anchors import Anchors
+from host_tools.receiver.assistant import Assistant
+from host_tools.receiver.assistants import Assistants
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.connection import Connection
 from host_tools.receiver.console import message_of
@@ -42,6 +44,7 @@ class Receiver:
         recordings: RecordingWorker,
         anchors: Anchors,
         view: View,
+        assistants: tuple[Assistant, ...] = (),
     ) -> None:
         self._options = options
         self._authority = authority
@@ -49,7 +52,10 @@ class Receiver:
         self._recordings = recordings
         self._view = view
         self.counters = Counters()
-        self._services = Services(options, recordings, anchors, view, self.start, self.counters)
+        self._assistants = Assistants(assistants, view, self.start)
+        self._services = Services(
+            options, recordings, anchors, view, self.start, self.counters, self._assistants
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[int, Connection] = {}
         self._main: asyncio.Task[None] | None = None
@@ -76,6 +82,7 @@ class Receiver:
                 tls = self._options.tls
                 self.start(renew_certificate(self._authority, tls, self._view))
                 self.start(self._drop_removed())
+            self._assistants.begin()
             loop = asyncio.get_running_loop()
             while True:
                 try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from host_tools.receiver.anchors import Anchors
+from host_tools.receiver.assistants import Assistants
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.view import View
 
@@ -43,3 +44,5 @@ class Services:
     #: Runs a coroutine beside everything else, until the receiver ends.
     start: Callable[[Coroutine[Any, Any, None]], None]
     counters: Counters
+    #: Who answers: told of every device and stream.
+    assistants: Assistants

@@ -72,8 +72,9 @@ class Began:
 
 @dataclass(frozen=True)
 class Heard:
-    """Audio of the running stream: for the level and for speech-to-text, not for keeping."""
+    """Audio of the running stream: for those who listen, not for keeping."""
 
+    stream: Stream
     audio: bytes
 
 
@@ -231,7 +232,7 @@ class Session:
             stream.sha256.update(heard)
             if stream.audio is not None:
                 stream.audio += heard
-        actions: list[Action] = [Heard(heard)] if heard else []
+        actions: list[Action] = [Heard(stream, heard)] if heard else []
         return actions + (self.stop("too long", now_s) if len(audio) > room else [])
 
     def _stop(self, event: Event, now_s: float) -> list[Action]:

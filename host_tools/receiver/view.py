@@ -54,6 +54,7 @@ _EVENTS = {
     ),
     "unconfirmed": (_WARNING, "the withdrawal of {device} is not confirmed: {reason}"),
     "deleted": (_INFO, "deleted {count} recordings ({reason})"),
+    "assistant-failed": (_WARNING, "{assistant} failed: {reason}"),
     "warning": (_WARNING, "{message}"),
     "stopped": (_INFO, "stopped; {streams} streams, {kept} kept"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -21,7 +22,12 @@ import numpy as np
 from firmware.satellite import protocol
 from host_tools import cli
 from host_tools.receiver import authority
+from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.server import Receiver
+from host_tools.receiver.services import Options
 
 PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}
@@ -93,6 +99,75 @@ def receiving(data: Path, *options: object):
         if receiver.process.poll() is None:
             receiver.process.kill()
             receiver.process.wait()
+
+
+class Serving:
+    """A receiver in a thread of this process, over TLS, with assistants; what it told so far."""
+
+    def __init__(self, data: Path, assistants: tuple) -> None:
+        self.data = data
+        self.told: list[dict] = []
+        self._news = threading.Condition()
+        self._data, self._assistants = data, assistants
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        self.port = self.wait("listening")["port"]
+
+    def emit(self, event: str, **fields: object) -> None:
+        """The receiver's view."""
+        with self._news:
+            self.told.append({"event": event, **fields})
+            self._news.notify_all()
+
+    def level(self, audio: bytes) -> None:
+        """No meter."""
+
+    def wait(self, event: str, **fields: object) -> dict:
+        """The first event of this name with these fields, of all that were told."""
+
+        def found() -> dict | None:
+            hits = (t for t in self.told if t["event"] == event and fields.items() <= t.items())
+            return next(hits, None)
+
+        with self._news:
+            assert self._news.wait_for(found, PATIENCE_S), (event, fields, self.told)
+            return found()
+
+    def call(self, coroutine):
+        """The result of a coroutine that runs in the receiver's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(PATIENCE_S)
+
+    async def _run(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        signer = authority.open_or_make(self._data / "authority")
+        devices = DeviceList(self._data / "devices.json")
+        worker = RecordingWorker(Recordings(self._data, 1.0), devices)
+        context, name = signer.server_context(None)
+        options = Options("127.0.0.1", 0, context, 61000, 8, None)
+        receiver = Receiver(
+            options, signer, devices, worker, Anchors(self._data), self, self._assistants
+        )
+        self._task = asyncio.create_task(receiver.run(name))
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+        finally:
+            worker.close()
+
+
+@contextmanager
+def serving(data: Path, *assistants):
+    """A receiver in this process that these assistants answer for."""
+    served = Serving(data, assistants)
+    try:
+        yield served
+    finally:
+        served.stop()
 
 
 def tls_context(folder: Path | None, has_certificate: bool = True) -> ssl.SSLContext:
