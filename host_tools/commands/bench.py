@@ -21,6 +21,7 @@ from host_tools.xtensa import report as bench_report
 from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind, instructions_per_step
 from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import Measurement, measure
+from host_tools.xtensa.speaker_cost import instructions_per_chunk
 
 MIN_SECONDS, MAX_SECONDS = 0.2, 60.0
 
@@ -44,16 +45,21 @@ def _measure_all(
     return measurements
 
 
-def _print(measurements: list[Measurement], console: Console) -> None:
+def _print(measurements: list[Measurement], speaker: dict[str, int], console: Console) -> None:
     for result in measurements:
-        for title, header, rows in bench_report.tables(result):
-            table = Table(title=title, title_justify="left")
-            for i, name in enumerate(header):
-                table.add_column(name, justify="right" if i else "left", no_wrap=True)
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
+        for table in bench_report.tables(result):
+            console.print(_table(*table))
         console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
+    console.print(_table(*bench_report.speaker_table(speaker)))
+
+
+def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _show_parser(as_json: bool) -> None:
@@ -141,14 +147,15 @@ def command(
     names = tuple(known) if every else models or (DEFAULT_MODEL,)
     with_overhead = has_valgrind() if overhead is None else overhead
     measurements = _measure_all(names, seconds, with_overhead)
+    speaker = instructions_per_chunk()
     if update:
-        bench_report.update(update, bench_report.markdown(measurements))
+        bench_report.update(update, bench_report.markdown(measurements, speaker))
         click.echo(f"tables written to {update}", err=True)
     if as_json:
-        click.echo(json.dumps(bench_report.as_json(measurements), indent=2))
+        click.echo(json.dumps(bench_report.as_json(measurements, speaker), indent=2))
     elif markdown:
-        click.echo(bench_report.markdown(measurements))
+        click.echo(bench_report.markdown(measurements, speaker))
     elif not update:
-        _print(measurements, Console())
+        _print(measurements, speaker, Console())
         if overhead is None and not with_overhead:
             click.echo(f"interpreter overhead: not counted ({VALGRIND_HINT})", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from host_tools.errors import HostToolError
 from host_tools.xtensa.measure import CLOCK_HZ, KernelCost, Measurement, Variant
+from host_tools.xtensa.speaker_cost import CHUNKS_PER_SECOND
 
 JSON_VERSION = 1
 RAM_LIMIT_BYTES = 160_000
@@ -101,13 +102,23 @@ def summary(result: Measurement) -> str:
     return "\n".join(lines)
 
 
+def speaker_table(costs: dict[str, int]) -> tuple[str, list[str], Rows]:
+    """Return (title, header, rows) of the speaker's kernels, which run while it plays."""
+    rows = [
+        [name, f"{count:,}", f"{count * CHUNKS_PER_SECOND / 1e6:.2f}"]
+        for name, count in costs.items()
+    ]
+    title = "speaker, while it plays: instructions per 10 ms chunk"
+    return title, ["kernel", "viper", "M/s"], rows
+
+
 def _markdown_table(header: list[str], rows: Rows) -> str:
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def markdown(results: list[Measurement]) -> str:
-    """Return a table of the models, and one of the kernels of the first model."""
+def markdown(results: list[Measurement], speaker: dict[str, int]) -> str:
+    """Return a table of the models, one of the kernels of the first model, one of the speaker."""
     header = ["model", "MACs", "instructions per inference", "per 10 ms step", "M instr/s"]
     header += [
         f"share of a {CLOCK_HZ // 1_000_000} MHz core",
@@ -136,6 +147,11 @@ def markdown(results: list[Measurement]) -> str:
         f"{results[0].model}:",
         _markdown_table(kernels, rows_of_kernels),
     ]
+    _, header, rows_of_speaker = speaker_table(speaker)
+    parts += [
+        "Instructions per 10 ms chunk while the speaker plays, when the engine rests:",
+        _markdown_table(header, rows_of_speaker),
+    ]
     overhead = results[0].interpreter_overhead_per_step
     if overhead is not None:
         parts.append(
@@ -155,11 +171,16 @@ def update(path: Path, text: str) -> None:
     path.write_text(new, encoding="utf-8")
 
 
-def as_json(results: list[Measurement]) -> dict[str, Any]:
+def as_json(results: list[Measurement], speaker: dict[str, int]) -> dict[str, Any]:
     """Return the measurements for programs; `version` changes when the meaning of a field does."""
     models = []
     for result in results:
         entry = asdict(result)
         entry["ram"]["total"] = result.ram.total
         models.append(entry)
-    return {"version": JSON_VERSION, "clock_hz": CLOCK_HZ, "models": models}
+    return {
+        "version": JSON_VERSION,
+        "clock_hz": CLOCK_HZ,
+        "models": models,
+        "speaker_instructions_per_chunk": speaker,
+    }

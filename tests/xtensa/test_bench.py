@@ -52,6 +52,12 @@ def test_json_adds_up(report):
     assert 8 < viper["per_inference"] / model["macs"] < 25
 
 
+def test_the_speaker_has_its_row(report):
+    costs = report["speaker_instructions_per_chunk"]
+    assert set(costs) >= {"speaker.volume", "speaker.chime"}
+    assert 160 * 10 < costs["speaker.volume"] < 4000  # 0.4 M instr/s
+
+
 def test_ram_is_within_its_limit(report):
     ram = report["models"][0]["ram"]
     parts = ("model", "arena", "front_end", "tables", "objects", "code")
@@ -72,6 +78,7 @@ def test_table_and_markdown_and_update(report, tmp_path):
         and "frontend.fft" in text
         and "% of a 240 MHz core" in text
         and "0 different" in text
+        and "speaker.volume" in text
     )
     page = tmp_path / "README.md"
     page.write_text(f"before\n{bench_report.BEGIN}\nold\n{bench_report.END}\nafter\n")

@@ -17,6 +17,7 @@ from host_tools.xtensa.frames import EXCEPTION_WORDS, MAX_STACK_WORDS, Frame, fr
 MODULES = (
     "satellite/app",
     "satellite/audit_log",
+    "satellite/chimes",
     "satellite/counters",
     "satellite/end_of_speech",
     "satellite/gate",
@@ -24,6 +25,7 @@ MODULES = (
     "satellite/light",
     "satellite/protocol",
     "satellite/streamer",
+    "satellite/volume",
     "wakeword/detector",
     "wakeword/engine",
     "wakeword/frontend/frontend",
@@ -42,6 +44,7 @@ MODULES = (
 #: What the event loop calls: the loop itself, and what it polls.
 ROOTS = {
     "satellite/app:App.step",
+    "satellite/chimes:Chime.fill",
     "drivers/i2s_microphone:I2SMicrophone.read",
     "drivers/i2s_microphone:_Read.__await__",
     "drivers/i2s_microphone:_Read.__iter__",
