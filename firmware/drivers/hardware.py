@@ -53,6 +53,7 @@ class Hardware:
         self.light = light(board)
         self.controls = controls(board, self.clock.now_ms)
         self.reset = reset_reason()
+        self.speaker = None
         self.wifi = None
         self.connect = None
 

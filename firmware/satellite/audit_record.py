@@ -15,11 +15,17 @@ import hashlib
 import json
 
 from .protocol import (
+    CHIME,
     MAX_CUTOFF_THOUSANDTHS,
     MAX_PREROLL_MS,
     MAX_SEQ,
+    MAX_SPEECH_MS,
     MIN_CUTOFF_THOUSANDTHS,
+    PLAYED_REASONS,
     REFUSED,
+    SPEAK,
+    SPEECH_KINDS,
+    VOLUME,
 )
 
 if False:  # for type checkers alone: it is not compiled
@@ -37,6 +43,7 @@ NO_HASH = "0" * 64
 BOOL = "true or false"
 NAME = "a name"
 COUNT = (0, MAX_SEQ)
+PERCENT = (0, 100)
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_. "
 
 SOURCES = ("button", "switch", "network", "boot", "stored", "usb")
@@ -55,7 +62,7 @@ END_REASONS = (
 )
 CONSENTS = ("set", "accepted", "refused", "withdrawn", "deleted")
 #: What was refused: what protocol.py says the network must not ask, and what is wrong in itself.
-ASKED = REFUSED + ("peer", "message", "stream", "other", "sensitivity")
+ASKED = REFUSED + ("peer", "message", "stream", "other", "sensitivity", SPEAK, CHIME, VOLUME)
 FAULTS = (
     "light",
     "microphone",
@@ -74,6 +81,9 @@ FAULTS = (
     "other",
 )
 DROPPED = ("audio", "records")
+#: What is said: what the network asks for, and the chime for an error of the device's own.
+SPOKEN = SPEECH_KINDS + ("error",)
+SPEAK_ENDS = PLAYED_REASONS + ("network",)
 HEADS = ("good", "missing", "damaged", "differs", "behind")
 
 #: Kind of record: (fields that it must have, fields that it may have), each (name, type), in the
@@ -115,6 +125,12 @@ KINDS: "dict[str, tuple[Fields, Fields]]" = {
         (("bytes", COUNT), ("duration_ms", COUNT), ("reason", END_REASONS)),
         (("dropped_chunks", COUNT), ("receiver", NAME)),
     ),
+    "speak-start": ((("what", SPOKEN),), (("volume", PERCENT),)),
+    "speak-end": (
+        (("what", SPOKEN), ("duration_ms", (0, MAX_SPEECH_MS)), ("reason", SPEAK_ENDS)),
+        (),
+    ),
+    "volume": ((("percent", PERCENT), ("source", SOURCES)), ()),
     "consent": (
         (("what", CONSENTS),),
         (("keep_recordings", BOOL), ("share_for_training", BOOL), ("recordings", COUNT)),

@@ -208,6 +208,10 @@ FIELDS: "tuple[tuple[str, Any, Kind], ...]" = (
     ("share_for_training", False, _Bool()),
     ("muted_on_boot", False, _Bool()),
     ("brightness", 64, _Int(8, 255)),
+    ("volume", 60, _Int(0, 100)),
+    ("volume_max", 80, _Int(0, 100)),
+    ("timers", False, _Bool()),
+    ("announcements", False, _Bool()),
 )
 NAMES = tuple(name for name, _, _ in FIELDS)
 SECRETS = ("wifi_password",)
@@ -239,6 +243,10 @@ class Config:
     share_for_training: bool
     muted_on_boot: bool
     brightness: int
+    volume: int
+    volume_max: int
+    timers: bool
+    announcements: bool
 
     def __init__(self, values: "dict[str, Any]") -> None:
         for name in values:

@@ -13,6 +13,7 @@ class Hardware:
     """All of it; what `main.build` takes as `drivers`."""
 
     mic = "Microphone"
+    speaker = "Speaker, or None on a board without one: it then refuses to make any sound"
     light = "LightDriver"
     controls = "Controls"
     clock = "Clock"
@@ -56,6 +57,32 @@ class Microphone:
 
     def health(self):
         """0 when it is well, else a number of microphone_health.HEALTH_NAMES."""
+
+
+class Speaker:
+    """Off when it is made and silent at boot; `satellite.speech` decides what it plays."""
+
+    late = "how often it ran out of samples while it was on, since it was made"
+    buffer_ms = "what it holds at most: after this much silence all before it has been heard"
+
+    def start(self):
+        """Switch it on, the amplifier last.  Raises OSError, with everything off again."""
+
+    def stop(self):
+        """Switch it off at once, the amplifier first; what it holds is never heard.
+
+        Raises nothing.  `is_on` says whether that worked.
+        """
+
+    def is_on(self):
+        """Whether the amplifier or its clock is on, read back from the hardware."""
+
+    def write(self, chunk):
+        """Take 10 ms, 160 int16, little-endian, without waiting; allocates nothing.
+
+        Return True when all 320 bytes were taken, False when there is no room for them yet.
+        Raises OSError when it is off or cannot play.
+        """
 
 
 class LightDriver:

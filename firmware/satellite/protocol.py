@@ -16,6 +16,9 @@ if False:  # for type checkers alone: it is not compiled
 
     Fields = dict[str, Callable[[object], bool]]
 
+#: The version of docs/protocol.md that this is.  It does not travel: what a device can do it says
+#: in its `status`, and either end ignores what it does not know.
+PROTOCOL_VERSION = 4
 #: The release of Wyoming whose framing this is.  A reader accepts its major version only.
 WYOMING_VERSION = "1.10.2"
 #: Version of the consent that this project adds to Wyoming.
@@ -25,11 +28,15 @@ RATE_HZ = 16000
 WIDTH_BYTES = 2
 CHANNELS = 1
 
-#: Limits on what comes in: the line without its newline, the data, and the payload: none on the
-#: device, which takes no audio, at most this at the receiver.
+#: Limits on what comes in: the line without its newline, the data, and the payload: at most this
+#: at the receiver.  The device takes none, but for a sound that it has accepted: then its limit is
+#: MAX_SPEECH_PAYLOAD_BYTES.
 MAX_HEADER_BYTES = 1024
 MAX_DATA_BYTES = 4096
 MAX_PAYLOAD_BYTES = 65536
+MAX_SPEECH_PAYLOAD_BYTES = 2048
+#: Data of a `status`, so that the message has at most 1024 bytes.
+MAX_STATUS_BYTES = 960
 #: Nested objects and lists, and separators (`,` `:` `[` `{`) in a header or data: bounds the
 #: memory that a hostile line can make the JSON reader take.
 MAX_DEPTH = 8
@@ -41,6 +48,11 @@ MAX_COUNT = 1000000
 MIN_CUTOFF_THOUSANDTHS = 100
 MAX_CUTOFF_THOUSANDTHS = 990
 MAX_WORD_CHARACTERS = 32
+MAX_WORDS = 4
+#: The longest sound that the network may ask for.
+MAX_SPEECH_MS = 30000
+#: What the device holds of a sound at most: 1 s.  No more than this is ever on its way.
+MAX_CREDIT_BYTES = 32000
 #: The largest number of a record in the audit log.
 MAX_SEQ = 0x7FFFFFFFFFFF
 
@@ -62,6 +74,32 @@ MUTE = "mute"
 SENSITIVITY = "sensitivity"
 DELETED = "deleted"
 ERROR = "error"
+STATUS = "status"
+SPEAK = "speak"
+SPEAK_ACCEPTED = "speak-accepted"
+SPEAK_REFUSED = "speak-refused"
+SPEAK_STOP = "speak-stop"
+CREDIT = "credit"
+PLAYED = "played"
+CHIME = "chime"
+VOLUME = "volume"
+
+#: What the network may ask the device to say, and the chimes that the device has.
+SPEECH_KINDS = ("reply", "timer", "announcement")
+CHIME_KINDS = ("timer", "error")
+#: Why the device does not make a sound; docs/protocol.md says when each is the answer.
+REFUSAL_REASONS = (
+    "no-speaker",
+    "muted",
+    "fault",
+    "busy",
+    "stream",
+    "off",
+    "often",
+    "log",
+)
+#: Why a sound ended.
+PLAYED_REASONS = ("end", "button", "mute", "word", "late", "limit", "receiver", "fault")
 
 
 class ProtocolError(Exception):
@@ -118,6 +156,17 @@ def _is_hash(value: object) -> bool:
     )
 
 
+def _is_words(value: object) -> bool:
+    """A list of 1 to MAX_WORDS names of wake words."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_WORDS:
+        return False
+    return all(is_word(word) for word in value)
+
+
+def _is_percent(value: object) -> bool:
+    return _is_int(value, 0, 100)
+
+
 def _is_bool(value: object) -> bool:
     return value is True or value is False
 
@@ -139,6 +188,8 @@ _FORMAT: "Fields" = {
 _STREAM: "Fields" = {"stream": _is_stream}
 _WISHES: "Fields" = {"keep_recordings": _is_bool, "share_for_training": _is_bool}
 _TEXT: "Fields" = {"text?": _is_text_or_none}
+#: The name of a sound: a random number of its own, spelled as a stream's.
+_SOUND: "Fields" = {"id": _is_stream}
 
 _DEVICE = 1
 _RECEIVER = 2
@@ -172,20 +223,78 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
         _DEVICE,
         {"seq": lambda value: _is_int(value, 0, MAX_SEQ), "hash": _is_hash},
     ),
-    AUDIO_START: (_DEVICE, _FORMAT),
-    AUDIO_CHUNK: (_DEVICE, _FORMAT),
-    AUDIO_STOP: (_DEVICE, {"timestamp?": _is_time_or_none}),
+    AUDIO_START: (_DEVICE | _RECEIVER, _FORMAT),
+    AUDIO_CHUNK: (_DEVICE | _RECEIVER, _FORMAT),
+    AUDIO_STOP: (_DEVICE | _RECEIVER, {"timestamp?": _is_time_or_none}),
     STOP: (_RECEIVER, _STREAM),
     MUTE: (_RECEIVER, {}),
     SENSITIVITY: (_RECEIVER, {"model": is_word, "cutoff_thousandths": is_cutoff}),
     DELETED: (_RECEIVER, {"count": lambda value: _is_int(value, 0, MAX_COUNT)}),
     ERROR: (_RECEIVER, {}),
+    STATUS: (
+        _DEVICE,
+        {
+            "speaker": _is_bool,
+            "muted": _is_bool,
+            "switch": _is_bool,
+            "listening": _is_bool,
+            "volume": _is_percent,
+            "volume_max": _is_percent,
+            "words": _is_words,
+            "keep_recordings": _is_bool,
+            "share_for_training": _is_bool,
+            "timers": _is_bool,
+            "announcements": _is_bool,
+            "firmware?": _is_text_or_none,
+        },
+    ),
+    SPEAK: (
+        _RECEIVER,
+        {
+            "id": _is_stream,
+            "kind": lambda value: value in SPEECH_KINDS,
+            "stream?": _is_stream,
+            "length_ms": lambda value: _is_int(value, 1, MAX_SPEECH_MS),
+        },
+    ),
+    SPEAK_ACCEPTED: (
+        _DEVICE,
+        {"id": _is_stream, "credit": lambda value: _is_int(value, 0, MAX_CREDIT_BYTES)},
+    ),
+    SPEAK_REFUSED: (_DEVICE, {"id": _is_stream, "why": lambda value: value in REFUSAL_REASONS}),
+    SPEAK_STOP: (_RECEIVER, _SOUND),
+    CREDIT: (
+        _DEVICE,
+        {"id": _is_stream, "bytes": lambda value: _is_int(value, 1, MAX_CREDIT_BYTES)},
+    ),
+    PLAYED: (
+        _DEVICE,
+        {
+            "id": _is_stream,
+            "ms": lambda value: _is_int(value, 0, MAX_SPEECH_MS),
+            "why": lambda value: value in PLAYED_REASONS,
+        },
+    ),
+    CHIME: (
+        _RECEIVER,
+        {
+            "id": _is_stream,
+            "kind": lambda value: value in CHIME_KINDS,
+            "stream?": _is_stream,
+        },
+    ),
+    VOLUME: (_RECEIVER, {"percent": _is_percent}),
 }
+
+_NEEDS_STREAM = (SPEAK, CHIME)
+#: What answers a stream, and names it; what does not answer one names none.
+_ANSWERS = ("reply", "error")
 
 #: What each end may send.
 FROM_DEVICE = tuple([type for type in _MESSAGES if _MESSAGES[type][0] & _DEVICE])
 FROM_RECEIVER = tuple([type for type in _MESSAGES if _MESSAGES[type][0] & _RECEIVER])
-#: What asks a device to listen, to send or to unmute: it refuses these and records that it did.
+#: What asks a device to listen, to send, to unmute or to obey another word: it refuses these and
+#: records that it did.
 REFUSED = (
     "unmute",
     "listen",
@@ -196,6 +305,12 @@ REFUSED = (
     "run-satellite",
     "run-pipeline",
     "start-streaming",
+    "start-conversation",
+    "continue-conversation",
+    "word",
+    AUDIO_START,  # but for a sound that the device accepted
+    AUDIO_CHUNK,
+    AUDIO_STOP,
 ) + tuple([type for type in FROM_DEVICE if type not in FROM_RECEIVER])
 
 
@@ -215,6 +330,8 @@ def check(event: Event) -> None:
                 raise ProtocolError("%s without %s" % (event.type, key))
         elif not fields[name](data[key]):
             raise ProtocolError("%s: %s is not as documented" % (event.type, key))
+    if event.type in _NEEDS_STREAM and (data["kind"] in _ANSWERS) != ("stream" in data):
+        raise ProtocolError("%s of this kind with or without a stream" % event.type)
     if event.type == AUDIO_CHUNK:
         if not event.payload or len(event.payload) % WIDTH_BYTES:
             raise ProtocolError("audio-chunk of %d bytes" % len(event.payload))
@@ -228,8 +345,9 @@ def encode(type: str, data: "dict[str, Any] | None" = None, payload: bytes = b""
         raise ProtocolError("type is not a name")
     check(Event(type, data, payload))
     body = json.dumps(data, separators=(",", ":")).encode() if data else b""
-    if len(body) > MAX_DATA_BYTES:
-        raise ProtocolError("data longer than %d bytes" % MAX_DATA_BYTES)
+    most = MAX_STATUS_BYTES if type == STATUS else MAX_DATA_BYTES
+    if len(body) > most:
+        raise ProtocolError("data longer than %d bytes" % most)
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ProtocolError("payload longer than %d bytes" % MAX_PAYLOAD_BYTES)
     head = '{"type":"%s","version":"%s"' % (type, WYOMING_VERSION)
@@ -372,10 +490,11 @@ class Decoder:
     Holds at most one incomplete message besides what was fed.  Every event is checked; those
     before a bad message come out first, then ProtocolError is raised, now and at every later try:
     what follows a broken message has no known beginning, so the connection must be closed.
+    `max_payload_bytes` may be changed; it counts for headers that are read afterwards.
     """
 
     def __init__(self, max_payload_bytes: int = 0) -> None:
-        self._max_payload_bytes = max_payload_bytes
+        self.max_payload_bytes = max_payload_bytes
         self._failure: str | None = None
         self._fed = b""
         self._at = 0
@@ -446,13 +565,15 @@ class Decoder:
             if not (_is_text(version) and version.split(".")[0] == "1"):
                 raise ProtocolError("Wyoming version is not 1.x, as %s is" % WYOMING_VERSION)
         self._data_length = _length(header, "data_length", MAX_DATA_BYTES)
-        payload_length = _length(header, "payload_length", self._max_payload_bytes)
+        payload_length = _length(header, "payload_length", self.max_payload_bytes)
         self._body_length = self._data_length + payload_length
         return header
 
     def _close(self, header: "dict[str, Any]") -> Event:
         """The event of a header whose data and payload are complete."""
         data = header.get("data", {})
+        if self._data_length > MAX_STATUS_BYTES and header["type"] == STATUS:
+            raise ProtocolError("status longer than %d bytes" % MAX_STATUS_BYTES)
         if self._data_length:
             data.update(_object(bytes(self._part[: self._data_length]), "data"))
         event = Event(header["type"], data, bytes(self._part[self._data_length :]))

@@ -37,6 +37,8 @@ _COLOURS = {
     "wake": "green",
     "stream-start": "blue",
     "stream-end": "blue",
+    "speak-start": "cyan",
+    "speak-end": "cyan",
     "refused": "yellow",
     "fault": "yellow",
     "dropped": "yellow",

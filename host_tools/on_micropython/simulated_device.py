@@ -51,6 +51,7 @@ class Drivers:
     def __init__(self, world, settings, network, let_network_settle):
         board = settings["board"]
         self.mic = simulated.Microphone(world, let_network_settle)
+        self.speaker = None
         self.light = simulated.LightDriver(world, board["has_colour"])
         self.controls = simulated.Controls(world, board["has_button"])
         self.clock = simulated.Clock(world, let_network_settle)

@@ -39,6 +39,7 @@ def test_defaults_are_private():
     assert made.preroll_ms == 0
     for name in ("keep_recordings", "share_for_training", "insecure", "muted_on_boot"):
         assert getattr(made, name) is False, name
+    assert made.timers is False and made.announcements is False and made.volume <= made.volume_max
     for name in ("receiver_host", "wifi_ssid", "wifi_password"):
         assert getattr(made, name) == "", name
     assert made.max_stream_ms == 15000 and made.models == ("okay_nabu",)
@@ -54,6 +55,8 @@ def test_numbers_at_and_past_their_limits():
         ("end_of_speech_ms", 300, 3000, 10),
         ("no_speech_ms", 1000, 5000, 10),
         ("brightness", 8, 255, 1),
+        ("volume", 0, 100, 1),
+        ("volume_max", 0, 100, 1),
     )
     for name, low, high, step in limits:
         for value in (low, high, low + step):
@@ -100,7 +103,7 @@ def test_what_the_detectors_take_of_it():
 
 
 def test_only_true_and_false_are_yes_and_no():
-    for name in ("insecure", "keep_recordings", "muted_on_boot"):
+    for name in ("insecure", "keep_recordings", "muted_on_boot", "timers", "announcements"):
         accepted({name: True})
         accepted({name: False})
         for value in (0, 1, None, "true", "", [], [False]):

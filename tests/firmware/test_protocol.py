@@ -11,6 +11,22 @@ CONSENT = {
     "share_for_training": False,
     "preroll_ms": 500,
 }
+STATUS = {
+    "speaker": True,
+    "muted": False,
+    "switch": False,
+    "listening": True,
+    "volume": 60,
+    "volume_max": 80,
+    "words": ["okay_nabu"],
+    "keep_recordings": False,
+    "share_for_training": False,
+    "timers": True,
+    "announcements": False,
+    "firmware": "0.1.0",
+}
+REPLY = {"id": STREAM, "kind": "reply", "stream": STREAM, "length_ms": 30000}
+NOBODY = "0123456789abcdef"
 
 
 def decode(data, max_payload_bytes=0, step=None):
@@ -61,6 +77,15 @@ def test_every_message_comes_back_however_it_is_cut():
         (protocol.STOP, {"stream": STREAM}, b""),
         (protocol.MUTE, {}, b""),
         (protocol.DELETED, {"count": 3}, b""),
+        (protocol.STATUS, STATUS, b""),
+        (protocol.SPEAK, REPLY, b""),
+        (protocol.SPEAK_ACCEPTED, {"id": STREAM, "credit": 32000}, b""),
+        (protocol.SPEAK_REFUSED, {"id": STREAM, "why": "busy"}, b""),
+        (protocol.CREDIT, {"id": STREAM, "bytes": 3200}, b""),
+        (protocol.PLAYED, {"id": STREAM, "ms": 1280, "why": "end"}, b""),
+        (protocol.SPEAK_STOP, {"id": STREAM}, b""),
+        (protocol.CHIME, {"id": STREAM, "kind": "timer"}, b""),
+        (protocol.VOLUME, {"percent": 40}, b""),
         ("run-satellite", {"nested": {"list": [1, None, True, "x"]}}, b""),
     )
     whole = b"".join([protocol.encode(*m) for m in messages])
@@ -255,8 +280,9 @@ def test_whole_chunks_are_framed_without_allocation():
 
 
 def test_what_asks_a_device_to_listen_is_on_the_list_of_the_refused():
-    for name in ("unmute", "listen", "detect", "run-satellite", "run-pipeline", "audio-start"):
+    for name in ("unmute", "listen", "detect", "run-satellite", "run-pipeline", "word", "status"):
         assert name in protocol.REFUSED and name not in protocol.FROM_RECEIVER, name
+    assert "audio-start" in protocol.REFUSED  # unless it accepted a sound
 
 
 def test_random_bytes_and_broken_messages_only_ever_raise_protocol_error():
@@ -291,3 +317,120 @@ def test_a_sensitivity_at_and_past_its_limits():
         assert raises(lambda data=data: protocol.encode(protocol.SENSITIVITY, data)), data
     assert protocol.SENSITIVITY in protocol.FROM_RECEIVER
     assert protocol.SENSITIVITY not in protocol.FROM_DEVICE + protocol.REFUSED
+
+
+def refuses_field(type, data, name, values):
+    """Every one of `values` is refused in this field, and so is a message without it."""
+    for value in values:
+        body = dict(data)
+        body[name] = value
+        refused(message(type, json.dumps(body)), "%s: %s" % (type, name))
+    body = dict(data)
+    del body[name]
+    refused(message(type, json.dumps(body)), "%s without %s" % (type, name))
+
+
+def test_the_fields_of_a_sound_at_their_limits_and_past_them():
+    good = (
+        (protocol.SPEAK, {"id": STREAM, "kind": "timer", "length_ms": 1}),
+        (protocol.SPEAK, {"id": STREAM, "kind": "announcement", "length_ms": 30000}),
+        (protocol.SPEAK_ACCEPTED, {"id": STREAM, "credit": 0}),
+        (protocol.CREDIT, {"id": STREAM, "bytes": 1}),
+        (protocol.PLAYED, {"id": STREAM, "ms": 0, "why": "fault"}),
+        (protocol.PLAYED, {"id": STREAM, "ms": 30000, "why": "limit"}),
+        (protocol.CHIME, {"id": STREAM, "kind": "error", "stream": NOBODY}),
+        (protocol.VOLUME, {"percent": 0}),
+        (protocol.VOLUME, {"percent": 100}),
+    )
+    for type, data in good:
+        assert decode(protocol.encode(type, data)) == [(type, data, b"")], data
+    names = ("", "0" * 15, "0" * 17, "G" * 16, "A" * 16, 7, None)
+    refuses_field(protocol.SPEAK, REPLY, "id", names)
+    refuses_field(protocol.SPEAK, REPLY, "kind", ("", "error", "music", None, 1, ["reply"], {}))
+    refuses_field(protocol.SPEAK, REPLY, "length_ms", (0, 30001, -1, 1.0, "1", None, True))
+    refuses_field(protocol.SPEAK_ACCEPTED, {"id": STREAM, "credit": 1}, "credit", (-1, 32001, "0"))
+    refuses_field(protocol.SPEAK_REFUSED, {"id": STREAM, "why": "off"}, "why", ("", "later", 3))
+    refuses_field(protocol.SPEAK_STOP, {"id": STREAM}, "id", names)
+    refuses_field(protocol.CREDIT, {"id": STREAM, "bytes": 1}, "bytes", (0, 32001, True, "2"))
+    played = {"id": STREAM, "ms": 1, "why": "end"}
+    refuses_field(protocol.PLAYED, played, "ms", (-1, 30001, 1.5, None))
+    refuses_field(protocol.PLAYED, played, "why", ("network", "", None, 0))
+    refuses_field(protocol.CHIME, {"id": STREAM, "kind": "timer"}, "kind", ("reply", "", None))
+    refuses_field(protocol.VOLUME, {"percent": 1}, "percent", (-1, 101, 1.0, "1", True, None))
+
+
+def test_what_answers_a_stream_names_it_and_nothing_else_does():
+    for type, kind, answers in (
+        (protocol.SPEAK, "reply", True),
+        (protocol.SPEAK, "timer", False),
+        (protocol.SPEAK, "announcement", False),
+        (protocol.CHIME, "error", True),
+        (protocol.CHIME, "timer", False),
+    ):
+        data = {"id": STREAM, "kind": kind, "length_ms": 1}
+        for has_stream in (True, False):
+            if has_stream:
+                data["stream"] = NOBODY
+            else:
+                del data["stream"]
+            body = message(type, json.dumps(data))
+            if has_stream == answers:
+                assert len(decode(body)) == 1, (type, kind)
+            else:
+                refused(body, "with or without a stream")
+
+
+def test_the_fields_of_a_status():
+    for name in STATUS:
+        value = STATUS[name]
+        if name == "firmware":
+            continue
+        if value is True or value is False:
+            bad = (0, 1, None, "true")
+        elif name == "words":
+            bad = ([], ["a"] * 5, ["a b"], "a", [1], None, ["a" * 33])
+        else:
+            bad = (-1, 101, None, True, "60")
+        refuses_field(protocol.STATUS, STATUS, name, bad)
+    plain = dict(STATUS)
+    del plain["firmware"]
+    plain["words"] = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
+    assert decode(protocol.encode(protocol.STATUS, plain)) == [(protocol.STATUS, plain, b"")]
+    largest = dict(plain)
+    largest["firmware"] = "f" * 64
+    largest["volume"] = largest["volume_max"] = 100
+    for name in largest:
+        if largest[name] is True:
+            largest[name] = False  # the longer word
+    assert len(protocol.encode(protocol.STATUS, largest)) <= 1024
+
+
+def test_a_status_has_a_limit_of_its_own():
+    most = protocol.MAX_STATUS_BYTES
+    plain = json.dumps(STATUS)
+    padded = plain[:-1] + ', "later": "%s"}'
+    room = most - len(padded % "")
+    assert len(decode(message(protocol.STATUS, padded % ("x" * room)))) == 1
+    refused(message(protocol.STATUS, padded % ("x" * (room + 1))), "status longer than 960")
+    more = dict(STATUS)
+    more["later"] = "x" * most
+    assert raises(protocol.encode, protocol.STATUS, more)
+    assert len(decode(protocol.encode("other", more))) == 1
+
+
+def test_the_limit_of_a_payload_can_be_changed_between_messages():
+    form = {"rate": 16000, "width": 2, "channels": 1}
+    most = protocol.MAX_SPEECH_PAYLOAD_BYTES
+    for size in (most, most + 2):
+        decoder = protocol.Decoder(0)
+        assert [e.type for e in decoder.feed(protocol.encode(protocol.PING))] == ["ping"]
+        decoder.max_payload_bytes = most
+        events = decoder.feed(protocol.encode(protocol.AUDIO_CHUNK, form, bytes(size)))
+        if size == most:
+            assert [len(event.payload) for event in events] == [size]
+            decoder.max_payload_bytes = 0
+            assert raises(
+                list, decoder.feed(protocol.encode(protocol.AUDIO_CHUNK, form, bytes(2)))
+            )
+        else:
+            assert raises(list, events)

@@ -21,6 +21,7 @@ BEHIND = {
         (SIMULATED / "simulated_device.py", "Drivers"),
     ],
     "Microphone": [(DRIVERS / "i2s_microphone.py", "I2SMicrophone"), (WORLD, "Microphone")],
+    "Speaker": [],
     "LightDriver": [
         (DRIVERS / "lights.py", "NeoPixelLight"),
         (DRIVERS / "lights.py", "APA102Light"),
@@ -37,6 +38,8 @@ CASES = [(port, path, name) for port, drivers in BEHIND.items() for path, name i
 #: Where the satellite keeps a driver, and which port that is.
 HELD_AS = {
     "mic": "Microphone",
+    "speaker": "Speaker",
+    "_speaker": "Speaker",
     "controls": "Controls",
     "clock": "Clock",
     "watchdog": "Watchdog",

@@ -123,7 +123,10 @@ names = st.sampled_from(
     [*protocol.FROM_DEVICE, *protocol.FROM_RECEIVER, *protocol.REFUSED, "info", ""]
 )
 fields = st.sampled_from(
-    "stream keep_recordings share_for_training preroll_ms count text rate width channels".split()
+    (
+        "stream keep_recordings share_for_training preroll_ms count text rate width channels "
+        "id kind length_ms why percent words"
+    ).split()
 )
 
 
