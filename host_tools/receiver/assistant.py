@@ -8,17 +8,20 @@ an assistant that fails is told to the owner; it ends neither a stream nor the r
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-#: What may be spoken: the answer to a stream, or what the owner's configuration allows.
-REPLY, TIMER, ANNOUNCEMENT = KINDS = ("reply", "timer", "announcement")
-#: The longest that a device speaks at a time.
-MAX_SPEECH_MS = 30000
+from firmware.satellite import protocol
 
-#: Why the receiver itself refuses to speak, beside the words of the device (protocol.py): the
-#: device has not told that it can speak, has no speaker, or too much waits to be spoken.
-OLDER, NO_SPEAKER, TOO_MANY = "older firmware", "no speaker", "too much waits"
+#: What may be spoken: the answer to a stream, or what the owner's configuration allows.
+REPLY, TIMER, ANNOUNCEMENT = KINDS = protocol.SPEECH_KINDS
+
+#: Why the receiver itself refuses a sound, beside protocol.REFUSAL_REASONS of the device: the
+#: device has not told its status, or too much waits to be spoken.
+OLDER, TOO_MANY = "older-firmware", "too-much-waits"
+NO_SPEAKER = "no-speaker"
+#: Two of protocol.PLAYED_REASONS: all of it sounded; an assistant ended it.
+END, RECEIVER = "end", "receiver"
 
 
 @dataclass(frozen=True)
@@ -26,38 +29,42 @@ class Status:
     """A device's last `status`; docs/protocol.md says what each field means."""
 
     speaker: bool
+    #: Whether anything mutes it; whether its mute switch does.
     muted: bool
-    #: Where the mute switch stands: True on mute; None without one.
-    switch: bool | None
+    switch: bool
+    #: Whether the microphone may be on: neither muted nor stopped by a fault.
+    listening: bool
     #: In percent.
     volume: int
     volume_max: int
     #: The wake words that it listens for.
     words: tuple[str, ...]
-    #: The one that it heard last, or None.
-    word: str | None
     keep_recordings: bool
     share_for_training: bool
     #: What its owner allows it to say unasked.
     timers: bool
     announcements: bool
-    firmware: str
-    #: Number and hash of the newest record of its audit log; None before the first.
-    audit_seq: int | None
-    audit_hash: str | None
+    firmware: str | None = None
+
+    @staticmethod
+    def of(data: dict[str, Any]) -> Status:
+        """Return the status in the data of a message; raises protocol.ProtocolError."""
+        protocol.check(protocol.Event(protocol.STATUS, data))
+        names = (field.name for field in fields(Status))
+        known = {name: data[name] for name in names if name in data}
+        return Status(**{**known, "words": tuple(data["words"])})
 
 
 @dataclass(frozen=True)
 class Played:
-    """How much of what was to be spoken sounded, and why it ended (see `played` in
-    docs/protocol.md): "end" when all of it did."""
+    """How much of a sound was heard, and why it ended: one of protocol.PLAYED_REASONS."""
 
     ms: int
     why: str
 
 
 class SpeakRefused(Exception):  # noqa: N818 - a refusal is an answer
-    """The device does not speak, and says why: OLDER, NO_SPEAKER, TOO_MANY or a device's word."""
+    """The device makes no sound: `why` is OLDER, TOO_MANY or one of protocol.REFUSAL_REASONS."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -83,8 +90,8 @@ class Satellite(Protocol):
 
     @property
     def status(self) -> Status | None:
-        """None until the device has told: then it takes none of what follows but `stop`, `mute`;
-        a device with older firmware never does."""
+        """None until the device has told; older firmware never does.  Until then it can neither
+        speak nor change its volume."""
 
     def end_stream(self, stream: str) -> None:
         """Enough was heard: ask the device to end this stream, if it is still the running one."""
@@ -95,7 +102,7 @@ class Satellite(Protocol):
         audio: AsyncIterator[bytes],
         *,
         stream: str | None = None,
-        length_ms: int = MAX_SPEECH_MS,
+        length_ms: int = protocol.MAX_SPEECH_MS,
     ) -> Played:
         """Speak, and return when it has really sounded, or was ended.
 
@@ -108,7 +115,7 @@ class Satellite(Protocol):
             audio: 16 kHz mono, int16 little-endian, in pieces of any size; it may come slower
                 than it is played.
             stream: For a reply: the stream that it answers.
-            length_ms: An upper bound, 1 to MAX_SPEECH_MS; the rest is dropped.
+            length_ms: An upper bound, 1 to protocol.MAX_SPEECH_MS; the rest is dropped.
 
         Raises:
             SpeakRefused: the device, or the receiver for it, refuses.
@@ -124,10 +131,18 @@ class Satellite(Protocol):
 
     async def set_volume(self, percent: int) -> None:
         """Set the volume, 0 to 100; the device clips it to its owner's limit and tells its
-        `status`.  Raises SpeakRefused, ConnectionLost."""
+        `status`.  Raises SpeakRefused (OLDER), ConnectionLost."""
 
-    async def chime(self, kind: str) -> None:
-        """Play a short sound of the device's own, "timer" or "error".  Raises as set_volume."""
+    async def chime(self, kind: str, *, stream: str | None = None) -> Played:
+        """Let the device make a sound of its own, and return when it is over.
+
+        Args:
+            kind: One of protocol.CHIME_KINDS.  "timer" rings, with pauses in which the device
+                listens, until somebody ends it, or 30 s; "error" is short.
+            stream: For "error": the stream that it answers.
+
+        Raises: as `speak`.
+        """
 
 
 class Host(Protocol):

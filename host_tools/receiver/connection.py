@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from firmware.satellite import protocol
@@ -22,6 +23,8 @@ from host_tools.receiver.devices import Device
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.satellite import ConnectedSatellite
 from host_tools.receiver.services import Services
+from host_tools.receiver.sounds import Sounds
+from host_tools.receiver.speaking import Speaking
 from host_tools.receiver.transcription import Transcription, TranscriptionError
 from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
 
@@ -51,7 +54,8 @@ class Connection:
         self._transcription: Transcription | None = None
         now_s = asyncio.get_running_loop().time()
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
-        self._satellite = ConnectedSatellite(self, device)
+        self._speaking = Speaking(self)
+        self._satellite = ConnectedSatellite(self, device, self._speaking)
         self._is_known = False  # to the assistants
 
     def emit(self, event: str, **fields: object) -> None:
@@ -91,9 +95,25 @@ class Connection:
         """Tell every assistant."""
         self._services.assistants.tell(method, self._satellite, *arguments)
 
-    async def send(self, kind: str, data: dict[str, Any] | None = None) -> None:
+    @property
+    def sounds(self) -> Sounds:
+        """What the device was asked to play."""
+        return self._session.sounds
+
+    @property
+    def is_in_stream(self) -> bool:
+        """Whether the device sends a stream, or has yet to end one."""
+        return self._session.is_in_stream
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside everything else."""
+        self._services.start(coroutine)
+
+    async def send(
+        self, kind: str, data: dict[str, Any] | None = None, payload: bytes = b""
+    ) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
-        self._writer.write(protocol.encode(kind, data))
+        self._writer.write(protocol.encode(kind, data, payload))
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
     async def stop(self, reason: str) -> bool:
@@ -205,7 +225,7 @@ class Connection:
             self._report_end(action, None)
         if self._is_known:
             self._is_known = False
-            self._satellite.lose()
+            self._speaking.lose()
             self._tell(Assistant.disconnected)
 
     def _end_listening(self, action: sessions.Ended) -> None:
@@ -280,6 +300,14 @@ class Connection:
         except HostToolError as error:  # a full disk; the device tells the next one in a minute
             self.emit("warning", message=f"not anchored: {error.message}")
 
+    async def _told(self, action: sessions.Told) -> None:
+        self._satellite.status = status = action.status
+        self.emit("status", **asdict(status))
+        self._tell(Assistant.status_changed)
+
+    async def _changed(self, action: sessions.Changed) -> None:
+        self._speaking.changed()
+
     #: What the session may ask for, and what carries it out.
     _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {
         sessions.Send: _answer,
@@ -290,4 +318,6 @@ class Connection:
         sessions.Ended: _end,
         sessions.Withdrawn: _withdraw,
         sessions.Anchored: _anchor,
+        sessions.Told: _told,
+        sessions.Changed: _changed,
     }

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from firmware.satellite import protocol
 from host_tools.receiver.assistant import (
-    MAX_SPEECH_MS,
+    KINDS,
+    NO_SPEAKER,
     OLDER,
-    ConnectionLost,
+    REPLY,
     Played,
     SpeakRefused,
     Status,
 )
 from host_tools.receiver.devices import Device
+from host_tools.receiver.speaking import Line, Speaking
 
 
-class Line(Protocol):
-    """What is needed of the device's connection."""
-
-    async def send(self, kind: str, data: dict[str, Any] | None = None) -> None:
-        """Send a message; raises OSError or TimeoutError."""
+class StreamLine(Line, Protocol):
+    """A connection whose streams can be ended."""
 
     def end_stream(self, stream: str) -> None:
         """Ask the device to end this stream, if it is the running one."""
@@ -31,10 +29,10 @@ class Line(Protocol):
 class ConnectedSatellite:
     """See `assistant.Satellite`."""
 
-    def __init__(self, line: Line, device: Device) -> None:
+    def __init__(self, line: StreamLine, device: Device, speaking: Speaking) -> None:
         self._line = line
         self._device = device
-        self._is_lost = False
+        self._speaking = speaking
         self.status: Status | None = None
 
     @property
@@ -45,13 +43,8 @@ class ConnectedSatellite:
     def name(self) -> str:
         return self._device.name
 
-    def lose(self) -> None:
-        """The device is gone."""
-        self._is_lost = True
-
     def end_stream(self, stream: str) -> None:
-        if not self._is_lost:
-            self._line.end_stream(stream)
+        self._line.end_stream(stream)
 
     async def speak(
         self,
@@ -59,34 +52,32 @@ class ConnectedSatellite:
         audio: AsyncIterator[bytes],
         *,
         stream: str | None = None,
-        length_ms: int = MAX_SPEECH_MS,
+        length_ms: int = protocol.MAX_SPEECH_MS,
     ) -> Played:
-        self._check()
-        raise SpeakRefused(OLDER)
+        assert kind in KINDS and (stream is not None) == (kind == REPLY), (kind, stream)
+        self._check(needs_speaker=True)
+        length_ms = min(max(1, length_ms), protocol.MAX_SPEECH_MS)
+        return await self._speaking.speak(kind, audio, stream, length_ms)
+
+    async def chime(self, kind: str, *, stream: str | None = None) -> Played:
+        assert kind in protocol.CHIME_KINDS
+        self._check(needs_speaker=True)
+        return await self._speaking.chime(kind, stream)
 
     async def stop_speaking(self) -> None:
-        """Nothing speaks."""
+        await self._speaking.stop()
 
     async def mute(self) -> None:
-        if self._is_lost:
-            raise ConnectionLost(self.name)
-        await self._send(protocol.MUTE)
+        await self._speaking.send(protocol.MUTE)
 
     async def set_volume(self, percent: int) -> None:
-        self._check()
+        self._check(needs_speaker=False)
+        await self._speaking.send(protocol.VOLUME, {"percent": min(max(0, percent), 100)})
 
-    async def chime(self, kind: str) -> None:
-        self._check()
-
-    def _check(self) -> None:
-        """Raise unless the device is there and takes messages that older firmware does not."""
-        if self._is_lost:
-            raise ConnectionLost(self.name)
+    def _check(self, needs_speaker: bool) -> None:
+        """Raise unless the device takes messages that older firmware does not know."""
+        self._speaking.check()
         if self.status is None:
             raise SpeakRefused(OLDER)
-
-    async def _send(self, kind: str) -> None:
-        try:
-            await self._line.send(kind)
-        except (OSError, asyncio.TimeoutError) as error:
-            raise ConnectionLost(self.name) from error
+        if needs_speaker and not self.status.speaker:
+            raise SpeakRefused(NO_SPEAKER)

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 from firmware.satellite import protocol
 from firmware.satellite.protocol import Event
+from host_tools.receiver.assistant import Status
+from host_tools.receiver.sounds import Sounds
 
 #: Seconds without a message before a connection counts as dead: three pings of the device.
 IDLE_S = 90.0
@@ -28,6 +30,8 @@ MAX_STREAM_MS = 61000
 SLACK_S = 30.0
 #: Messages of unknown type on one connection.
 MAX_IGNORED = 100
+#: `status` within a minute; a device sends 6 at most.
+MAX_STATUS = 12
 
 _BYTES_PER_MS = protocol.RATE_HZ * protocol.WIDTH_BYTES // 1000
 
@@ -103,7 +107,21 @@ class Anchored:
     hash: str
 
 
-Action = Send | Consented | Detected | Began | Heard | Ended | Withdrawn | Anchored
+@dataclass(frozen=True)
+class Told:
+    """The device's status, which differs from the one before."""
+
+    status: Status
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Something that a sound may wait for: its state, or the end of a stream."""
+
+
+Action = (
+    Send | Consented | Detected | Began | Heard | Ended | Withdrawn | Anchored | Told | Changed
+)
 
 
 class Session:
@@ -119,6 +137,15 @@ class Session:
         self._stream_until_s = 0.0
         self._is_draining = False
         self._ignored = 0
+        #: What the device was asked to play.
+        self.sounds = Sounds()
+        self.status: Status | None = None
+        self._status_times_s: list[float] = []
+
+    @property
+    def is_in_stream(self) -> bool:
+        """Whether the device sends a stream, or has yet to end one that was stopped."""
+        return self._stream is not None or self._is_draining
 
     @property
     def stream(self) -> Stream | None:
@@ -180,7 +207,7 @@ class Session:
 
     def _consent(self, event: Event, now_s: float) -> list[Action]:
         data = event.data
-        if self._stream is not None or self._is_draining:
+        if self.is_in_stream:
             raise protocol.ProtocolError("consent within a stream")
         stream = Stream(
             id=data["stream"],
@@ -188,6 +215,8 @@ class Session:
             share_for_training=data["share_for_training"],
             preroll_ms=data["preroll_ms"],
         )
+        if self._consented is not None:  # that stream never began: its wake word is not this one's
+            self._wake_word = None
         self._consented = stream
         self._consent_until_s = now_s + START_S
         return [Consented(stream), Send(protocol.CONSENT_ACCEPTED, {"stream": stream.id})]
@@ -206,7 +235,7 @@ class Session:
         return [Anchored(event.data["seq"], event.data["hash"])]
 
     def _start(self, event: Event, now_s: float) -> list[Action]:
-        if self._stream is not None or self._is_draining:
+        if self.is_in_stream:
             raise protocol.ProtocolError("audio-start within a stream")
         if self._consented is None or now_s > self._consent_until_s:
             raise protocol.ProtocolError("audio-start without consent")
@@ -240,9 +269,21 @@ class Session:
             if not self._is_draining:
                 raise protocol.ProtocolError("audio-stop outside a stream")
             self._is_draining = False
-            return []
+            return [Changed()]
         stream, self._stream = self._stream, None
-        return [Ended(stream, "audio-stop", True)]
+        return [Ended(stream, "audio-stop", True), Changed()]
+
+    def _sound(self, event: Event, now_s: float) -> list[Action]:
+        self.sounds.take(event)
+        return [Changed()]
+
+    def _status(self, event: Event, now_s: float) -> list[Action]:
+        recent = [at_s for at_s in self._status_times_s if now_s - at_s < 60.0]
+        if len(recent) >= MAX_STATUS:
+            raise protocol.ProtocolError(f"more than {MAX_STATUS} status a minute")
+        self._status_times_s = [*recent, now_s]
+        before, self.status = self.status, Status.of(event.data)
+        return [Told(self.status)] if self.status != before else []
 
     def _set_deadline(self, kind: str, now_s: float) -> None:
         """Pings keep an idle connection up, not a stream without audio nor one that must end."""
@@ -263,4 +304,9 @@ class Session:
         protocol.AUDIO_START: _start,
         protocol.AUDIO_CHUNK: _hear,
         protocol.AUDIO_STOP: _stop,
+        protocol.STATUS: _status,
+        protocol.SPEAK_ACCEPTED: _sound,
+        protocol.SPEAK_REFUSED: _sound,
+        protocol.CREDIT: _sound,
+        protocol.PLAYED: _sound,
     }

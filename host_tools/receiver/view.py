@@ -48,6 +48,13 @@ _EVENTS = {
     ),
     "transcript": (_INFO, "“{text}”"),
     "transcript-failed": (_WARNING, "no transcript: {reason}"),
+    "status": (
+        _INFO,
+        "{device}: muted {muted}, speaker {speaker}, volume {volume} % (at most {volume_max})",
+    ),
+    "speaking": (_INFO, "{device} speaks ({kind})"),
+    "speak-refused": (_WARNING, "{device} refused to speak ({kind}): {why}"),
+    "played": (_INFO, "{device} spoke for {ms} ms ({kind}, ended by {why})"),
     "withdrawn": (
         _INFO,
         "{device} withdrew consent: keep {keep_recordings}, training {share_for_training}",

@@ -33,6 +33,20 @@ PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}
 STREAM = "0123456789abcdef"
 SPEECH = np.random.default_rng(20).integers(-20000, 20000, 16077, dtype=np.int16).tobytes()
+STATUS = {
+    "speaker": True,
+    "muted": False,
+    "switch": False,
+    "listening": True,
+    "volume": 60,
+    "volume_max": 80,
+    "words": ["okay_nabu"],
+    "keep_recordings": False,
+    "share_for_training": False,
+    "timers": False,
+    "announcements": False,
+    "firmware": "0.1",
+}
 Done = namedtuple("Done", "returncode stdout stderr")
 
 
@@ -135,7 +149,11 @@ class Serving:
 
     def call(self, coroutine):
         """The result of a coroutine that runs in the receiver's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
+        return self.submit(coroutine).result(PATIENCE_S)
+
+    def submit(self, coroutine):
+        """The future of a coroutine that runs in the receiver's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._task.cancel)
@@ -209,13 +227,17 @@ class Device:
     def send(self, kind: str, data: dict | None = None, payload: bytes = b"") -> None:
         self.socket.sendall(protocol.encode(kind, data, payload))
 
-    def expect(self, kind: str):
-        """The next event, which has to be of this type."""
+    def next(self):
+        """The next event."""
         while not self._events:
             data = self.socket.recv(4096)
-            assert data, f"hung up before {kind}"
+            assert data, "hung up"
             self._events.extend(self._decoder.feed(data))
-        event = self._events.pop(0)
+        return self._events.pop(0)
+
+    def expect(self, kind: str):
+        """The next event, which has to be of this type."""
+        event = self.next()
         assert event.type == kind, (event.type, event.data)
         return event
 
@@ -241,6 +263,16 @@ class Device:
             },
         )
         assert self.expect(protocol.CONSENT_ACCEPTED).data == {"stream": stream}
+
+    def tell_status(self, **changed) -> None:
+        """Say what a device with a loudspeaker says after it has connected."""
+        self.send(protocol.STATUS, {**STATUS, **changed})
+
+    def accept(self, credit: int = protocol.MAX_CREDIT_BYTES) -> dict:
+        """Expect a request for a sound and accept it; the request's data."""
+        asked = self.expect(protocol.SPEAK).data
+        self.send(protocol.SPEAK_ACCEPTED, {"id": asked["id"], "credit": credit})
+        return asked
 
     def audio(self, samples: bytes, chunk_bytes: int = 320) -> None:
         for at in range(0, len(samples), chunk_bytes):

@@ -163,7 +163,7 @@ def test_older_firmware_gets_no_message_that_it_does_not_know(kitchen):
             satellite.chime("timer"),
             satellite.set_volume(10),
         ):
-            with pytest.raises(SpeakRefused, match="older firmware"):
+            with pytest.raises(SpeakRefused, match="older-firmware"):
                 receiver.call(asked)
         receiver.call(satellite.stop_speaking())
         receiver.call(satellite.mute())

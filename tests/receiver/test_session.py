@@ -68,7 +68,7 @@ def test_a_stream_that_was_stopped_must_end_soon():
     for event in (consent(), START):
         with pytest.raises(protocol.ProtocolError):
             session.handle(event, 4.0)
-    assert session.handle(STOP, 5.0) == []
+    assert session.handle(STOP, 5.0) == [sessions.Changed()]
     assert session.deadline_s == 95
     with pytest.raises(protocol.ProtocolError):
         session.handle(CHUNK, 6.0)
