@@ -8,6 +8,8 @@ docs/xtensa.md); as a .py file it is a SyntaxError there, and `model` falls back
 Calling convention: viper's, f(function object, n_args, n_kw, args) in a2 to a5.  Each function
 first fetches its arguments through mp_fun_table: arena, model (as addresses) and `at`, to a2, a3,
 a4, then the op's words.  callx8 destroys a8 to a15 and nothing else.  The result is None.
+With n_args 0, which Python cannot ask for, `args` has the three arguments as plain words and the
+result is worthless: so `walk_xtensa` calls them, without the conversions.
 
 `data(3, ...)` encodes instructions the assembler has no name for; all are in the configuration of
 both the S3's LX7 (core-isa.h: MAC16, MINMAX, LOOPS) and qemu's dc233c.  The first
@@ -23,6 +25,7 @@ _CALLX8 = const(0x0000E0)  # s: function
 _MAX = const(0x530000)  # r = max(s, t)
 _MIN = const(0x430000)  # r = min(s, t)
 _MOVLTZ = const(0xA30000)  # r = s if t < 0
+_MOVEQZ = const(0x830000)  # r = s if t is 0
 _LOOPNEZ = const(0x009076)  # s: count; | bytes of the body - 1 << 16
 _LOW_15 = const(0xE40000)  # EXTUI r, t, 0, 15: r = t & 0x7FFF
 _WSR_ACCLO = const(0x131000)  # t: the accumulator's low word
@@ -52,6 +55,7 @@ _NATIVE_FROM_OBJ = const(12)
 @micropython.asm_xtensa
 def dot(a2, a3, a4, a5):
     mov(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -59,16 +63,22 @@ def dot(a2, a3, a4, a5):
     l32i(a10, a7, 0)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a2, a10)  # arena
+    s32i(a10, a1, 4)
     l32i(a10, a7, 4)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a3, a10)  # model
+    s32i(a10, a1, 8)
     l32i(a10, a7, 8)
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
-    add(a4, a3, a10)  # the op's words
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
     l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i_n(a2, a7, 0)  # arena
+    l32i_n(a3, a7, 4)  # model
+    l32i(a4, a7, 8)
+    add(a4, a3, a4)  # the op's words
 
     l32i(a6, a4, 8)
     add(a6, a6, a2)
@@ -114,7 +124,6 @@ def dot(a2, a3, a4, a5):
     movi(a13, 0x00FF00FF)
     addi(a8, a8, -4)
     movi(a2, 0)
-    nop_n()
     label(CHANNEL)
     mov_n(a6, a8)
     data(3, _WSR_ACCLO | 2 << 4)
@@ -147,6 +156,7 @@ def dot(a2, a3, a4, a5):
 @micropython.asm_xtensa
 def depthwise(a2, a3, a4, a5):
     mov(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -154,16 +164,22 @@ def depthwise(a2, a3, a4, a5):
     l32i(a10, a7, 0)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a2, a10)  # arena
+    s32i(a10, a1, 4)
     l32i(a10, a7, 4)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a3, a10)  # model
+    s32i(a10, a1, 8)
     l32i(a10, a7, 8)
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
-    add(a4, a3, a10)  # the op's words
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
     l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i_n(a2, a7, 0)  # arena
+    l32i_n(a3, a7, 4)  # model
+    l32i(a4, a7, 8)
+    add(a4, a3, a4)  # the op's words
 
     l32i(a6, a4, 8)
     add(a6, a6, a2)
@@ -220,6 +236,7 @@ def depthwise(a2, a3, a4, a5):
 @micropython.asm_xtensa
 def requantise(a2, a3, a4, a5):
     mov(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -227,16 +244,22 @@ def requantise(a2, a3, a4, a5):
     l32i(a10, a7, 0)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a2, a10)  # arena
+    s32i(a10, a1, 4)
     l32i(a10, a7, 4)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a3, a10)  # model
+    s32i(a10, a1, 8)
     l32i(a10, a7, 8)
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
-    add(a4, a3, a10)  # the op's words
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
     l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i_n(a2, a7, 0)  # arena
+    l32i_n(a3, a7, 4)  # model
+    l32i(a4, a7, 8)
+    add(a4, a3, a4)  # the op's words
 
     l32i(a6, a4, 4)
     add(a6, a6, a2)  # accumulators
@@ -303,6 +326,7 @@ def requantise(a2, a3, a4, a5):
 @micropython.asm_xtensa
 def push(a2, a3, a4, a5):
     mov(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -310,16 +334,22 @@ def push(a2, a3, a4, a5):
     l32i(a10, a7, 0)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a2, a10)  # arena
+    s32i(a10, a1, 4)
     l32i(a10, a7, 4)
     movi(a11, _PTR8)
     data(3, _CALLX8 | 6 << 8)
-    mov(a3, a10)  # model
+    s32i(a10, a1, 8)
     l32i(a10, a7, 8)
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
-    add(a4, a3, a10)  # the op's words
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
     l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i_n(a2, a7, 0)  # arena
+    l32i_n(a3, a7, 4)  # model
+    l32i(a4, a7, 8)
+    add(a4, a3, a4)  # the op's words
 
     l32i(a6, a4, 16)
     add(a6, a6, a2)  # where the position is kept
@@ -347,8 +377,95 @@ def push(a2, a3, a4, a5):
     # end of the loop
     l32i(a14, a4, 32)
     add(a7, a7, a14)
-    bne(a7, a8, INSIDE)
-    movi(a7, 0)
-    label(INSIDE)
+    sub(a8, a8, a7)
+    movi(a9, 0)
+    data(3, _MOVEQZ | 7 << 12 | 9 << 8 | 8 << 4)
     s32i(a7, a6, 0)
+    mov(a2, a5)
+
+
+@micropython.asm_xtensa
+def lookup(a2, a3, a4, a5):
+    mov(a7, a5)
+    bnone(a3, a3, NATIVE)
+    l32i(a5, a2, 4)
+    l32i(a5, a5, 12)
+    l32i(a5, a5, 0)  # mp_fun_table
+    l32i(a6, a5, _NATIVE_FROM_OBJ)
+    l32i(a10, a7, 0)
+    movi(a11, _PTR8)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 4)
+    l32i(a10, a7, 4)
+    movi(a11, _PTR8)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 8)
+    l32i(a10, a7, 8)
+    movi(a11, _INT)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
+    l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i_n(a2, a7, 0)  # arena
+    l32i_n(a3, a7, 4)  # model
+    l32i(a4, a7, 8)
+    add(a4, a3, a4)  # the op's words
+
+    l32i(a6, a4, 4)
+    add(a6, a6, a2)  # x
+    l32i(a7, a4, 12)
+    add(a7, a7, a2)  # y
+    l32i(a8, a4, 8)  # count
+    l32i(a9, a4, 16)
+    add(a9, a9, a3)  # table
+    # a byte a time, 6 instructions
+    data(3, _LOOPNEZ | 8 << 8 | (15 - 1) << 16)
+    l8ui(a10, a6, 0)
+    add_n(a10, a10, a9)
+    l8ui(a10, a10, 0)
+    s8i(a10, a7, 0)
+    addi_n(a6, a6, 1)
+    addi_n(a7, a7, 1)
+    # end of the loop
+    mov(a2, a5)
+
+
+# load: the source is the slice in place of the model.
+@micropython.asm_xtensa
+def load(a2, a3, a4, a5):
+    mov(a7, a5)
+    bnone(a3, a3, NATIVE)
+    l32i(a5, a2, 4)
+    l32i(a5, a5, 12)
+    l32i(a5, a5, 0)  # mp_fun_table
+    l32i(a6, a5, _NATIVE_FROM_OBJ)
+    l32i(a10, a7, 0)
+    movi(a11, _PTR8)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 4)
+    l32i(a10, a7, 4)
+    movi(a11, _PTR8)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 8)
+    l32i(a10, a7, 8)
+    movi(a11, _INT)
+    data(3, _CALLX8 | 6 << 8)
+    s32i(a10, a1, 12)
+    addi(a7, a1, 4)
+    l32i(a5, a5, 0)  # None
+    label(NATIVE)
+    l32i(a2, a7, 0)  # arena
+    l32i(a3, a7, 4)  # the slice
+    l32i(a4, a7, 8)
+    add(a4, a2, a4)  # its place
+
+    movi(a8, 40)
+    # a byte a time, 4 instructions
+    data(3, _LOOPNEZ | 8 << 8 | (10 - 1) << 16)
+    l8ui(a10, a3, 0)
+    s8i(a10, a4, 0)
+    addi_n(a3, a3, 1)
+    addi_n(a4, a4, 1)
+    # end of the loop
     mov(a2, a5)

@@ -5,8 +5,6 @@ buffer; everything that changes lies in one arena.  Which kernel runs on what is
 the file once.
 """
 
-import micropython
-
 from . import kernels
 from .model_format import (
     DEPTHWISE,
@@ -22,26 +20,21 @@ from .model_format import (
 
 try:
     from . import kernels_xtensa as _fast
+    from .walk_xtensa import walk
 except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
     _fast = kernels
+    from .walk import walk
 
+# All from one module: walk_xtensa calls no other kernels than those of kernels_xtensa.
 _KERNELS = {
     DOT: _fast.dot,
     DEPTHWISE: _fast.depthwise,
     REQUANTISE: _fast.requantise,
     PUSH: _fast.push,
-    LOOKUP: kernels.lookup,
+    LOOKUP: _fast.lookup,
 }
 
-
 _BLOCK_BYTES = 256
-
-
-@micropython.native
-def _run(program, arena, data):
-    """Run ops in order.  Native, as this is a loop over every kernel call; allocates nothing."""
-    for kernel, at in program:
-        kernel(arena, data, at)
 
 
 def _set_bytes(arena, start, size, value):
@@ -69,6 +62,8 @@ class Model:
         program = tuple((_KERNELS[kind], at) for kind, at in ops)
         self._on_slice = program[: self.header.input_op_count]
         self._on_stride = program[self.header.input_op_count :]
+        self._short = ((_fast.load, self.header.input_at),) + self._on_slice
+        self._whole = self._short + self._on_stride
         self._data = data
         self._arena = bytearray(self.header.arena_bytes)
         self._input_at = self.header.input_at
@@ -91,17 +86,14 @@ class Model:
         """Take one feature slice, 40 uint8 (int8 + 128); return whether an inference ran.
         Allocates nothing.
         """
-        arena = self._arena
-        data = self._data
-        kernels.load(arena, values, self._input_at)
-        _run(self._on_slice, arena, data)
         self._slices += 1
         self.inferred = self._slices == self._stride
         if not self.inferred:
+            walk(self._short, self._arena, self._data, values)
             return False
         self._slices = 0
-        _run(self._on_stride, arena, data)
-        self.probability = arena[self._output_at]
+        walk(self._whole, self._arena, self._data, values)
+        self.probability = self._arena[self._output_at]
         return True
 
 

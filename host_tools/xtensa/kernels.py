@@ -2,7 +2,8 @@
 
 A module `kernels.py` may have a sibling `kernels_xtensa.py` whose assembler
 functions take the place of the viper functions of the same name on the chip; the viper function
-stays as the reference. Nothing is listed by hand, so a new kernel cannot be missed.
+stays as the reference. Nothing is listed by hand, so a new kernel cannot be missed. Assembler
+beside a module without viper functions (`walk_xtensa.py`) calls kernels and is none itself.
 """
 
 from __future__ import annotations
@@ -48,6 +49,18 @@ def kernel_modules() -> dict[str, list[str]]:
     return found
 
 
+def _is_assembler_of_kernels(module: str) -> bool:
+    if not module.endswith(_ASSEMBLER_SUFFIX):
+        return False
+    namesake = module.removesuffix(_ASSEMBLER_SUFFIX)
+    return namesake in kernel_modules() or namesake not in compiled_firmware()
+
+
+def walkers(machine: XtensaMachine) -> dict[str, Function]:
+    """Load the assembler functions that call kernels; the names of `wakeword/walk_xtensa.py`."""
+    return machine.load(compiled_firmware()["wakeword.walk_xtensa"])
+
+
 def kernel_names(variant: str = VIPER) -> list[str]:
     """Return the full names of the kernels in this variant, e.g. `wakeword.kernels.dot`."""
     viper = [f"{module}.{name}" for module, names in kernel_modules().items() for name in names]
@@ -55,7 +68,7 @@ def kernel_names(variant: str = VIPER) -> list[str]:
         return viper
     assembler = []
     for module, data in compiled_firmware().items():
-        if module.endswith(_ASSEMBLER_SUFFIX):
+        if _is_assembler_of_kernels(module):
             for name in machine_code(from_bytes(data)):
                 full = f"{module.removesuffix(_ASSEMBLER_SUFFIX)}.{name}"
                 if full not in viper:
@@ -73,7 +86,7 @@ def load_kernels(machine: XtensaMachine, variant: str = VIPER) -> dict[str, Func
     if variant == ASSEMBLER:
         names = kernel_names(ASSEMBLER)
         for module, data in compiled_firmware().items():
-            if module.endswith(_ASSEMBLER_SUFFIX):
+            if _is_assembler_of_kernels(module):
                 for name, function in machine.load(data).items():
                     full = f"{module.removesuffix(_ASSEMBLER_SUFFIX)}.{name}"
                     assert full in names

@@ -58,6 +58,10 @@ class Function:
     fun_obj: int
 
 
+class Object(int):
+    """An address of an object that a function reads itself, where others convert theirs."""
+
+
 def find_qemu() -> str:
     """Return the path of qemu-xtensa; raise HostToolError with the command that installs it."""
     path = shutil.which("qemu-xtensa") or shutil.which("qemu-xtensa-static")
@@ -214,6 +218,20 @@ class XtensaMachine:
                 loaded[name] = Function(name, address, len(code.data), fun_obj)
         return loaded
 
+    def place_tuple(self, *items: Function | Object | int) -> Object:
+        """Place a tuple object of functions, other objects and small integers."""
+        words = [
+            item.fun_obj
+            if isinstance(item, Function)
+            else item
+            if isinstance(item, Object)
+            else (item << 1 | 1) & 0xFFFFFFFF
+            for item in items
+        ]
+        return Object(
+            self._place("tables", struct.pack(f"<{2 + len(words)}I", 0, len(words), *words))
+        )
+
     def call(self, function: Function, *args: int) -> int | bool | None:
         """Call a function with integers and addresses; returns what Python would get."""
         assert len(args) <= MAX_ARGUMENTS
@@ -221,7 +239,10 @@ class XtensaMachine:
             raise HostToolError(f"{function.name}: an argument does not fit 32 bits: {args}")
         self._current = function.name
         base = qemu_program.SHARED_BASE
-        values = [(int(a) + qemu_program.OBJECT_OFFSET) & 0xFFFFFFFF for a in args]
+        values = [
+            (int(a) + (0 if isinstance(a, Object) else qemu_program.OBJECT_OFFSET)) & 0xFFFFFFFF
+            for a in args
+        ]
         struct.pack_into(f"<{len(args)}I", self._memory, qemu_program.ARGS, *values)
         words = (function.address, function.fun_obj, len(args), base + qemu_program.ARGS)
         struct.pack_into("<7I", self._memory, 0, *words, 0, 0, qemu_program.NO_TRAP)

@@ -7,7 +7,9 @@ it is a SyntaxError there.  Imports micropython only.
 
 Calling convention: viper's, f(function object, n_args, n_kw, args) in a2 to a5.  Each function
 first converts its arguments through mp_fun_table, to a2, a3, a4, a5; callx8 destroys a8 to a15 and
-nothing else.  a0, the return address, is kept at a1 + 0 by the assembler's own entry and restored
+nothing else.  With n_args 0, which Python cannot ask for, `args` has the arguments as plain words,
+and so is window's result; the others' is worthless: so `walk_xtensa` calls them, without the
+conversions.  a0, the return address, is kept at a1 + 0 by the assembler's own entry and restored
 by its exit, so it is free; so are the words at a1 + 4, + 8, + 12.
 
 `data(3, ...)` encodes instructions the assembler has no name for; all are in the configuration of
@@ -64,7 +66,8 @@ _NATIVE_TO_OBJ = const(16)
 # window: two samples a load.  MUL16S takes the low halves, MUL.AA.HH the high ones.
 @micropython.asm_xtensa
 def window(a2, a3, a4, a5):
-    mov(a7, a5)
+    mov_n(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -86,6 +89,14 @@ def window(a2, a3, a4, a5):
     movi(a11, _PTR)
     data(3, _CALLX8 | 6 << 8)
     mov(a5, a10)
+    j(READY)
+    label(NATIVE)
+    s32i(a3, a1, 4)  # 0: no object is wanted
+    l32i_n(a2, a7, 0)
+    l32i_n(a3, a7, 4)
+    l32i_n(a4, a7, 8)
+    l32i_n(a5, a7, 12)
+    label(READY)
     s32i_n(a5, a1, 8)
     addmi(a6, a5, 512)
     addi(a6, a6, 127)
@@ -174,9 +185,10 @@ def window(a2, a3, a4, a5):
     # SCALE:
     nsau(a10, a7)
     addi(a10, a10, -17)
-    movi(a11, _INT)
     l32i_n(a9, a1, 4)
+    data(3, _BEQZ | 9 << 8 | (9 - 1) << 12)  # to the end
     l32i(a9, a9, _NATIVE_TO_OBJ)
+    movi(a11, _INT)
     data(3, _CALLX8 | 9 << 8)
     mov(a2, a10)
 
@@ -186,7 +198,8 @@ def window(a2, a3, a4, a5):
 # last multiply of the one before.
 @micropython.asm_xtensa
 def fft(a2, a3, a4, a5):
-    mov(a7, a5)
+    mov_n(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -209,6 +222,13 @@ def fft(a2, a3, a4, a5):
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
     mov(a5, a10)
+    j(READY)
+    label(NATIVE)
+    l32i_n(a2, a7, 0)
+    l32i_n(a3, a7, 4)
+    l32i_n(a4, a7, 8)
+    l32i_n(a5, a7, 12)
+    label(READY)
     l32i_n(a8, a1, 4)
     data(3, _WSR_M1 | 8 << 4)  # None
     s32i_n(a4, a1, 12)
@@ -432,7 +452,8 @@ def fft(a2, a3, a4, a5):
 # energies: 124 rounds without a branch taken, except where int16(-t.im) wraps.
 @micropython.asm_xtensa
 def energies(a2, a3, a4, a5):
-    mov(a7, a5)
+    mov_n(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -455,6 +476,13 @@ def energies(a2, a3, a4, a5):
     movi(a11, _PTR)
     data(3, _CALLX8 | 6 << 8)
     mov(a5, a10)
+    j(READY)
+    label(NATIVE)
+    l32i_n(a2, a7, 0)
+    l32i_n(a3, a7, 4)
+    l32i_n(a4, a7, 8)
+    l32i_n(a5, a7, 12)
+    label(READY)
     addi(a2, a2, 20)
     addmi(a3, a3, 1024)
     addi(a3, a3, -20)
@@ -538,7 +566,8 @@ def energies(a2, a3, a4, a5):
 # root are kept modulo 2**32: the low halves' total is below 2**20, the rest below 2**29.
 @micropython.asm_xtensa
 def filter_bank(a2, a3, a4, a5):
-    mov(a7, a5)
+    mov_n(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -561,6 +590,13 @@ def filter_bank(a2, a3, a4, a5):
     movi(a11, _INT)
     data(3, _CALLX8 | 6 << 8)
     mov(a5, a10)
+    j(READY)
+    label(NATIVE)
+    l32i_n(a2, a7, 0)
+    l32i_n(a3, a7, 4)
+    l32i_n(a4, a7, 8)
+    l32i_n(a5, a7, 12)
+    label(READY)
     addi(a6, a3, 82)  # weights
     s32i_n(a6, a1, 8)
     addmi(a0, a3, 512)
@@ -712,7 +748,8 @@ def filter_bank(a2, a3, a4, a5):
 # half << 2 and that of the low half >> 14.
 @micropython.asm_xtensa
 def compress(a2, a3, a4, a5):
-    mov(a7, a5)
+    mov_n(a7, a5)
+    bnone(a3, a3, NATIVE)
     l32i(a5, a2, 4)
     l32i(a5, a5, 12)
     l32i(a5, a5, 0)  # mp_fun_table
@@ -735,6 +772,13 @@ def compress(a2, a3, a4, a5):
     movi(a11, _PTR)
     data(3, _CALLX8 | 6 << 8)
     mov(a5, a10)
+    j(READY)
+    label(NATIVE)
+    l32i_n(a2, a7, 0)
+    l32i_n(a3, a7, 4)
+    l32i_n(a4, a7, 8)
+    l32i_n(a5, a7, 12)
+    label(READY)
     addmi(a3, a3, 256)
     addi(a3, a3, -64)  # gains of bit length 32; the log table is 6 bytes on
     addi(a9, a5, 40)  # the end of out
