@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from host_tools.audio.speech import synthesise
 from host_tools.commands.options import data_option
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
@@ -19,6 +20,8 @@ from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.console import COMMANDS, obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
+from host_tools.receiver.owner_sounds import COMMANDS as SOUND_COMMANDS
+from host_tools.receiver.owner_sounds import OwnerSounds, samples_of
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import DEFAULT_KEEP_DAYS, Recordings
 from host_tools.receiver.server import Receiver
@@ -84,7 +87,13 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
 @click.option(
     "--commands",
     is_flag=True,
-    help=f"Read commands from stdin: {COMMANDS} (to see it refused).",
+    help=f"Read commands from stdin: {SOUND_COMMANDS}, {COMMANDS} (to see it refused).",
+)
+@click.option(
+    "--reply",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE.wav",
+    help="Answer every stream with this sound, to try a loudspeaker.",
 )
 def command(
     data: Path,
@@ -99,9 +108,13 @@ def command(
     as_json: bool,
     verbose: bool,
     commands: bool,
+    reply: Path | None,
 ) -> int:
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
+    sounds = OwnerSounds(
+        lambda words: synthesise(words).tobytes(), samples_of(reply) if reply else None
+    )
     address = transcription.parse_address(stt) if stt else None
     authority = authorities.open_or_make(data / "authority")
     with locked(data):
@@ -119,8 +132,10 @@ def command(
         view = _view(as_json, verbose)
         try:
             _warn(view, options, authority, devices)
-            receiver = Receiver(options, authority, devices, worker, Anchors(data), view)
-            asyncio.run(_serve(receiver, view, name, commands))
+            receiver = Receiver(
+                options, authority, devices, worker, Anchors(data), view, (sounds,)
+            )
+            asyncio.run(_serve(receiver, view, name, sounds if commands else None))
         finally:
             worker.close()
             view.close()
@@ -133,12 +148,17 @@ def _view(as_json: bool, is_verbose: bool) -> View:
     return LiveView(None, is_verbose) if sys.stdout.isatty() else LogView(None, is_verbose)
 
 
-async def _serve(receiver: Receiver, view: View, name: str, reads_commands: bool) -> None:
+async def _serve(receiver: Receiver, view: View, name: str, commands: OwnerSounds | None) -> None:
     """Serve until SIGINT or SIGTERM, which is how a receiver ends: no error."""
+
+    async def obey(line: str) -> None:
+        if commands is not None and not await commands.obey(line):
+            await receiver.command(line)
+
     serving = asyncio.create_task(receiver.run(name))
     stop_on_signals(serving.cancel)
-    if reads_commands:
-        obey_stdin(receiver.command)
+    if commands is not None:
+        obey_stdin(obey)
     try:
         await serving
     except asyncio.CancelledError:

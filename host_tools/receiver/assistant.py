@@ -156,8 +156,8 @@ class Host(Protocol):
         """Tell the owner: an event of view.py."""
 
 
-class Assistant(Protocol):
-    """Whoever answers.  Inherit from it to get methods that do nothing.
+class Assistant:
+    """Whoever answers inherits from this; its methods do nothing.
 
     Every method is called in the event loop and must return at once; longer work goes to
     `Host.start`.  `stream` is the random number of a stream; samples are int16, 16 kHz, mono.

@@ -8,6 +8,7 @@ that allows keeping.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
 from host_tools.receiver.anchors import Anchor
-from host_tools.receiver.assistant import Assistant
+from host_tools.receiver.assistant import Assistant, ConnectionLost
 from host_tools.receiver.devices import Device
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.satellite import ConnectedSatellite
@@ -117,7 +118,13 @@ class Connection:
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
     async def stop(self, reason: str) -> bool:
-        """End the running stream; returns whether there was one."""
+        """End the running stream and what is spoken; returns whether there was anything."""
+        is_speaking = self.sounds.current is not None
+        with contextlib.suppress(ConnectionLost):  # whoever reads from the device tells
+            await self._speaking.stop()
+        return await self._stop_stream(reason) or is_speaking
+
+    async def _stop_stream(self, reason: str) -> bool:
         actions = self._session.stop(reason, asyncio.get_running_loop().time())
         for action in actions:
             await self._do(action)
@@ -131,10 +138,8 @@ class Connection:
         running = self._session.stream
         if running is None or running.id != stream:
             return
-        try:
-            await self.stop("enough was heard")
-        except (OSError, asyncio.TimeoutError):
-            pass  # whoever reads from the device finds that out
+        with contextlib.suppress(OSError, asyncio.TimeoutError):  # as above
+            await self._stop_stream("enough was heard")
 
     async def _read(self) -> str:
         decoder = protocol.Decoder(protocol.MAX_PAYLOAD_BYTES)

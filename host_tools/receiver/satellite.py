@@ -55,13 +55,13 @@ class ConnectedSatellite:
         length_ms: int = protocol.MAX_SPEECH_MS,
     ) -> Played:
         assert kind in KINDS and (stream is not None) == (kind == REPLY), (kind, stream)
-        self._check(needs_speaker=True)
+        self._check(kind, needs_speaker=True)
         length_ms = min(max(1, length_ms), protocol.MAX_SPEECH_MS)
         return await self._speaking.speak(kind, audio, stream, length_ms)
 
     async def chime(self, kind: str, *, stream: str | None = None) -> Played:
         assert kind in protocol.CHIME_KINDS
-        self._check(needs_speaker=True)
+        self._check(f"{kind} chime", needs_speaker=True)
         return await self._speaking.chime(kind, stream)
 
     async def stop_speaking(self) -> None:
@@ -71,13 +71,17 @@ class ConnectedSatellite:
         await self._speaking.send(protocol.MUTE)
 
     async def set_volume(self, percent: int) -> None:
-        self._check(needs_speaker=False)
+        self._check("volume", needs_speaker=False)
         await self._speaking.send(protocol.VOLUME, {"percent": min(max(0, percent), 100)})
 
-    def _check(self, needs_speaker: bool) -> None:
+    def _check(self, kind: str, needs_speaker: bool) -> None:
         """Raise unless the device takes messages that older firmware does not know."""
         self._speaking.check()
         if self.status is None:
-            raise SpeakRefused(OLDER)
-        if needs_speaker and not self.status.speaker:
-            raise SpeakRefused(NO_SPEAKER)
+            self._refuse(kind, OLDER)
+        elif needs_speaker and not self.status.speaker:
+            self._refuse(kind, NO_SPEAKER)
+
+    def _refuse(self, kind: str, why: str) -> None:
+        self._line.emit("speak-refused", kind=kind, why=why)
+        raise SpeakRefused(why)

@@ -118,7 +118,7 @@ class Receiver:
                 if message is not None:
                     await connection.send(*message)
                 elif not await connection.stop("receiver"):
-                    connection.emit("warning", message="nothing to stop: no stream is running")
+                    connection.emit("warning", message="nothing to stop: no stream, no sound")
             except (ProtocolError, HostToolError, OSError, asyncio.TimeoutError) as error:
                 self._view.emit("warning", message=f"{line!r} was not sent: {error}")
 

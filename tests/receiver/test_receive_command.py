@@ -1,10 +1,12 @@
 """`earnest receive` as its owner sees it: signals, commands on stdin, bad input, what it kept."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import wave
 
 import pytest
 
@@ -179,10 +181,57 @@ def test_the_owner_stops_mutes_and_may_ask_for_what_a_device_refuses(shared):
             ("mut", f"unknown command 'mut'; it is {COMMANDS}"),
             ("less-sensitive okay_nabu 1", "'1' is not a cutoff; 0.1 to 0.99 in steps of 0.001"),
             ("send", "unknown command 'send'"),
-            ("stop", "nothing to stop: no stream is running"),
+            ("stop", "nothing to stop: no stream, no sound"),
+            ("volume 101", "'101' is not a number; 0 to 100"),
+            ("chime loudly", "unknown chime 'loudly'; it is timer or error"),
+            ("say", "say: what?"),
+            ("play nothing.wav", "cannot read nothing.wav"),
         ):
             shared.command(words)
             assert said in shared.wait("warning")["message"]
     shared.wait("disconnected")
     shared.command("mute")
     assert shared.wait("warning")["message"] == "'mute' reached nobody: no device is connected"
+
+
+def test_the_owner_tries_the_loudspeaker(shared, tmp_path):
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(SPEECH[:3200])
+    with Device(shared.port, shared.folder) as device:
+        shared.command("volume 30")
+        shared.wait("speak-refused", kind="volume", why="older-firmware")
+        device.tell_status()
+        shared.wait("status")
+        shared.command("chime error")
+        want = "kitchen has said nothing to answer; wake it first"
+        assert shared.wait("warning")["message"] == want
+        device.say(SPEECH[:640])
+        shared.wait("stream-stop")
+        shared.command("volume 30")
+        assert device.expect(protocol.VOLUME).data == {"percent": 30}
+        shared.command(f"play {tmp_path / 'a.wav'}")
+        asked = device.accept()
+        assert asked["kind"] == "reply" and asked["stream"] == STREAM
+        device.expect(protocol.AUDIO_START)
+        assert device.expect(protocol.AUDIO_CHUNK).payload == SPEECH[:2048]
+        assert device.expect(protocol.AUDIO_CHUNK).payload == SPEECH[2048:3200]
+        device.expect(protocol.AUDIO_STOP)
+        device.send(protocol.PLAYED, {"id": asked["id"], "ms": 100, "why": "end"})
+        told = shared.wait("played", ms=100)
+        assert told["sha256"] == hashlib.sha256(SPEECH[:3200]).hexdigest()
+        for command, kind in (("timer 0", "timer"), ("chime error", "error")):
+            shared.command(command)
+            asked = device.expect(protocol.CHIME).data
+            assert asked["kind"] == kind
+            device.send(protocol.SPEAK_REFUSED, {"id": asked["id"], "why": "off"})
+            shared.wait("speak-refused", kind=f"{kind} chime")
+        shared.command("announce tea")
+        asked = device.accept(2048)
+        assert asked["kind"] == "announcement"
+        device.expect(protocol.AUDIO_START)
+        device.expect(protocol.AUDIO_CHUNK)
+        shared.command("stop")
+        assert device.expect(protocol.SPEAK_STOP).data == {"id": asked["id"]}
+        device.expect(protocol.AUDIO_STOP)
+    shared.wait("disconnected")
