@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from host_tools.commands.options import data_option, json_option
 from host_tools.commands.tables import say, show
-from host_tools.receiver import authority
-from host_tools.receiver.devices import DeviceList, check_name
+from host_tools.receiver import authority, recording
+from host_tools.receiver.devices import Device, DeviceList, check_name
+from host_tools.receiver.statuses import Statuses, ToldStatus
 
 EPILOG = """\b
 Examples:
@@ -31,10 +33,28 @@ def command() -> None:
 @data_option
 @json_option
 def list_devices(data: Path, as_json: bool) -> int:
-    """List the devices and when their certificates expire."""
-    columns = {"device": "name", "certificate expires": "expires"}
-    show(as_json, [asdict(device) for device in _listed(data).all()], columns, "devices")
+    """List the devices, when their certificates expire, and the status that each told last."""
+    columns = {"device": "name", "certificate expires": "expires", "told last": "summary"}
+    statuses = Statuses(data)
+    rows = [_row(device, statuses.of(device.id), as_json) for device in _listed(data).all()]
+    show(as_json, rows, columns, "devices")
     return 0
+
+
+def _row(device: Device, told: ToldStatus | None, as_json: bool) -> dict[str, Any]:
+    """Return a device's line of the table; for programs with every field of its status."""
+    row = asdict(device)
+    if as_json:
+        status = asdict(told.status) if told is not None else None
+        return {**row, "status": status, "told": told and recording.text(told.told_s)}
+    return {**row, "summary": "nothing" if told is None else _summary(told)}
+
+
+def _summary(told: ToldStatus) -> str:
+    status = told.status
+    state = "muted" if status.muted else "listening" if status.listening else "not listening"
+    sound = f"volume {status.volume} %" if status.speaker else "no speaker"
+    return f"{state}, {sound}, {recording.text(told.told_s)}"
 
 
 @command.command("add")

@@ -27,6 +27,7 @@ from host_tools.receiver.recordings import DEFAULT_KEEP_DAYS, Recordings
 from host_tools.receiver.server import Receiver
 from host_tools.receiver.services import Options
 from host_tools.receiver.session import MAX_STREAM_MS
+from host_tools.receiver.statuses import Statuses
 from host_tools.receiver.view import JsonView, LiveView, LogView, View
 
 DEFAULT_PORT = 10780
@@ -133,7 +134,14 @@ def command(
         try:
             _warn(view, options, authority, devices)
             receiver = Receiver(
-                options, authority, devices, worker, Anchors(data), view, (sounds,)
+                options,
+                authority,
+                devices,
+                worker,
+                Anchors(data),
+                Statuses(data),
+                view,
+                (sounds,),
             )
             asyncio.run(_serve(receiver, view, name, sounds if commands else None))
         finally:

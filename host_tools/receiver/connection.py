@@ -26,6 +26,7 @@ from host_tools.receiver.satellite import ConnectedSatellite
 from host_tools.receiver.services import Services
 from host_tools.receiver.sounds import Sounds
 from host_tools.receiver.speaking import Speaking
+from host_tools.receiver.statuses import ToldStatus
 from host_tools.receiver.transcription import Transcription, TranscriptionError
 from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
 
@@ -308,6 +309,11 @@ class Connection:
     async def _told(self, action: sessions.Told) -> None:
         self._satellite.status = status = action.status
         self.emit("status", **asdict(status))
+        if self.device is not ANYBODY:
+            try:
+                self._services.statuses.keep(self.device.id, ToldStatus(status, time.time()))
+            except HostToolError as error:  # a full disk; the device tells the next one
+                self.emit("warning", message=f"status not kept: {error.message}")
         self._tell(Assistant.status_changed)
 
     async def _changed(self, action: sessions.Changed) -> None:

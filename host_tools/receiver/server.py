@@ -25,6 +25,7 @@ from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.handshakes import Dropped, Handshakes
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.services import Counters, Options, Services
+from host_tools.receiver.statuses import Statuses
 from host_tools.receiver.upkeep import enforce_retention, renew_certificate
 from host_tools.receiver.view import View
 from host_tools.receiver.withdrawal import ANYBODY
@@ -43,6 +44,7 @@ class Receiver:
         devices: DeviceList,
         recordings: RecordingWorker,
         anchors: Anchors,
+        statuses: Statuses,
         view: View,
         assistants: tuple[Assistant, ...] = (),
     ) -> None:
@@ -54,7 +56,14 @@ class Receiver:
         self.counters = Counters()
         self._assistants = Assistants(assistants, view, self.start)
         self._services = Services(
-            options, recordings, anchors, view, self.start, self.counters, self._assistants
+            options,
+            recordings,
+            anchors,
+            statuses,
+            view,
+            self.start,
+            self.counters,
+            self._assistants,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[int, Connection] = {}

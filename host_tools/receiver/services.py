@@ -10,6 +10,7 @@ from typing import Any
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.assistants import Assistants
 from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.statuses import Statuses
 from host_tools.receiver.view import View
 
 
@@ -40,6 +41,7 @@ class Services:
     options: Options
     recordings: RecordingWorker
     anchors: Anchors
+    statuses: Statuses
     view: View
     #: Runs a coroutine beside everything else, until the receiver ends.
     start: Callable[[Coroutine[Any, Any, None]], None]

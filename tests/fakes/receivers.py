@@ -28,6 +28,7 @@ from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.server import Receiver
 from host_tools.receiver.services import Options
+from host_tools.receiver.statuses import Statuses
 
 PATIENCE_S = 20
 FORM = {"rate": 16000, "width": 2, "channels": 1}
@@ -166,9 +167,8 @@ class Serving:
         worker = RecordingWorker(Recordings(self._data, 1.0), devices)
         context, name = signer.server_context(None)
         options = Options("127.0.0.1", 0, context, 61000, 8, None)
-        receiver = Receiver(
-            options, signer, devices, worker, Anchors(self._data), self, self._assistants
-        )
+        kept = Anchors(self._data), Statuses(self._data)
+        receiver = Receiver(options, signer, devices, worker, *kept, self, self._assistants)
         self._task = asyncio.create_task(receiver.run(name))
         try:
             await self._task

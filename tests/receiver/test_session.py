@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from firmware.satellite import protocol
 from firmware.satellite.protocol import Event
 from host_tools.receiver import session as sessions
+from host_tools.receiver.sounds import Sound
 
 FORM = {"rate": 16000, "width": 2, "channels": 1}
 CHUNK = Event(protocol.AUDIO_CHUNK, FORM, bytes(320))
@@ -162,3 +163,121 @@ def test_on_any_walk_nothing_is_kept_that_its_own_consent_does_not_allow(walk):
         if session.stream is not None and session.stream.audio is not None:
             assert may_keep
         assert session.deadline_s <= now_s + sessions.IDLE_S
+
+
+def ids(n):
+    return f"{n:016x}"
+
+
+def sound_event(kind, id, **data):
+    return Event(kind, {"id": id, **data})
+
+
+SOUNDS = st.one_of(
+    st.tuples(st.just("ask"), st.booleans()),
+    st.tuples(st.just("send"), st.integers(1, 40000)),
+    st.tuples(st.just(protocol.SPEAK_ACCEPTED), st.integers(0, 32000)),
+    st.tuples(st.just(protocol.SPEAK_REFUSED), st.sampled_from(protocol.REFUSAL_REASONS)),
+    st.tuples(st.just(protocol.CREDIT), st.integers(1, 32000)),
+    st.tuples(st.just(protocol.PLAYED), st.integers(0, 30000)),
+)
+
+
+@given(walk=st.lists(st.tuples(SOUNDS, st.sampled_from([0, 0, 0, 0, 1, -1])), max_size=60))
+@settings(max_examples=400, deadline=None)
+def test_on_any_walk_a_device_gets_no_more_than_it_gave_credit_for(walk):
+    """A device that says anything about any sound: what was sent never exceeds what was granted,
+    nothing counts that was not asked for, and no more sounded than was sent."""
+    session = sessions.Session(0.0)
+    sound = None  # the one that was asked for
+    asked = granted = sent = 0
+    field = {
+        protocol.SPEAK_ACCEPTED: "credit",
+        protocol.SPEAK_REFUSED: "why",
+        protocol.CREDIT: "bytes",
+        protocol.PLAYED: "ms",
+    }
+    for (what, value), wrong in walk:
+        if what == "ask":
+            if session.sounds.current is None:
+                asked += 1
+                sound = Sound(ids(asked), "reply", is_chime=value)
+                session.sounds.ask(sound)
+                granted = sent = 0
+            continue
+        if what == "send":
+            if sound is not None and not sound.is_over:
+                piece = bytes(min(value, sound.credit))
+                sound.spend(piece)
+                sent += len(piece)
+                assert sent <= granted
+            continue
+        event = sound_event(what, ids(max(0, asked + wrong)), **{field[what]: value})
+        if what == protocol.PLAYED:
+            event.data["why"] = "end"
+        was_over = sound is None or sound.is_over
+        was_accepted = sound is not None and sound.is_accepted
+        try:
+            session.handle(event, 1.0)
+        except protocol.ProtocolError:
+            return
+        assert not was_over and not wrong
+        if what in (protocol.SPEAK_ACCEPTED, protocol.CREDIT):
+            granted += value
+            assert granted - sent <= protocol.MAX_CREDIT_BYTES and not (sound.is_chime and value)
+        assert was_accepted == (what in (protocol.CREDIT, protocol.PLAYED))
+        if sound.is_over:
+            assert session.sounds.current is None
+            assert (sound.refused is None) == (what == protocol.PLAYED)
+            if sound.played is not None and not sound.is_chime:
+                assert sound.played.ms * 32 < sent + 32
+
+
+@pytest.mark.parametrize(
+    "messages, words",
+    [
+        ([("speak-accepted", 1, {"credit": 0})], "of a sound that nobody asked for"),
+        ([("credit", 0, {"bytes": 1})], "credit before speak-accepted"),
+        ([("played", 0, {"ms": 0, "why": "end"})], "played before speak-accepted"),
+        ([("speak-accepted", 0, {"credit": 1})] * 2, "speak-accepted twice"),
+        (
+            [("speak-accepted", 0, {"credit": 1}), ("speak-refused", 0, {"why": "busy"})],
+            "speak-refused twice",
+        ),
+        (
+            [("speak-accepted", 0, {"credit": 31999}), ("credit", 0, {"bytes": 2})],
+            "credit above 32000 bytes",
+        ),
+        (
+            [("speak-accepted", 0, {"credit": 1}), ("played", 0, {"ms": 0, "why": "end"})] * 2,
+            "of a sound that nobody asked for",
+        ),
+        ([("speak-refused", 0, {"why": "off"})] * 2, "of a sound that nobody asked for"),
+    ],
+)
+def test_what_a_device_may_not_say_of_a_sound(messages, words):
+    session = sessions.Session(0.0)
+    session.sounds.ask(Sound(ids(0), "reply"))
+    *good, (kind, n, data) = messages
+    if len(messages) == 4:
+        good, (kind, n, data) = messages[:2], messages[2]
+    for name, number, fields in good:
+        session.handle(sound_event(name, ids(number), **fields), 0.0)
+    with pytest.raises(protocol.ProtocolError, match=words):
+        session.handle(sound_event(kind, ids(n), **data), 0.0)
+
+
+def test_a_chime_gets_no_credit():
+    session = sessions.Session(0.0)
+    session.sounds.ask(Sound(ids(0), "timer", is_chime=True))
+    with pytest.raises(protocol.ProtocolError, match="credit for a chime"):
+        session.handle(sound_event(protocol.SPEAK_ACCEPTED, ids(0), credit=2), 0.0)
+
+
+def test_the_wake_word_of_a_stream_that_never_began_is_not_the_next_one_s():
+    session = sessions.Session(0.0)
+    session.handle(consent(), 0.0)
+    session.handle(Event(protocol.DETECTION, {"name": "alexa"}), 0.0)
+    session.handle(consent(), 1.0)
+    session.handle(START, 1.0)
+    assert session.stream.wake_word is None

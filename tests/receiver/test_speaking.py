@@ -215,6 +215,18 @@ def test_whoever_gives_up_waiting_ends_it(talk):
     assert talk.device.accept()["id"] != asked["id"]
 
 
+def test_whoever_gives_up_after_the_audio_says_its_end_once(talk):
+    reply = talk.reply(Source([SPEECH[:640]]))
+    asked = talk.device.accept()
+    talk.device.expect(protocol.AUDIO_START)
+    assert talk.read_audio(999) == (SPEECH[:640], True)
+    reply.cancel()
+    assert talk.device.expect(protocol.SPEAK_STOP).data == {"id": asked["id"]}
+    assert talk.is_quiet()
+    played(talk, asked, 20, "receiver")
+    assert talk.receiver.wait("played")["why"] == "receiver"
+
+
 def test_an_assistant_that_fails_in_mid_reply_ends_it_and_hears_of_it(talk):
     reply = talk.reply(Source([SPEECH[:5000]], failure=RuntimeError("no voice")))
     asked = talk.device.accept()
@@ -359,7 +371,7 @@ def test_a_status_is_told_when_it_changed(talk):
     assert dataclasses.asdict(first) == {**STATUS, "words": ("okay_nabu",)}
     talk.device.tell_status()
     talk.device.tell_status(muted=True, listening=False)
-    talk.receiver.wait("status", muted=True)
+    assert talk.is_quiet()
     assert [status.muted for status in talk.listener.statuses] == [False, True]
     for n in range(12):
         talk.device.tell_status(volume=n)
