@@ -50,6 +50,9 @@ EXTRAS = {
     "matplotlib": Extra("simulate", "matplotlib", _EVERYWHERE),
     "tflite_micro": Extra("models", "tflite-micro", "Linux x86-64"),
     "pymicro_features": Extra("models", "pymicro-features", _EVERYWHERE),
+    "moonshine_cpp": Extra("answers", "moonshine-cpp", "Linux x86-64"),
+    "hassil": Extra("answers", "hassil", _EVERYWHERE),
+    "home_assistant_intents": Extra("answers", "home-assistant-intents", _EVERYWHERE),
     "dask": Extra("dask", "dask", _EVERYWHERE),
     "distributed": Extra("dask", "distributed", _EVERYWHERE),
 }

@@ -7,8 +7,6 @@ says is bounded and cleaned before it reaches a terminal.
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 from urllib.parse import urlparse
 
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStop
@@ -18,14 +16,12 @@ from wyoming.event import async_write_event
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver.printable import one_line
+from host_tools.receiver.wyoming_events import MAX_HEADER_BYTES, read_event
 
 CONNECT_S = 5.0
 #: From the end of the audio to the transcript.
 ANSWER_S = 30.0
 MAX_TEXT_CHARACTERS = 4000
-#: Of one message of the server.
-MAX_HEADER_BYTES = 65536
-MAX_DATA_BYTES = 1 << 20
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -33,9 +29,9 @@ class TranscriptionError(Exception):
     """Why there is no transcript, for the owner."""
 
 
-def parse_address(uri: str) -> tuple[str, int]:
-    """Host and port of `tcp://host:port`; raises HostToolError."""
-    hint = "as in --stt tcp://127.0.0.1:10300"
+def parse_address(uri: str, option: str = "--stt") -> tuple[str, int]:
+    """Host and port of `tcp://host:port`; raises HostToolError.  `option` is where it stood."""
+    hint = f"as in {option} tcp://127.0.0.1:10300"
     try:
         parts = urlparse(uri)
         host, port = parts.hostname, parts.port
@@ -110,8 +106,8 @@ class Transcription:
 async def _read_transcript(reader: asyncio.StreamReader) -> str:
     """Return the transcript, whole or put together from its chunks; other events are passed."""
     chunks = ""
-    while (event := await _read_event(reader)) is not None:
-        kind, data = event
+    while (event := await read_event(reader)) is not None:
+        kind, data, _ = event
         if not (Transcript.is_type(kind) or TranscriptChunk.is_type(kind)):
             if TranscriptStop.is_type(kind):
                 return clean(chunks)
@@ -123,46 +119,3 @@ async def _read_transcript(reader: asyncio.StreamReader) -> str:
             return clean(text)
         chunks = (chunks + text)[:MAX_TEXT_CHARACTERS]
     raise TranscriptionError("the speech-to-text server hung up without a transcript")
-
-
-async def _read_event(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]] | None:
-    """Read a Wyoming event: its type and data, or None at the end.  Raises ProtocolError.
-
-    Not the device's decoder: an answer may be longer than what a device may say.
-    """
-    try:
-        line = await reader.readuntil(b"\n")
-    except asyncio.LimitOverrunError as error:
-        raise protocol.ProtocolError(f"header longer than {MAX_HEADER_BYTES} bytes") from error
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise protocol.ProtocolError("hung up within a message") from error
-        return None
-    header = _object(line, "header")
-    kind, data = header.get("type"), header.get("data") or {}
-    if not isinstance(kind, str) or not isinstance(data, dict):
-        raise protocol.ProtocolError("header without a type")
-    body = await _read_part(reader, header.get("data_length"), "data_length")
-    await _read_part(reader, header.get("payload_length"), "payload_length")
-    return kind, {**data, **(_object(body, "data") if body else {})}
-
-
-async def _read_part(reader: asyncio.StreamReader, length: object, name: str) -> bytes:
-    if length is None:
-        return b""
-    if not isinstance(length, int) or not 0 <= length <= MAX_DATA_BYTES:
-        raise protocol.ProtocolError(f"{name} is not a length up to {MAX_DATA_BYTES}")
-    try:
-        return await reader.readexactly(length)
-    except asyncio.IncompleteReadError as error:
-        raise protocol.ProtocolError("hung up within a message") from error
-
-
-def _object(content: bytes, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise protocol.ProtocolError(f"{what} is not JSON") from error
-    if not isinstance(value, dict):
-        raise protocol.ProtocolError(f"{what} is not a JSON object")
-    return value

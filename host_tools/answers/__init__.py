@@ -1,0 +1,1 @@
+"""Answers without Home Assistant: hears words, decides what they want, speaks, keeps timers."""
