@@ -1,17 +1,30 @@
-"""Finishes an installation that lost its power half-way, before main.py runs.
+"""Silences the amplifier, then finishes an installation that lost its power half-way.
 
 `earnest install` copies new files into /new under names without folders, and when all are there
 and right, gives /new/installed.json its name.  From then on the new version is the one that
 counts: the steps below lead to it from wherever the power went, and a file is moved by one rename.
 Until then nothing of the old version has been touched.  An error here keeps main.py from running.
-Imports os and json only; MicroPython starts it before main.py.
+MicroPython starts it before main.py; it imports nothing of ours but the board's constants.
 """
 
 import os
+import sys
 
 STAGE = "new"
 MANIFEST = "installed.json"
 _ENOENT = 2
+
+
+def silence():
+    """Switch off an amplifier that a soft reset left on, as early as anything of ours can."""
+    try:
+        import board
+        from machine import Pin
+
+        Pin(board.SPEAKER_ENABLE, Pin.OUT, value=1 - getattr(board, "SPEAKER_ENABLE_ON", 1))
+    except (ImportError, AttributeError, SyntaxError, NameError, TypeError, ValueError):
+        pass  # no amplifier; or no board.py, or a damaged one, which main.py refuses
+    sys.modules.pop("board", None)  # `finish` may replace it
 
 
 def staged(name):
@@ -54,4 +67,5 @@ def finish():
     return True
 
 
+silence()
 finish()

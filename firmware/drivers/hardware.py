@@ -15,6 +15,7 @@ from . import board_defaults, tls
 from .clock import Clock
 from .controls import Controls
 from .i2s_microphone import I2SMicrophone
+from .i2s_speaker import I2SSpeaker
 from .lights import LIGHTS, PWMLight
 from .pcm import CHANNEL_NAMES
 from .storage import Files
@@ -44,7 +45,10 @@ class Hardware:
 
     def __init__(self, board):
         board = Constants(board)
-        self.mic = microphone(board)  # first: its pins are at rest whatever fails later
+        self.speaker = speaker(board)  # these two first: both are off whatever fails later
+        self.mic = microphone(board)
+        if self.speaker is not None:
+            self.mic.other, self.speaker.other = self.speaker, self.mic
         machine.freq(CPU_HZ)  # some stock images start at 160 MHz
         quiet(board)
         self.storage = Files()
@@ -53,7 +57,6 @@ class Hardware:
         self.light = light(board)
         self.controls = controls(board, self.clock.now_ms)
         self.reset = reset_reason()
-        self.speaker = None
         self.wifi = None
         self.connect = None
 
@@ -80,7 +83,7 @@ class Hardware:
 
 
 def quiet(board):
-    """Hold the pins of parts that the firmware does not use (say, an amplifier) at rest."""
+    """Hold the pins of parts that the firmware does not use at rest."""
     for number, level in board.QUIET_PINS:
         Pin(number, Pin.OUT, value=level)
 
@@ -98,6 +101,19 @@ def microphone(board):
         supply=board.MIC_SUPPLY,
         supply_on=board.MIC_SUPPLY_ON,
         sense=board.MIC_SENSE,
+    )
+
+
+def speaker(board):
+    """The board's speaker, off; None on a board without one."""
+    if board.SPEAKER_SD is None:
+        return None
+    return I2SSpeaker(
+        board.SPEAKER_SCK,
+        board.SPEAKER_WS,
+        board.SPEAKER_SD,
+        board.SPEAKER_ENABLE,
+        enable_on=board.SPEAKER_ENABLE_ON,
     )
 
 

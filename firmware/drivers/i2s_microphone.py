@@ -13,13 +13,13 @@ between; neither the flag nor the stream layer is waited for.
 """
 
 import asyncio
-import gc
 import select
 import time
 
 from machine import I2S, Pin
 from micropython import const
 
+from . import i2s_port
 from .microphone_health import (
     ALL_ZERO,
     NO_DATA,
@@ -35,7 +35,6 @@ from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter
 RATE_HZ = const(16000)
 SAMPLES = const(160)
 CHUNK_MS = const(10)
-PORTS = (0, 1)
 #: Without a sample for this long the port is taken for dead.
 SILENT_MS = const(500)
 _WAIT_MS = const(4)
@@ -104,7 +103,9 @@ class I2SMicrophone:
         if supply is not None:
             self._supply = Pin(supply, Pin.OUT, value=1 - supply_on)
         self._sense = None if sense is None else Pin(sense, Pin.IN)
-        self._rest_pins()  # whatever ran before a soft reset: no clock reaches the microphone
+        #: The speaker, which is never on at the same time; hardware.Hardware sets it.
+        self.other = None
+        i2s_port.rest(self._pins)  # whatever ran before: no clock reaches the microphone
 
     # --- what the light and the gate rely on ---
 
@@ -113,15 +114,20 @@ class I2SMicrophone:
         return self._i2s is not None or self._supply_is_on()
 
     def start(self):
-        """Supply, read back, then the clock.  Raises OSError, with everything off again."""
+        """Supply, read back, then the clock.  Raises OSError, with everything off again.
+
+        Refuses while the speaker is on.
+        """
         if self._i2s is not None:
             return
+        if self.other is not None and self.other.is_on():
+            raise OSError("the speaker is on")
         try:
             if self._supply is not None:
                 self._supply.value(self._supply_on)
                 if not self._supply_becomes(True):
                     raise OSError("the microphone's supply does not come on")
-            self._i2s = self._open()
+            self._port, self._i2s = i2s_port.open_port(self._port, self._new, select.POLLIN)
         except OSError:
             self.stop()
             raise
@@ -141,7 +147,8 @@ class I2SMicrophone:
                 self._i2s = None
             except OSError:
                 pass  # still on, and is_on() says so
-        self._rest_pins()
+        if self.other is None or not self.other.is_on():  # some boards share the clock's pins
+            i2s_port.rest(self._pins)
         if self._supply is not None:
             self._supply.value(1 - self._supply_on)
             self._supply_becomes(False)
@@ -236,29 +243,6 @@ class I2SMicrophone:
                 return True
             time.sleep_us(_SUPPLY_LOOK_US)
         return False
-
-    def _rest_pins(self):
-        """Disconnect the port from the wires: low, and no way to feed an unfed microphone."""
-        for number in self._pins:
-            Pin(number, Pin.IN, Pin.PULL_DOWN)
-
-    def _open(self):
-        """Open the port; one left in use by a soft reset is collected, else the other is taken."""
-        failure = None
-        for port in (self._port, self._port, PORTS[1 - self._port]):
-            try:
-                i2s = self._new(port)
-            except (OSError, ValueError) as error:
-                failure = error
-                gc.collect()
-                continue
-            poller = select.poll()
-            poller.register(i2s, select.POLLIN)
-            poller.poll(0)  # from here on readinto does not wait
-            poller.unregister(i2s)
-            self._port = port
-            return i2s
-        raise OSError("no I2S port can be opened: " + str(failure))
 
     def _new(self, port):
         sck, ws, sd = self._pins

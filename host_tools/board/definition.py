@@ -68,6 +68,12 @@ class Pins:
     MIC_SUPPLY: int | None
     MIC_SUPPLY_ON: int
     MIC_SENSE: int | None
+    SPEAKER_SCK: int | None
+    SPEAKER_WS: int | None
+    SPEAKER_SD: int | None
+    SPEAKER_ENABLE: int | None
+    SPEAKER_ENABLE_ON: int
+    SPEAKER_SHARES_CLOCK: bool
     LIGHT: str
     LIGHT_PINS: tuple[int, ...]
     LIGHT_COUNT: int
@@ -83,11 +89,23 @@ class Pins:
         """Whether the light has one colour for each state (firmware/drivers/lights.py)."""
         return self.LIGHT != "pwm" or len(self.LIGHT_PINS) == 3
 
+    @property
+    def has_speaker(self) -> bool:
+        """Whether there is an amplifier; without one the device makes no sound."""
+        return self.SPEAKER_SD is not None
+
+    @property
+    def clock(self) -> tuple[int, int]:
+        """The microphone's clock pins; a speaker may share them."""
+        return self.MIC_SCK, self.MIC_WS
+
     def used(self) -> list[tuple[str, int]]:
-        """(role, GPIO) of every pin, in the order of board.py."""
+        """(role, GPIO) of every pin, in the order of board.py; of shared clock pins once."""
         found = [("MIC_SCK", self.MIC_SCK), ("MIC_WS", self.MIC_WS), ("MIC_SD", self.MIC_SD)]
-        for role in ("MIC_SUPPLY", "MIC_SENSE", "BUTTON", "SWITCH"):
-            if getattr(self, role) is not None:
+        roles = ["MIC_SUPPLY", "MIC_SENSE", "SPEAKER_SCK", "SPEAKER_WS", "SPEAKER_SD"]
+        for role in [*roles, "SPEAKER_ENABLE", "BUTTON", "SWITCH"]:
+            is_shared = self.SPEAKER_SHARES_CLOCK and role in ("SPEAKER_SCK", "SPEAKER_WS")
+            if getattr(self, role) is not None and not is_shared:
                 found.append((role, getattr(self, role)))
         found += [("LIGHT_PINS", pin) for pin in self.LIGHT_PINS]
         return found + [("QUIET_PINS", pin) for pin, _ in self.QUIET_PINS]
@@ -107,6 +125,7 @@ class Board:
     psram: Psram
     micropython: MicroPythonImage
     microphone: str
+    speaker: str | None
     tested: bool
     sources: tuple[str, ...]
     pins: Pins
@@ -222,6 +241,31 @@ def _constants(path: Path) -> dict[str, object]:
     return found
 
 
+_LEVELS = ("MIC_SUPPLY_ON", "SPEAKER_ENABLE_ON", "LIGHT_ON", "BUTTON_PRESSED", "SWITCH_MUTED")
+_SPEAKER_PINS = ("SPEAKER_SCK", "SPEAKER_WS", "SPEAKER_SD", "SPEAKER_ENABLE")
+
+
+def _speaker_problems(pins: Pins) -> list[str]:
+    """What is wrong with the speaker's constants, one sentence each."""
+    said = [role for role in _SPEAKER_PINS if getattr(pins, role) is not None]
+    if not said:
+        shares = pins.SPEAKER_SHARES_CLOCK
+        return ["SPEAKER_SHARES_CLOCK, and there is no speaker"] if shares else []
+    missing = [role for role in _SPEAKER_PINS if role not in said]
+    if missing == ["SPEAKER_ENABLE"]:
+        return ["no SPEAKER_ENABLE: nothing could silence the amplifier or read it back"]
+    if missing:
+        return [f"a speaker without {', '.join(missing)}"]
+    if not pins.SPEAKER_SHARES_CLOCK:
+        return []
+    found = []
+    if (pins.SPEAKER_SCK, pins.SPEAKER_WS) != pins.clock:
+        found.append("SPEAKER_SHARES_CLOCK, but SPEAKER_SCK, SPEAKER_WS are not the microphone's")
+    if pins.MIC_SUPPLY is not None:
+        found.append("a shared clock would feed the microphone while MIC_SUPPLY is off")
+    return found
+
+
 def _problems(board: Board) -> list[str]:
     """What is wrong with a board's values and pins, one sentence each."""
     pins, found = board.pins, []
@@ -262,8 +306,13 @@ def _problems(board: Board) -> list[str]:
         pins.BUTTON is not None or pins.SWITCH is not None,
         "neither button nor switch: nobody could unmute it",
     )
-    for role in ("MIC_SUPPLY_ON", "LIGHT_ON", "BUTTON_PRESSED", "SWITCH_MUTED"):
+    for role in _LEVELS:
         require(getattr(pins, role) in (0, 1), f"{role} is {getattr(pins, role)}, not 0 or 1")
+    found += _speaker_problems(pins)
+    require(
+        (board.speaker is not None) == pins.has_speaker,
+        f"board.json says speaker {board.speaker!r}, board.py the pins of another",
+    )
     used = pins.used()
     numbers = [pin for _, pin in used]
     for role, pin in used:

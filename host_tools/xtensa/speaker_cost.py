@@ -24,6 +24,7 @@ TONE = (12345, 1319 * 65536 // 16000, 1 << 27, 0, 1 << 16)
 KERNELS = {
     "speaker.volume": ("satellite/volume.py", "scale"),
     "speaker.chime": ("satellite/chimes.py", "tone"),
+    "speaker.copy": ("drivers/i2s_speaker.py", "copy_chunk"),
 }
 
 
@@ -59,6 +60,9 @@ def instructions_per_chunk() -> dict[str, int]:
         machine.call(loaded["speaker.chime"], chunk, words)
         want, _ = tone(TONE)
         _require("chime", machine.read(chunk, 2 * SAMPLES), want)
+        copied = machine.alloc(2 * SAMPLES)
+        machine.call(loaded["speaker.copy"], chunk, copied)
+        _require("copy", machine.read(copied, 2 * SAMPLES), want)
     return {name: count for name, (_, count) in zip(KERNELS, machine.counts(), strict=True)}
 
 

@@ -13,6 +13,7 @@ from host_tools.shared_firmware import ROOT
 from host_tools.xtensa.compile import run_mpy_cross
 
 NAMES = boards.board_names()
+PAGE = (ROOT / "docs" / "boards.md").read_text()
 SECTIONS = ("Wiring", "Pin notes", "What was tested", "Sources")
 
 
@@ -23,6 +24,9 @@ def test_the_boards_that_are_promised_are_there():
     assert any(b.pins.MIC_SUPPLY is not None and b.pins.MIC_SENSE is not None for b in loaded)
     assert sum(b.kind == "bought" for b in loaded) >= 2
     assert any(b.pins.SWITCH is not None for b in loaded)
+    speakers = {b.folder.name: b.pins for b in loaded if b.pins.has_speaker}
+    assert not speakers["ESPRESSIF_DEVKITC_1_SPEAKER"].SPEAKER_SHARES_CLOCK
+    assert speakers["ONJU_VOICE_V3"].SPEAKER_SHARES_CLOCK
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,6 +53,19 @@ def test_the_wiring_names_every_pin(name):
     for role in ("MIC_SCK", "MIC_WS", "MIC_SD"):
         pin = getattr(board.pins, role)
         assert re.search(rf"GPIO{pin}\b", drawing.group(1)) or board.pins.MIC_SENSE, role
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_board_says_whether_it_speaks(name):
+    board = boards.load_board(name)
+    text = (board.folder / "board.md").read_text()
+    assert ("no loudspeaker" in text) != board.pins.has_speaker
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| [{name}]"))
+    assert row.split("|")[3].strip() == (board.speaker or "none")
+    if board.pins.has_speaker:
+        drawing = re.search(r"```\n(.*?)```", section(name, "Wiring"), re.S).group(1)
+        for role in ("SPEAKER_SCK", "SPEAKER_WS", "SPEAKER_SD", "SPEAKER_ENABLE"):
+            assert re.search(rf"GPIO{getattr(board.pins, role)}\b", drawing), role
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,7 +127,9 @@ def broken(tmp_path):
         (("SWITCH = 7", "SWITCH = 19"), "USB"),
         (("SWITCH = 7", "SWITCH = '7'"), "SWITCH is '7'"),
         (("LIGHT_PINS = .*\n", ""), "missing or unknown: LIGHT_PINS"),
-        (("SWITCH = 7", "SWITCH = 7\nSPEAKER = 3"), "missing or unknown: SPEAKER"),
+        (("SWITCH = 7", "SWITCH = 7\nBUZZER = 3"), "missing or unknown: BUZZER"),
+        (("BUTTON = 0", "BUTTON = 0\nSPEAKER_SD = 9"), "a speaker without SPEAKER_SCK"),
+        (("BUTTON = 0", "BUTTON = 0\nSPEAKER_SHARES_CLOCK = True"), "there is no speaker"),
         (("SWITCH = 7", "SWITCH = int(7)"), "line"),
         (("SWITCH = 7", "import os\nSWITCH = 7"), "not an assignment"),
         (("BUTTON = 0", "BUTTON = 0\nMIC_CHANNEL = 'middle'"), "MIC_CHANNEL"),
@@ -126,6 +145,30 @@ def broken(tmp_path):
 )
 def test_a_wrong_board_py_is_refused(broken, python, words):
     assert words in broken(python=python)
+
+
+@pytest.mark.parametrize(
+    "python, words",
+    (
+        (("SPEAKER_SD = 10, 11, 12", "SPEAKER_SD = 4, 5, 12"), "GPIO4 is used twice"),
+        (("SPEAKER_SD = 10, 11, 12", "SPEAKER_SD = 10, 11, 6"), "GPIO6 is used twice"),
+        (("ENABLE = 13", "ENABLE = 7"), "GPIO7 is used twice"),
+        (("ENABLE = 13", "ENABLE = None"), "nothing could silence the amplifier"),
+        (("ENABLE = 13", "ENABLE = 19"), "USB"),
+        (("ENABLE = 13", "ENABLE = 13\nSPEAKER_ENABLE_ON = 2"), "SPEAKER_ENABLE_ON is 2"),
+        (("ENABLE = 13", "ENABLE = 13\nSPEAKER_SHARES_CLOCK = True"), "not the microphone's"),
+        (
+            (
+                "10, 11, 12\n",
+                "4, 5, 12\nSPEAKER_SHARES_CLOCK = True\nMIC_SUPPLY = 15\n",
+            ),
+            "would feed the microphone",
+        ),
+        ((r"SPEAKER_SCK.*\nSPEAKER_ENABLE.*", ""), "board.json says speaker 'MAX98357A'"),
+    ),
+)
+def test_a_wrong_speaker_is_refused(broken, python, words):
+    assert words in broken(python=python, name="ESPRESSIF_DEVKITC_1_SPEAKER_N16R8")
 
 
 @pytest.mark.parametrize(

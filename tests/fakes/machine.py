@@ -7,6 +7,8 @@ can be looked at.  `reset()` starts a new chip.
 Modelled after ports/esp32 of MicroPython 1.28: a port can be open once; an object made anew for
 an open port closes it first, unless a soft reset lost track of it; reads wait until the port was
 polled; samples come in DMA buffers of 256 pairs, and the oldest of a full ring is lost in silence.
+A port that writes plays its DMA buffers in turns and clears what it has played; the one that is
+being filled belongs to the writer until it is full.
 """
 
 import io
@@ -18,7 +20,7 @@ UNIQUE_ID = b"\x7c\xdf\xa1\x5e\x0b\x93"
 _DMA_PAIRS = 256
 #: Ticks wrap after the third day, whatever the host's period is.
 _FIRST_TICKS_MS = time.ticks_add(0, -3 * 86400000)
-_EINVAL, _EBUSY = 22, 0x105
+_EPERM, _EINVAL, _EBUSY = 1, 22, 0x105
 
 
 class World:
@@ -169,6 +171,52 @@ class PWM:
         self._looks = 0
 
 
+class _Player:
+    """The DMA of a port that writes: `samples` have sounded, silence included."""
+
+    def __init__(self, rate, ibuf):
+        self._rate = rate
+        self._buffers = [bytearray(2 * _DMA_PAIRS) for _ in range(max(ibuf // 512, 2))]
+        self._began_us = world.now_us
+        self._free = []  # played buffers, oldest first; one less than all can wait
+        self._filling = None
+        self._filled = 0
+        self._sounded = 0  # bytes
+        self.samples = bytearray()
+
+    def pass_time(self):
+        """Let sound what has sounded by now."""
+        until = 2 * ((world.now_us - self._began_us) * self._rate // 1000000)
+        while self._sounded < until:
+            block, at = divmod(self._sounded, 2 * _DMA_PAIRS)
+            buffer = self._buffers[block % len(self._buffers)]
+            count = min(2 * _DMA_PAIRS - at, until - self._sounded)
+            self.samples.extend(buffer[at : at + count])
+            self._sounded += count
+            if at + count == 2 * _DMA_PAIRS:
+                buffer[:] = bytes(2 * _DMA_PAIRS)
+                if len(self._free) == len(self._buffers) - 1:
+                    self._free.pop(0)
+                self._free.append(buffer)
+
+    def take(self, data):
+        """How many bytes fit, without waiting."""
+        self.pass_time()
+        done = 0
+        while done < len(data):
+            if self._filling is None:
+                if not self._free:
+                    break
+                self._filling, self._filled = self._free.pop(0), 0
+            count = min(2 * _DMA_PAIRS - self._filled, len(data) - done)
+            self._filling[self._filled : self._filled + count] = data[done : done + count]
+            self._filled += count
+            done += count
+            if self._filled == 2 * _DMA_PAIRS:
+                self._filling = None
+        return done
+
+
 class I2S(io.IOBase):
     RX, TX = 1, 2
     MONO, STEREO = 0, 1
@@ -179,14 +227,17 @@ class I2S(io.IOBase):
         if world.ports[port] is not None:
             world.ports[port].deinit()
         world.ports[port] = self
-        if mode != I2S.RX or bits not in (16, 32) or format not in (I2S.MONO, I2S.STEREO):
-            raise ValueError("invalid mode, bits or format")
+        if mode not in (I2S.RX, I2S.TX):
+            raise ValueError("invalid mode")
+        if bits not in (16, 32) or format not in (I2S.MONO, I2S.STEREO):
+            raise ValueError("invalid bits or format")
         self.port, self.is_open = port, False
         if world.leaked[port] or world.bus_is_dead:
             raise OSError(_EBUSY, "no free channel")
         self._pair_bytes = bits // 8 * (2 if format == I2S.STEREO else 1)
-        if self._pair_bytes != 8:
-            raise ValueError("only stereo of 32 bits is modelled")
+        self.mode = mode
+        if self._pair_bytes != (8 if mode == I2S.RX else 2):
+            raise ValueError("only reading 32-bit stereo and writing 16-bit mono are modelled")
         self.is_open, self.waits = True, True
         self._rate = rate
         self._wires = [pin.number for pin in (sck, ws, sd)]
@@ -197,14 +248,29 @@ class I2S(io.IOBase):
         self._taken = 0
         self._ring_pairs = max(ibuf // 2048, 2) * _DMA_PAIRS - _DMA_PAIRS
         self.lost = 0
+        self.player = _Player(rate, ibuf) if mode == I2S.TX else None
+        self.is_stuck = False
         world.events.append(("clock", 1))
 
     def ioctl(self, request, argument):
         """The host's select asks Python streams here; MP_STREAM_POLL is 3."""
         if request == 3:
             self.waits = False
-            return argument if self._waiting() else 0
+            if argument & ~(1 if self.mode == I2S.RX else 4):
+                raise OSError(_EPERM)
+            return argument if self.player or self._waiting() else 0
         return -1
+
+    def write(self, buffer, offset=0, length=None):
+        if not self.is_open:
+            raise OSError(_EINVAL)
+        if self.mode != I2S.TX:
+            raise OSError(_EPERM)
+        if self.waits:
+            raise RuntimeError("this write would block the other tasks")
+        if length is None:
+            length = len(buffer)
+        return 0 if self.is_stuck else self.player.take(buffer[offset : offset + length])
 
     def _waiting(self):
         pairs = (world.now_us - self._began_us) * self._rate // 1000000
@@ -217,6 +283,8 @@ class I2S(io.IOBase):
     def readinto(self, buffer):
         if not self.is_open:
             raise OSError(_EINVAL)
+        if self.mode != I2S.RX:
+            raise OSError(_EPERM)
         if len(buffer) % 8:
             raise OSError(_EINVAL)
         wanted = len(buffer) // 8
@@ -235,6 +303,8 @@ class I2S(io.IOBase):
     def deinit(self):
         if self.is_open:
             self.is_open = False
+            if self.player:
+                self.player.pass_time()
             for number in self._wires:
                 if world.users.get(number) is self:
                     world.users.pop(number)

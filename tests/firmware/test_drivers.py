@@ -619,6 +619,23 @@ def test_a_network_that_carries_nothing_is_connected_anew():
         hardware.tls.connector, hardware.WIFI_STEP_MS = kept, kept_ms
 
 
+def check_speaker(both, constants, name):
+    """The board's speaker and its microphone, one after the other and never together."""
+    speaker, mic = both.speaker, both.mic
+    if name not in ("ESPRESSIF_DEVKITC_1_SPEAKER", "ONJU_VOICE_V3", "LILYGO_T_CIRCLE_S3_V1_0"):
+        assert speaker is None, name
+        return
+    speaker.start()
+    assert refuses(mic.start) and world.users[constants.SPEAKER_SCK] is speaker._i2s
+    assert Pin(constants.SPEAKER_ENABLE).value() == constants.SPEAKER_ENABLE_ON
+    assert speaker.write(bytearray(320)) is True
+    speaker.stop()
+    mic.start()
+    assert refuses(speaker.start) and world.users[constants.MIC_SCK] is mic._i2s, name
+    mic.stop()
+    assert not mic.is_on() and not speaker.is_on() and not world.users, name
+
+
 def test_every_board_makes_its_drivers():
     import os
 
@@ -644,7 +661,9 @@ def test_every_board_makes_its_drivers():
         assert light.is_ok() and light.has_colour == (name != "ESPRESSIF_S3_EYE")
         controls = hardware.controls(constants)
         assert controls.switch_muted() is (None if constants.SWITCH is None else True)
-        assert hardware.Hardware(Board).mic.is_on() is False
+        both = hardware.Hardware(Board)
+        assert both.mic.is_on() is False and (both.speaker is None or not both.speaker.is_on())
+        check_speaker(both, constants, name)
         assert machine.freq() == 240000000, "stock images differ in it"
         mic = hardware.microphone(constants)
         if constants.MIC_SENSE is not None:

@@ -37,7 +37,7 @@ LIMITS = {  # longest match wins
     "diagnostics/": DIAGNOSIS,
     "diag.py": DIAGNOSIS | {"board", "diagnostics"},
     "main.py": MAIN,
-    "boot.py": {"os", "json"},
+    "boot.py": {"os", "json", "sys", "machine", "board"},
 }
 MAY_USE = {  # rooms that a room may import from, besides itself
     "wakeword": set(),

@@ -21,7 +21,7 @@ BEHIND = {
         (SIMULATED / "simulated_device.py", "Drivers"),
     ],
     "Microphone": [(DRIVERS / "i2s_microphone.py", "I2SMicrophone"), (WORLD, "Microphone")],
-    "Speaker": [],
+    "Speaker": [(DRIVERS / "i2s_speaker.py", "I2SSpeaker")],
     "LightDriver": [
         (DRIVERS / "lights.py", "NeoPixelLight"),
         (DRIVERS / "lights.py", "APA102Light"),

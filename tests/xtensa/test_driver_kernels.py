@@ -11,7 +11,7 @@ from host_tools.xtensa.machine import XtensaMachine
 
 DRIVERS = FIRMWARE / "drivers"
 SAMPLES, BIAS = 160, 1 << 29
-TESTED = {"pcm": {"convert"}}
+TESTED = {"pcm": {"convert"}, "i2s_speaker": {"copy_chunk"}}
 SATELLITE = FIRMWARE / "satellite"
 
 
@@ -82,6 +82,13 @@ def test_convert_costs_little(qemu):
         machine.call(convert, raw_at, out_at, p_at)
     ((name, instructions),) = machine.counts()
     assert name == "convert" and instructions < 20000, instructions
+
+
+def test_copy(machine):
+    data = random.Random(4).randbytes(320)
+    source, target = machine.alloc(data), machine.alloc(320)
+    machine.call(load(machine)["i2s_speaker"]["copy_chunk"], source, target)
+    assert machine.read(target, 320) == data == machine.read(source, 320)
 
 
 def test_loudness(machine):

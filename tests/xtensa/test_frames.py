@@ -34,6 +34,8 @@ MODULES = (
     "drivers/controls",
     "drivers/debounce",
     "drivers/i2s_microphone",
+    "drivers/i2s_port",
+    "drivers/i2s_speaker",
     "drivers/lights",
     "drivers/microphone_health",
     "drivers/overruns",
@@ -46,6 +48,7 @@ ROOTS = {
     "satellite/app:App.step",
     "satellite/chimes:Chime.fill",
     "drivers/i2s_microphone:I2SMicrophone.read",
+    "drivers/i2s_speaker:I2SSpeaker.write",
     "drivers/i2s_microphone:_Read.__await__",
     "drivers/i2s_microphone:_Read.__iter__",
     "drivers/i2s_microphone:_Read.__next__",
@@ -55,7 +58,6 @@ ROOTS = {
 }
 #: What is not called on every chunk, and why; nothing behind it is looked at either.
 RARE = {
-    "drivers/i2s_microphone:I2SMicrophone._open": "when the microphone starts",
     "drivers/microphone_health:is_alive": "when the microphone is found dead",
     "satellite/app:App._open": "when the microphone starts",
     "satellite/app:App._record": "writes to the flash",
