@@ -18,6 +18,8 @@ from host_tools.receiver.assistant import (
 from host_tools.receiver.devices import Device
 from host_tools.receiver.speaking import Line, Speaking
 
+_CHUNK_MS = 10
+
 
 class StreamLine(Line, Protocol):
     """A connection whose streams can be ended."""
@@ -56,7 +58,8 @@ class ConnectedSatellite:
     ) -> Played:
         assert kind in KINDS and (stream is not None) == (kind == REPLY), (kind, stream)
         self._check(kind, needs_speaker=True)
-        length_ms = min(max(1, length_ms), protocol.MAX_SPEECH_MS)
+        whole_ms = -(-length_ms // _CHUNK_MS) * _CHUNK_MS  # devices count in chunks
+        length_ms = min(max(_CHUNK_MS, whole_ms), protocol.MAX_SPEECH_MS)
         return await self._speaking.speak(kind, audio, stream, length_ms)
 
     async def chime(self, kind: str, *, stream: str | None = None) -> Played:
