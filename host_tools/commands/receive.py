@@ -17,6 +17,7 @@ from host_tools.commands.options import data_option
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.anchors import Anchors
+from host_tools.receiver.assistant import Assistant
 from host_tools.receiver.console import COMMANDS, obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
@@ -28,6 +29,7 @@ from host_tools.receiver.server import Receiver
 from host_tools.receiver.services import Options
 from host_tools.receiver.session import MAX_STREAM_MS
 from host_tools.receiver.statuses import Statuses
+from host_tools.receiver.transcripts import Transcripts
 from host_tools.receiver.view import JsonView, LiveView, LogView, View
 
 DEFAULT_PORT = 10780
@@ -113,10 +115,14 @@ def command(
 ) -> int:
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
+    assistants: list[Assistant] = []
     sounds = OwnerSounds(
         lambda words: synthesise(words).tobytes(), samples_of(reply) if reply else None
     )
+    assistants.append(sounds)
     address = transcription.parse_address(stt) if stt else None
+    if address is not None:
+        assistants.append(Transcripts(address))
     authority = authorities.open_or_make(data / "authority")
     with locked(data):
         context, name = authority.server_context(name)
@@ -126,13 +132,12 @@ def command(
             tls=None if insecure else context,
             max_stream_ms=round(max_stream_s * 1000),
             max_connections=max_connections,
-            stt=address,
         )
         devices = DeviceList(data / "devices.json")
         worker = RecordingWorker(Recordings(data, keep_days), devices)
         view = _view(as_json, verbose)
         try:
-            _warn(view, options, authority, devices)
+            _warn(view, options, address, authority, devices)
             receiver = Receiver(
                 options,
                 authority,
@@ -141,7 +146,7 @@ def command(
                 Anchors(data),
                 Statuses(data),
                 view,
-                (sounds,),
+                tuple(assistants),
             )
             asyncio.run(_serve(receiver, view, name, sounds if commands else None))
         finally:
@@ -175,7 +180,11 @@ async def _serve(receiver: Receiver, view: View, name: str, commands: OwnerSound
 
 
 def _warn(
-    view: View, options: Options, authority: authorities.Authority, devices: DeviceList
+    view: View,
+    options: Options,
+    stt: tuple[str, int] | None,
+    authority: authorities.Authority,
+    devices: DeviceList,
 ) -> None:
     """Tell what the owner should know before anything connects."""
     if authority.is_new:
@@ -199,5 +208,5 @@ def _warn(
             view.emit(
                 "warning", message=f"the certificate of {device.name} expires {device.expires}"
             )
-    if options.stt is not None and not transcription.is_on_this_machine(options.stt):
+    if stt is not None and not transcription.is_on_this_machine(stt):
         view.emit("warning", message="audio travels to the speech-to-text server in plain text")

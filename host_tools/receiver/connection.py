@@ -27,7 +27,6 @@ from host_tools.receiver.services import Services
 from host_tools.receiver.sounds import Sounds
 from host_tools.receiver.speaking import Speaking
 from host_tools.receiver.statuses import ToldStatus
-from host_tools.receiver.transcription import Transcription, TranscriptionError
 from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
 
 #: For a device to read our answers.
@@ -53,7 +52,6 @@ class Connection:
         self.dropped: str | None = None
         self._reader = reader
         self._writer = writer
-        self._transcription: Transcription | None = None
         now_s = asyncio.get_running_loop().time()
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
         self._speaking = Speaking(self)
@@ -176,8 +174,6 @@ class Connection:
     async def _hear(self, action: sessions.Heard) -> None:
         self._view.level(action.audio)
         self._tell(Assistant.stream_audio, action.stream.id, action.audio)
-        if self._transcription is not None:
-            self._transcription.hear(action.audio)
 
     async def _consented(self, action: sessions.Consented) -> None:
         stream = action.stream
@@ -196,8 +192,6 @@ class Connection:
         self._services.counters.streams += 1
         self.emit("stream-start", stream=action.stream.id)
         self._tell(Assistant.stream_started, action.stream.id, action.stream.wake_word)
-        if self._services.options.stt is not None:
-            self._transcription = Transcription(self._services.options.stt)
 
     async def _end(self, action: sessions.Ended) -> None:
         stream = action.stream
@@ -237,14 +231,6 @@ class Connection:
     def _end_listening(self, action: sessions.Ended) -> None:
         """Tell whoever listens that the stream is over."""
         self._tell(Assistant.stream_ended, action.stream.id, action.is_complete)
-        transcription, self._transcription = self._transcription, None
-        if transcription is None:
-            return
-        if action.is_complete:
-            transcription.end()
-            self._services.start(self._transcribe(action.stream.id, transcription))
-        else:
-            transcription.cancel()
 
     def _report_end(self, action: sessions.Ended, recording: str | None) -> None:
         """Forget the audio, and tell what became of the stream."""
@@ -261,14 +247,6 @@ class Connection:
             sha256=stream.sha256.hexdigest(),
             recording=recording,
         )
-
-    async def _transcribe(self, stream: str, transcription: Transcription) -> None:
-        try:
-            text = await transcription.text()
-        except TranscriptionError as error:
-            self.emit("transcript-failed", stream=stream, reason=str(error))
-        else:
-            self.emit("transcript", stream=stream, text=text)
 
     async def _withdraw(self, action: sessions.Withdrawn) -> None:
         self.emit(

@@ -24,8 +24,6 @@ class Options:
     tls: ssl.SSLContext | None
     max_stream_ms: int
     max_connections: int
-    #: Host and port of the speech-to-text server.
-    stt: tuple[str, int] | None
 
 
 @dataclass

@@ -166,7 +166,7 @@ class Serving:
         devices = DeviceList(self._data / "devices.json")
         worker = RecordingWorker(Recordings(self._data, 1.0), devices)
         context, name = signer.server_context(None)
-        options = Options("127.0.0.1", 0, context, 61000, 8, None)
+        options = Options("127.0.0.1", 0, context, 61000, 8)
         kept = Anchors(self._data), Statuses(self._data)
         receiver = Receiver(options, signer, devices, worker, *kept, self, self._assistants)
         self._task = asyncio.create_task(receiver.run(name))
