@@ -43,7 +43,7 @@ class Detector:
         """
         recent = self._recent
         at = self._at
-        self._sum += probability - recent[at]
+        total = self._sum = self._sum + probability - recent[at]
         recent[at] = probability
         at += 1
         self._at = 0 if at == len(recent) else at
@@ -52,9 +52,9 @@ class Detector:
                 self._pause_ms -= self.step_ms
             if self._pause_ms > 0:
                 return False
-        if self._sum <= self.cutoff * len(recent):
+        if total <= self.cutoff * len(recent):
             return False
-        self.mean = self._sum // len(recent)
+        self.mean = total // len(recent)
         self._empty()
         self._pause_ms = self.refractory_ms
         return True

@@ -71,21 +71,18 @@ class Engine:
         """
         if chunk is not self._checked:
             self._check(chunk)
-        self.slice_ready = self.frontend.process(chunk, self.slice)
-        if not self.slice_ready:
+        values = self.slice
+        ready = self.slice_ready = self.frontend.process(chunk, values)
+        if not ready:
             return -1
         detected = -1
-        i = 0
-        while i < len(self.models):
-            if self._detects(i) and detected < 0:
+        models = self.models
+        i = len(models)
+        while i:  # from the last on, so that the first of them counts
+            i -= 1
+            if models[i].push(values) and self.detectors[i].update(models[i].probability):
                 detected = i
-            i += 1
         return detected
-
-    def _detects(self, i):
-        """Whether the new slice completes the wake word of model `i`."""
-        model = self.models[i]
-        return model.push(self.slice) and self.detectors[i].update(model.probability)
 
     def _check(self, chunk):
         """Once for a buffer that comes again and again, so that it costs the 10 ms nothing."""
