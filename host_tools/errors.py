@@ -39,6 +39,7 @@ class Extra(NamedTuple):
 
 
 _EVERYWHERE = "Linux, macOS arm64 and Windows"
+_FROM_3_11 = "Python 3.11 and newer, on " + _EVERYWHERE
 #: Top-level module to its extra; pyproject.toml has the versions.
 EXTRAS = {
     "micropython_run": Extra(
@@ -53,6 +54,9 @@ EXTRAS = {
     "moonshine_cpp": Extra("answers", "moonshine-cpp", "Linux x86-64"),
     "hassil": Extra("answers", "hassil", _EVERYWHERE),
     "home_assistant_intents": Extra("answers", "home-assistant-intents", _EVERYWHERE),
+    "aioesphomeapi": Extra("home", "aioesphomeapi", _FROM_3_11),
+    "noise": Extra("home", "noiseprotocol", _FROM_3_11),
+    "zeroconf": Extra("home", "zeroconf", _FROM_3_11),
     "dask": Extra("dask", "dask", _EVERYWHERE),
     "distributed": Extra("dask", "distributed", _EVERYWHERE),
 }

@@ -10,6 +10,7 @@ import click
 
 from host_tools.commands.options import data_option, json_option
 from host_tools.commands.tables import say, show
+from host_tools.home.identity import DEFAULT_PORT, IdentityBook
 from host_tools.receiver import authority, recording
 from host_tools.receiver.devices import Device, DeviceList, check_name
 from host_tools.receiver.statuses import Statuses, ToldStatus
@@ -19,6 +20,7 @@ Examples:
   earnest devices list
   earnest devices add kitchen -o kitchen     a key and certificates, to be copied by hand
   earnest devices remove kitchen             a lost or stolen device
+  earnest devices home-key kitchen           what Home Assistant asks for when it is added
 
 `earnest provision` adds a board by itself.  Names stay in this list; they never travel.
 """
@@ -99,6 +101,32 @@ def remove(name: str, data: Path, as_json: bool) -> int:
         f"{removed.name} is refused from now on; its recordings stay until they "
         "expire, or: earnest recordings delete --unlisted",
     )
+    return 0
+
+
+@command.command("home-key")
+@click.argument("name")
+@click.option("--new", "is_new", is_flag=True, help="Make a new key, and refuse the old one.")
+@data_option
+@json_option
+def home_key(name: str, is_new: bool, data: Path, as_json: bool) -> int:
+    """Print the key that Home Assistant asks for when a device is added to it.
+
+    `earnest receive --home-assistant` offers the device. The key stays in a file of the receiver
+    that only you may read.
+    """
+    id = _listed(data).named(name).id
+    book = IdentityBook(data)
+    identity = book.renew_key(id) if is_new else book.of(id)
+    port = DEFAULT_PORT + identity.place
+    facts = {"device": name, "key": identity.key_text, "port": port, "mac": identity.mac}
+    say(as_json, facts, identity.key_text)
+    if not as_json:
+        click.echo(
+            f"Add {name} to Home Assistant as an ESPHome device: port {port}, unless --home-port "
+            "says otherwise, and this key.",
+            err=True,
+        )
     return 0
 
 

@@ -14,6 +14,9 @@ import click
 
 from host_tools.audio.speech import synthesise
 from host_tools.commands.options import data_option
+from host_tools.errors import HostToolError
+from host_tools.home.identity import DEFAULT_PORT as HOME_PORT
+from host_tools.home.identity import IdentityBook
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.anchors import Anchors
@@ -34,6 +37,8 @@ from host_tools.receiver.view import JsonView, LiveView, LogView, View
 
 DEFAULT_PORT = 10780
 DEFAULT_CONNECTIONS = 8
+#: Where Home Assistant may connect unless told otherwise: from this computer alone.
+THIS_COMPUTER = "127.0.0.1"
 _SOON_DAYS = 30
 #: The default of --data before it was one folder of the user.
 _FORMER_DATA = Path("recordings")
@@ -42,6 +47,7 @@ EPILOG = """\b
 Examples:
   earnest receive                                     serve on port 10780
   earnest receive --stt tcp://127.0.0.1:10300         print what was said
+  earnest receive --home-assistant                    let Home Assistant answer
   earnest receive --json | jq 'select(.event == "transcript")'
   earnest recordings list                             what was kept
   earnest devices list                                who may connect
@@ -63,6 +69,26 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
 )
 @click.option("--name", help="The name in the receiver's certificate, which devices check.")
 @click.option("--stt", metavar="tcp://HOST:PORT", help="Wyoming speech-to-text server.")
+@click.option("--home-assistant", is_flag=True, help="Offer each device to Home Assistant.")
+@click.option(
+    "--home-host",
+    metavar="ADDRESS",
+    default=THIS_COMPUTER,
+    show_default=True,
+    help="Address for Home Assistant to connect to.",
+)
+@click.option(
+    "--home-port",
+    type=click.IntRange(0, 65535),
+    default=HOME_PORT,
+    show_default=True,
+    help="First device's port for Home Assistant; each further device has the next. 0: free ones.",
+)
+@click.option(
+    "--home-mdns",
+    is_flag=True,
+    help="Announce the devices on the network, so that Home Assistant finds them.",
+)
 @click.option(
     "--keep-days",
     type=click.FloatRange(min=0, min_open=True, max=36500),
@@ -104,6 +130,10 @@ def command(
     port: int,
     name: str | None,
     stt: str | None,
+    home_assistant: bool,
+    home_host: str,
+    home_port: int,
+    home_mdns: bool,
     keep_days: float,
     max_stream_s: float,
     max_connections: int,
@@ -124,6 +154,9 @@ def command(
     if address is not None:
         assistants.append(Transcripts(address))
     authority = authorities.open_or_make(data / "authority")
+    devices = DeviceList(data / "devices.json")
+    if home_assistant:
+        assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
         context, name = authority.server_context(name)
         options = Options(
@@ -133,7 +166,6 @@ def command(
             max_stream_ms=round(max_stream_s * 1000),
             max_connections=max_connections,
         )
-        devices = DeviceList(data / "devices.json")
         worker = RecordingWorker(Recordings(data, keep_days), devices)
         view = _view(as_json, verbose)
         try:
@@ -153,6 +185,22 @@ def command(
             worker.close()
             view.close()
     return 0
+
+
+def _home_assistant(
+    data: Path, devices: DeviceList, address: str, port: int, is_announced: bool
+) -> Assistant:
+    """Return the gateway; its packages are an extra, so they are imported only here."""
+    from host_tools.home.gateway import HomeGateway
+    from host_tools.home.neighbours import Neighbours
+
+    if is_announced and address == THIS_COMPUTER:
+        raise HostToolError(
+            f"--home-mdns would announce {address}, which no other computer can reach",
+            "name this computer's address on the network with --home-host",
+        )
+    neighbours = Neighbours(address) if is_announced else None
+    return HomeGateway(IdentityBook(data), devices, address, port, neighbours)
 
 
 def _view(as_json: bool, is_verbose: bool) -> View:

@@ -84,6 +84,13 @@ class DeviceList:
         wanted = authority.fingerprint(certificate_der)
         return next((d for d in self.all() if d.fingerprint == wanted), None)
 
+    def named(self, name: str) -> Device:
+        """Return the device of this name; raises HostToolError."""
+        for device in self.all():
+            if device.name == name:
+                return device
+        raise _nobody(name)
+
     def issue(
         self,
         name: str,
@@ -147,9 +154,7 @@ class DeviceList:
                     rest.append(replace(device, is_removed=True))
                 self._write(rest)
                 return device
-        raise HostToolError(
-            f"there is no device {name!r}", "earnest devices list shows those there are"
-        )
+        raise _nobody(name)
 
     def remove_every(self, name: str) -> Device:
         """`remove` a device with every certificate of its id: a renewal that broke off may have
@@ -188,6 +193,12 @@ class DeviceList:
         owner_only_files.write(self._path, rows.encode())
         with contextlib.suppress(OSError):
             atomic_file.sync_folder(self._path.parent)  # who was removed must not come back
+
+
+def _nobody(name: str) -> HostToolError:
+    return HostToolError(
+        f"there is no device {name!r}", "earnest devices list shows those there are"
+    )
 
 
 def _device(row: dict[str, Any]) -> Device:

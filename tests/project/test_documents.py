@@ -72,7 +72,7 @@ def calls(words):
     """([command, word after it], [options]) of each `earnest ...` in code of a document."""
     code = re.findall(r"```.*?```|`[^`\n]+`", words, re.S)
     for line in "\n".join(code).replace("\\\n", " ").splitlines():
-        for call in re.findall(r"(?:^|[\s`/])earnest ([a-z]+(?: [a-z]+)?)([^`#|>]*)", line):
+        for call in re.findall(r"(?:^|[\s`/])earnest ([a-z]+(?: [a-z][a-z-]*)?)([^`#|>]*)", line):
             yield call[0].split(), re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", call[1])
 
 

@@ -18,7 +18,7 @@ FLOORS = (
     {"simulation"},
     {"board"},
     {"evaluation", "xtensa"},
-    {"models", "answers"},
+    {"models", "answers", "home"},
     {"audio", "receiver", "micropython"},
     {"atomic_file", "progress", "places"},
     {"shared_firmware", "errors", "version"},

@@ -1,0 +1,1 @@
+"""Offers each device to Home Assistant, as an ESPHome voice satellite."""
