@@ -20,9 +20,10 @@ _models = None
 
 
 def attach(app, hardware):
-    """Called by main.py: what `status` is about; nothing here changes it."""
+    """Called by main.py: what `status` is about; the receiver is told the firmware's version."""
     global _app, _hardware, _is_running
     _app, _hardware, _is_running = app, hardware, True
+    app.parts.streamer.status.firmware = _status.installed_version()
 
 
 def detach():

@@ -11,14 +11,17 @@ import diag
 from drivers.backoff import BackOff
 from satellite.app import App
 from satellite.audit_log import AuditLog
+from satellite.chimes import Chime
 from satellite.consent import Consent, receiver_id
 from satellite.counters import Counters
+from satellite.device_status import DeviceStatus
 from satellite.end_of_speech import EndOfSpeech
 from satellite.gate import ERROR, Gate
 from satellite.level import Level
 from satellite.light import Light
 from satellite.mute_state import MuteState
 from satellite.sensitivity_state import SensitivityState
+from satellite.speech import Speech
 from satellite.streamer import Streamer
 from wakeword.engine import Engine
 
@@ -35,6 +38,7 @@ class Kinds:
     engine = Engine
     gate = Gate
     light = Light
+    speech = Speech
 
 
 def build(drivers, config, models, kinds=Kinds):
@@ -55,7 +59,17 @@ def build(drivers, config, models, kinds=Kinds):
         max_stream_ms=config.max_stream_ms,
         no_speech_ms=config.no_speech_ms,
     )
-    parts.light = kinds.light(drivers.light, config.brightness, drivers.light.has_colour)
+    speaker = parts.speaker = drivers.speaker
+    parts.speech = kinds.speech(
+        parts.gate,
+        None if speaker is None else Chime(),
+        config.volume,
+        config.volume_max,
+        config.timers,
+        config.announcements,
+        0 if speaker is None else speaker.buffer_ms,
+    )
+    parts.light = kinds.light(drivers.light, config.brightness, drivers.light.has_colour, speaker)
     parts.mic = drivers.mic
     parts.controls = drivers.controls
     parts.clock = drivers.clock
@@ -85,8 +99,10 @@ def build(drivers, config, models, kinds=Kinds):
         parts.counters,
         drivers.random_number,
         BackOff(),
+        parts.speech,
     )
     parts.streamer.log = parts.audit
+    parts.streamer.status = DeviceStatus(config, parts.gate, parts.speech)
     parts.config = config
     app = kinds.app(parts)
     parts.streamer.owner = app
@@ -147,6 +163,8 @@ def _close(app, hardware, what):
         if app is not None:
             app.close(what)
         elif hardware is not None:
+            if hardware.speaker is not None:
+                hardware.speaker.stop()
             hardware.mic.stop()
             light = Light(hardware.light, has_colour=hardware.light.has_colour)
             light.update(ERROR, hardware.mic.is_on(), 0)

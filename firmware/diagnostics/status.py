@@ -11,6 +11,7 @@ import os
 import sys
 
 from satellite.gate import STATE_NAMES
+from satellite.light import SHOWN_NAMES
 
 from .records import newest
 
@@ -60,7 +61,7 @@ def last_error():
 def collect(app, hardware, is_running):
     """Everything, as a dict that JSON can carry."""
     result = {"version": 1, "running": is_running}
-    result["firmware"] = _installed_version()
+    result["firmware"] = installed_version() or "unknown"
     result["micropython"] = ".".join(str(part) for part in sys.implementation[1][:3])
     result["board"] = _board_name()
     recent = newest()
@@ -168,7 +169,7 @@ def _light(light):
     if light.shown is None:
         return {"ok": False, "state": None, "mic": None}
     state, mic_on = light.shown
-    return {"ok": True, "state": STATE_NAMES[state], "mic": mic_on}
+    return {"ok": True, "state": SHOWN_NAMES[state], "mic": mic_on}
 
 
 def _health_name(number):
@@ -177,12 +178,15 @@ def _health_name(number):
     return HEALTH_NAMES[number]
 
 
-def _installed_version():
+def installed_version():
+    """What `earnest install` wrote, at most 64 printable ASCII characters; None without it."""
     try:
         with open("installed.json") as file:
-            return str(json.load(file)["version"])
+            version = str(json.load(file)["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "unknown"
+        return None
+    is_plain = 0 < len(version) <= 64 and all(32 <= ord(c) < 127 for c in version)
+    return version if is_plain else None
 
 
 def _board_name():

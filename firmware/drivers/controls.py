@@ -49,6 +49,10 @@ class Controls:
         is_closed = self._button.value() == self._pressed
         return self._button_debounce.update(is_closed, self._now_ms())
 
+    def is_held(self):
+        """Whether the button has been down for 0.8 s or longer, as `was_pressed` last saw it."""
+        return self._button is not None and self._button_debounce.is_held(self._now_ms())
+
     def press_was_missed(self):
         """True once for a tap, or a press that `was_pressed` missed; ask every turn.
 

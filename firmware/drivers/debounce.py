@@ -5,6 +5,7 @@ device milliseconds, is passed in.
 """
 
 PRESS_MS = 30
+HOLD_MS = 800
 OPEN_MS = 50
 
 
@@ -36,6 +37,10 @@ class ButtonDebounce:
             return False
         self._is_down = is_closed
         return is_closed
+
+    def is_held(self, now_ms):
+        """Whether it has been down for HOLD_MS, as of the last `update`."""
+        return self._is_down and self._level and now_ms - self._since_ms >= HOLD_MS
 
     def was_missed(self, now_ms):
         """After each `update`: True once for a contact that closed and was never a press.

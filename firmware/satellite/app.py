@@ -5,7 +5,8 @@ all that concerns microphone, light and gate, so their order is the order of its
 
 * what closes: the microphone, read back; what is stored; the light; the audit log;
 * what opens: what is stored; the audit log; the light; and the microphone last;
-* on a wake word: the gate, then the light, then - when this loop waits - the first byte.
+* on a wake word: the gate, then the light, then - when this loop waits - the first byte;
+* on a sound: `speaking`, and nothing of it here.
 
 So whatever the light or the log has said survives the next power loss.  The network runs beside
 it in `streamer` and can only use the gate's methods.
@@ -14,7 +15,18 @@ it in `streamer` and can only use the gate's methods.
 import asyncio
 import gc
 
-from .gate import CHUNK_BYTES, END_OF_SPEECH, ERROR, MUTED, NOT_READY, REASON_NAMES, STREAMING
+from .gate import (
+    CHUNK_BYTES,
+    END_OF_SPEECH,
+    ERROR,
+    MUTED,
+    NO_CONSENT,
+    NOT_READY,
+    REASON_NAMES,
+    STREAMING,
+)
+from .speaking import Speaking
+from .speech import SPEAKING
 
 #: How long to wait between two looks at the controls while the microphone is off.
 QUIET_STEP_MS = 10
@@ -22,6 +34,8 @@ QUIET_STEP_MS = 10
 TURNS = 6000
 #: How long to wait before what could not be stored is stored again.
 AGAIN_MS = 1000
+#: For how many turns after a press that ended a sound the button may be held, which mutes.
+HOLD_TURNS = 200
 #: How long a switch that reads "muted" at the start may take to be believed to stand open.
 SWITCH_MS = 80
 
@@ -39,7 +53,8 @@ class App:
     counters  counters.Counters                       watchdog   feed()
     consent   consent.Consent                        config     config.Config
     sensitivity  sensitivity_state.SensitivityState
-    wifi      ports.Wifi or None
+    wifi      ports.Wifi or None                     speech     speech.Speech
+    speaker   ports.Speaker or None
     reset     why the device started, a word of audit_record.RESETS
     random_number() -> int, new for every stream
     """
@@ -47,6 +62,8 @@ class App:
     def __init__(self, parts):
         self.parts = parts
         self._gate = parts.gate
+        self._speech = parts.speech
+        self._speaking = Speaking(self, parts)
         self._chunk = bytearray(CHUNK_BYTES)
         self._silence = bytes(CHUNK_BYTES)
         self._stored_mute = True  # None: not known
@@ -61,6 +78,7 @@ class App:
         self._in_stream = False
         self._refused = 0
         self._health = 0
+        self._hold_turns = 0  # in which a button that ended a sound may be held, and mutes
         self._overruns = 0
         self._renewals = 0
         self._tasks = []
@@ -134,7 +152,8 @@ class App:
                     self._obey(parts.clock.now_ms())
             else:
                 await parts.clock.sleep_ms(QUIET_STEP_MS)
-            self._keep_records()
+            if self._speech.state < SPEAKING:  # while something sounds nothing is written
+                self._keep_records()
             parts.streamer.notify()
             parts.watchdog.feed()
             await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
@@ -148,6 +167,7 @@ class App:
         self._obey(self.parts.clock.now_ms())
         self._record("fault", what=what)
         self._keep_records()
+        self.changed()
 
     def close(self, what="crash"):
         """The last thing before the firmware ends: nothing may listen or leave any more.
@@ -157,7 +177,8 @@ class App:
         mic = self.parts.mic
         now_ms = self.parts.clock.now_ms()
         self._gate.fault()
-        was_on = mic.is_on()
+        self._speaking.close("fault")
+        was_on = mic.is_on() or self._speaking.holds_microphone
         mic.stop()
         self._chunk[:] = self._silence
         self.parts.light.update(ERROR, mic.is_on(), 0)  # no pattern begins dark
@@ -167,6 +188,7 @@ class App:
             except RuntimeError:
                 pass  # Ctrl-C came while it ran: asyncio takes it for running, and it never will
         self._store_mute(now_ms)
+        self._speaking.record_close()
         if was_on and not mic.is_on():
             self._record("mic", on=False)
         self._record_mute()
@@ -197,7 +219,14 @@ class App:
 
     def remote_refused(self, what):
         """The network asked for something that it may not have."""
-        self._record("refused", what=what, source="network")
+        if self._speaking.is_sounding:
+            self._speaking.refuse_later(what)
+        else:
+            self._record("refused", what=what, source="network")
+
+    def remote_volume(self, percent):
+        """The network sets the volume, within what the owner allows; False: refused."""
+        return self._speaking.set_volume(percent)
 
     def first_byte(self):
         """The first byte of a stream was handed to the socket; how long after speech began."""
@@ -223,6 +252,34 @@ class App:
     def sent(self, size):
         """`size` bytes of audio were handed to the socket."""
 
+    # --- what speaking needs ---
+
+    def rest_microphone(self):
+        """Switch the microphone off for a sound, and forget what it heard; whether it reads off.
+
+        The log says nothing of it: `speak-start` and `speak-end` do.
+        """
+        self._record_end()  # of a stream that has just ended
+        self._stop_microphone()
+        if self.parts.mic.is_on():
+            self.fault("microphone")
+            return False
+        self._gate.forget()
+        gc.collect()  # nobody listens, and nothing sounds yet
+        return True
+
+    def show(self, now_ms):
+        """Let the light follow; False when it cannot."""
+        return self._show(now_ms)
+
+    def record(self, kind, **fields):
+        """Write a record; False, with the gate closed, when that failed."""
+        return self._record(kind, **fields)
+
+    def changed(self):
+        """Something that `status` says has changed."""
+        self.parts.streamer.changed()
+
     # --- inside ---
 
     def _look(self):
@@ -231,6 +288,8 @@ class App:
         self._serve_controls()
         if self._ready_ms is not None:
             self._open_at_start(now_ms)
+        if self._speech.state:
+            self._speaking.turn(now_ms)
         self._obey(now_ms)
 
     def _has_ended_task(self):
@@ -300,6 +359,7 @@ class App:
             self.fault("storage")
             return
         self._gate.wake(parts.random_number())
+        parts.streamer.word = name
         parts.counters.count("streams")
         parts.end_of_speech.begin()
         self._in_stream = True
@@ -342,6 +402,11 @@ class App:
             self._press()
         elif was_missed and gate.state != ERROR:
             self._mute_by_button()
+        if self._hold_turns:
+            self._hold_turns -= 1
+            if parts.controls.is_held():
+                self._hold_turns = 0
+                self._mute_by_button()
 
     def _mute_by_button(self):
         if not self._gate.muted:
@@ -350,7 +415,11 @@ class App:
 
     def _press(self):
         gate = self._gate
-        if gate.state == ERROR:  # a person asks to try again; nobody is heard before another press
+        if gate.may_listen and self._speaking.press():
+            self._hold_turns = HOLD_TURNS
+        elif (
+            gate.state == ERROR
+        ):  # a person asks to try again; nobody is heard before another press
             gate.mute()
             if self._show(self.parts.clock.now_ms()):
                 gate.ready(True)
@@ -397,15 +466,18 @@ class App:
         """Bring microphone, storage, light and log in line with the gate, in the order above."""
         if not self._gate.may_listen:
             self._close(now_ms)
-        elif not self.parts.mic.is_on():
+        elif not self.parts.mic.is_on() and self._speech.may_listen:
             self._open(now_ms)
         elif not self._show(now_ms):
             self.fault("light")
 
     def _close(self, now_ms):
-        """Microphone, storage, light, log."""
+        """Loudspeaker, microphone, storage, light, log."""
         gate = self._gate
-        was_on = self._stop_microphone()
+        if self._speech.state:
+            self._speaking.silence()
+        was_on = self._stop_microphone() or self._speaking.holds_microphone
+        self._speaking.holds_microphone = False
         self._store_mute(now_ms)
         is_shown = self._show(now_ms)
         if was_on:
@@ -419,7 +491,9 @@ class App:
     def _open(self, now_ms):
         """Log, light, microphone; where one fails, the microphone stays off."""
         gate = self._gate
-        self._record("mic", on=True)
+        if not self._speaking.holds_microphone:
+            self._record("mic", on=True)
+        self._speaking.holds_microphone = False
         if not gate.may_listen:  # the record could not be written
             return
         if not self.parts.light.update(gate.state, True, now_ms):
@@ -463,6 +537,7 @@ class App:
         if self._mute_source is not None and self._is_mute_stored:
             source, self._mute_source = self._mute_source, None
             self._record("mute", on=True, source=source)
+            self.changed()
 
     def _record_unmute(self, source):
         """After it was stored, before it is shown; a mute of the same turn comes first."""
@@ -470,12 +545,15 @@ class App:
             self._record("mute", on=True, source=self._mute_source)
             self._mute_source = None
         self._record("mute", on=False, source=source)
+        self.changed()
 
     def _show(self, now_ms):
         """The gate's state; a mute that is not stored yet is not shown as one."""
         state = self._gate.state
         if state == MUTED and not self._is_mute_stored:
             state = NOT_READY
+        if self._speech.state:
+            state = self._speaking.shown(state)
         return self.parts.light.update(state, self.parts.mic.is_on(), now_ms)
 
     def _keep_records(self):
@@ -507,7 +585,11 @@ class App:
         """Record the stream that was running, when the gate says that it has ended."""
         if self._in_stream and self._gate.state != STREAMING:
             self._in_stream = False
+            now_ms = self.parts.clock.now_ms()
+            self._speech.rules.note_stream(now_ms)
             self._record_stream()
+            if self._gate.last_reason == NO_CONSENT:
+                self._speaking.complain(now_ms)
             gc.collect()  # now rather than in the next stream: the ring holds what comes meanwhile
 
     def _record_stream(self):

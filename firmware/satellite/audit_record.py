@@ -66,6 +66,7 @@ ASKED = REFUSED + ("peer", "message", "stream", "other", "sensitivity", SPEAK, C
 FAULTS = (
     "light",
     "microphone",
+    "speaker",
     "model",
     "engine",
     "storage",
@@ -128,7 +129,7 @@ KINDS: "dict[str, tuple[Fields, Fields]]" = {
     "speak-start": ((("what", SPOKEN),), (("volume", PERCENT),)),
     "speak-end": (
         (("what", SPOKEN), ("duration_ms", (0, MAX_SPEECH_MS)), ("reason", SPEAK_ENDS)),
-        (),
+        (("late_ms", (0, MAX_SPEECH_MS)),),
     ),
     "volume": ((("percent", PERCENT), ("source", SOURCES)), ()),
     "consent": (

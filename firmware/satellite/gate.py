@@ -133,7 +133,8 @@ class Gate:
         no_speech_ms: How long a stream may be held before it ends, having sent nothing.
 
     Read: `state`, `muted`, `may_listen`, `stream_id`, `last_reason` (of the last stream's end),
-    `sent_bytes` (of the present or last stream), `dropped_chunks` and `refused` (counts).
+    `sent_bytes` (of the present or last stream), `dropped_chunks`, `refused` and `closings` (what
+    muted or failed; counts).
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Gate:
         self.sent_bytes = 0
         self.dropped_chunks = 0
         self.refused = 0
+        self.closings = 0
 
     # --- what it says ---
 
@@ -270,11 +272,13 @@ class Gate:
     def mute(self):
         """Button, network or software: mute, in any state."""
         self._soft_muted = True
+        self.closings += 1
         self._leave(MUTED, MUTE)
         return True
 
     def switch(self, is_muted):
         """The hardware switch's level.  On mute it wins; off, a mute of another kind stays."""
+        self.closings += is_muted is not False and not self._switch_muted
         self._switch_muted = is_muted is not False
         if self._switch_muted:
             self._leave(MUTED, MUTE)
@@ -313,8 +317,14 @@ class Gate:
             self.last_reason = FAULT
         self._drop()
         if self.state != ERROR:
+            self.closings += 1
             self._go(ERROR, "fault")
         return True
+
+    def forget(self):
+        """The microphone goes off for a while: zero and forget what was heard before."""
+        if self.state != STREAMING:
+            self._preroll.clear()
 
     def refuse(self):
         """Something was asked for that nobody may have: counted, nothing else."""

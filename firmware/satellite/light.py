@@ -1,29 +1,40 @@
-"""What the light shows: the truth about the microphone, from the gate and from the microphone.
+"""What the light shows: the truth about the microphone and the amplifier, as both read back.
 
-Place in the pipeline: after the gate, before the light's driver.  Pure.  The state is the gate's;
-`mic_on` is read back from the microphone.  Where the two contradict each other the light says so:
-it never shows "muted" while the microphone is on.
+Place in the pipeline: after the gate, before the light's driver.  Pure.  The state is the gate's,
+or SPEAKING in place of IDLE; `mic_on` is read back from the microphone, `amp_on` from the
+loudspeaker.  Where they contradict the state the light says so: it never shows "muted" while the
+microphone or the amplifier is on.
 
-| microphone | state | colour | pattern | single-colour light |
-|---|---|---|---|---|
-| off | MUTED | red | steady | dark, a short flash every 2 s |
-| on | IDLE | green | slow breathing, never off | steady, breathing |
-| on | STREAMING | blue | fast pulses, never off | fast pulses, never off |
-| off | NOT_READY, IDLE, STREAMING | yellow | slow blinking | slow blinking |
-| off | ERROR | yellow | two flashes a second | two flashes a second |
-| on | MUTED, ERROR, NOT_READY | magenta | hectic, never off | hectic, never off |
+| microphone | amplifier | state | colour | pattern | single-colour light |
+|---|---|---|---|---|---|
+| off | off | MUTED | red | steady | dark, a short flash every 2 s |
+| on | off | IDLE | green | slow breathing, never off | steady, breathing |
+| on | off | STREAMING | blue | fast pulses, never off | fast pulses, never off |
+| off | either | SPEAKING | white | slow pulses, never off | slow pulses, never off |
+| off | off | NOT_READY, IDLE, STREAMING | yellow | slow blinking | slow blinking |
+| off | off | ERROR | yellow | two flashes a second | two flashes a second |
+| on | off | MUTED, ERROR, NOT_READY | magenta | hectic, never off | hectic, never off |
+| on | either | SPEAKING | magenta | hectic, never off | hectic, never off |
+| either | on | any but SPEAKING | magenta | hectic, never off | hectic, never off |
 
-The patterns differ in rhythm, so nobody has to distinguish colours.
+After a wake word that no receiver answered, a board without a loudspeaker flickers green for 2 s,
+four times a second.  The patterns differ in rhythm, so nobody has to distinguish colours.
 """
 
-from .gate import ERROR, IDLE, MUTED, STREAMING
+from micropython import const
+
+from .gate import ERROR, IDLE, MUTED, STATE_NAMES, STREAMING
+
+#: In place of IDLE: the microphone is off because the device speaks.
+SPEAKING = const(5)
+SHOWN_NAMES = STATE_NAMES + ("SPEAKING",)
 
 RED = (255, 0, 0)
 GREEN = (0, 255, 0)
 BLUE = (0, 0, 255)
 YELLOW = (255, 160, 0)
 MAGENTA = (255, 0, 255)
-_WHITE = (255, 255, 255)
+WHITE = (255, 255, 255)
 
 #: The least brightness, of 255, of a lit colour: dimming never hides it.
 MIN_BRIGHTNESS = 8
@@ -31,8 +42,12 @@ MIN_BRIGHTNESS = 8
 STEP_MS = 40
 
 
-def colour(state, mic_on):
+def colour(state, mic_on, amp_on=False):
     """The colour, full brightness, as (r, g, b)."""
+    if state == SPEAKING:
+        return MAGENTA if mic_on else WHITE
+    if amp_on:
+        return MAGENTA
     if mic_on:
         if state == IDLE:
             return GREEN
@@ -42,15 +57,23 @@ def colour(state, mic_on):
     return RED if state == MUTED else YELLOW
 
 
-def level(state, mic_on, now_ms):
-    """The pattern's brightness at a time, 0..255; at least 64 while the microphone is on."""
-    if mic_on:
+def level(state, mic_on, now_ms, amp_on=False):
+    """The pattern's brightness at a time, 0..255; at least 64 while anything is on."""
+    if state == SPEAKING and not mic_on:  # pulses, 2 s
+        return 255 if now_ms % 2000 < 1000 else 96
+    if not mic_on and not amp_on:
+        return _resting_level(state, now_ms)
+    if not amp_on:
         if state == IDLE:  # breathing, 4 s
             phase = now_ms % 4000
             return 96 + (phase if phase < 2000 else 4000 - phase) * 159 // 2000
         if state == STREAMING:  # pulses, 0.5 s
             return 255 if now_ms % 500 < 250 else 96
-        return 255 if now_ms % 160 < 80 else 64
+    return 255 if now_ms % 160 < 80 else 64
+
+
+def _resting_level(state, now_ms):
+    """The brightness while microphone and amplifier are off."""
     if state == MUTED:
         return 255
     if state == ERROR:
@@ -59,28 +82,41 @@ def level(state, mic_on, now_ms):
     return 255 if now_ms % 2000 < 1000 else 0
 
 
-def mono_level(state, mic_on, now_ms):
+def mono_level(state, mic_on, now_ms, amp_on=False):
     """As `level`, for a light of one colour: muted is dark but for a short flash every 2 s."""
-    if state == MUTED and not mic_on:
+    if state == MUTED and not mic_on and not amp_on:
         return 255 if now_ms % 2000 < 60 else 0
-    return level(state, mic_on, now_ms)
+    return level(state, mic_on, now_ms, amp_on)
+
+
+def unheard_level(now_ms):
+    """The brightness of listening after a wake word that nobody answered."""
+    return 255 if now_ms % 240 < 120 else 64
 
 
 class Light:
     """Drive a ports.LightDriver.
 
     `brightness` is 1..255; what must be seen stays at least MIN_BRIGHTNESS.  `has_colour` is False
-    for a single LED, which gets the same level on all three.
+    for a single LED, which gets the same level on all three.  `speaker` is a ports.Speaker, which
+    is read back whenever the pattern moves on, or None.
     """
 
-    def __init__(self, driver, brightness=255, has_colour=True):
+    def __init__(self, driver, brightness=255, has_colour=True, speaker=None):
         self._driver = driver
+        self._speaker = speaker
         self.brightness = max(MIN_BRIGHTNESS, min(255, brightness))
         self._has_colour = has_colour
         self.shown = None  # (state, mic_on) of the last update that worked
         self._state = -1
         self._mic_on = False
+        self._amp_on = False
         self._next_ms = 0
+        self._unheard_until_ms = 0
+
+    def tell_unheard(self, until_ms):
+        """Show in the rhythm of listening, until then, that nobody answered a wake word."""
+        self._unheard_until_ms = until_ms
 
     def update(self, state, mic_on, now_ms):
         """Show a state; False when the light cannot be driven, and then nothing may be trusted."""
@@ -106,12 +142,19 @@ class Light:
             return False
 
     def _draw(self, now_ms):
-        state = self._state
-        mic_on = self._mic_on
+        self._amp_on = self._speaker is not None and self._speaker.is_on()
         if self._has_colour:
-            self._tint(colour(state, mic_on), level(state, mic_on, now_ms))
+            self._tint(colour(self._state, self._mic_on, self._amp_on), self._level(now_ms))
         else:
-            self._tint(_WHITE, mono_level(state, mic_on, now_ms))
+            self._tint(WHITE, self._level(now_ms))
+
+    def _level(self, now_ms):
+        state = self._state
+        if state == IDLE and now_ms < self._unheard_until_ms and self._mic_on:
+            return unheard_level(now_ms)
+        if self._has_colour:
+            return level(state, self._mic_on, now_ms, self._amp_on)
+        return mono_level(state, self._mic_on, now_ms, self._amp_on)
 
     def _tint(self, rgb, bright):
         r = self._dim(rgb[0], bright)

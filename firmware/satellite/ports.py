@@ -105,6 +105,9 @@ class Controls:
     def was_pressed(self):
         """True once for every press, however long it is held."""
 
+    def is_held(self):
+        """Whether the button has been down for 0.8 s or longer."""
+
     def press_was_missed(self):
         """True once for a press that was over before `was_pressed` saw it: it may only mute."""
 

@@ -8,9 +8,10 @@ gate ends the stream.  All times are the device's clock.
 
 import asyncio
 
-from . import protocol
+from . import protocol, sound_messages
 from .gate import CHUNK_BYTES, NETWORK, NO_CONSENT, RECEIVER, STREAMING
 from .incoming import IncomingLimits
+from .speech import Speech
 
 KEEP_ALIVE_MS = 30000
 #: A connection is dead, and replaced at once, when a ping is not answered in this time, or when
@@ -53,12 +54,17 @@ class Streamer:
     counters                       count(name)
     random_number()                int, for the jitter of the pauses between attempts
     back_off                       wait_ms(random_byte) and reset(), see drivers/backoff.py
+    speech                         speech.Speech; None: one without a loudspeaker
+    `log` is the audit log, `status` a device_status.DeviceStatus, `word` the wake word that opened
+    the present stream, or None for what is not known.
     `owner` is set by whoever wants to be told: remote_mute(), remote_refused(type), first_byte(),
-    connection(up), deleted(count), sent(bytes), remote_sensitivity(word, thousandths) -> whether
-    it was raised.
+    connection(up), deleted(count), sent(bytes), remote_sensitivity(word, thousandths) and
+    remote_volume(percent) -> whether it was obeyed.
     """
 
-    def __init__(self, connect, gate, clock, consent, counters, random_number, back_off):
+    def __init__(
+        self, connect, gate, clock, consent, counters, random_number, back_off, speech=None
+    ):
         self._connect = connect
         self._gate = gate
         self._clock = clock
@@ -81,6 +87,19 @@ class Streamer:
         self._written_ms = 0
         self._up_ms = 0  # since when the receiver is connected
         self._limits = IncomingLimits()
+        self._speech = Speech(gate, None) if speech is None else speech
+        self._sounds = sound_messages.SoundMessages(
+            self._speech,
+            self._limits,
+            self._outgoing,
+            self._refuse_and_count,
+            self._set_volume,
+            self._has_room,
+            clock.now_ms,
+        )
+        self.status = None
+        self.word = None
+        self._has_word = False  # whether it was told in this stream
         self._is_writing = False
         self._has_written = False  # anything on this connection
         self._has_ended = False  # one of its tasks
@@ -101,6 +120,7 @@ class Streamer:
         }
         for type in protocol.REFUSED:
             self._handlers[type] = self._on_refused
+        self._handlers.update(self._sounds.handlers)
 
     def notify(self):
         """Look again at gate and clock: something may have changed.  Allocates nothing.
@@ -111,6 +131,11 @@ class Streamer:
             self._event.set()
         if self._is_writing or self._asked_ms is not None or self._unanswered:
             self._tick.set()
+
+    def changed(self):
+        """Something that `status` tells may have changed."""
+        if self.status is not None:
+            self.status.changed()
 
     @property
     def is_in_stream(self):
@@ -167,6 +192,7 @@ class Streamer:
         self._withdrawn = None
         self._anchored_seq = None
         self._outgoing.clear()
+        self._speech.disconnected()
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.close()
@@ -239,12 +265,15 @@ class Streamer:
     async def _read_loop(self, reader):
         """Read the receiver's messages and handle them; wakes `_serve` at the end."""
         decoder = protocol.Decoder(0)
+        sounds = self._sounds
         try:
             while True:
-                data = await reader.read(READ_BYTES)
+                takes_audio = sounds.max_payload_bytes > 0
+                data = await reader.read(sound_messages.READ_BYTES if takes_audio else READ_BYTES)
                 if not data:
                     return
                 self._limits.count_bytes(len(data), self._clock.now_ms())
+                decoder.max_payload_bytes = sounds.max_payload_bytes
                 for event in decoder.feed(data):
                     self._handle(event)
         finally:
@@ -267,6 +296,8 @@ class Streamer:
         self._asked_ms = None
         if not self.is_connected:
             self.is_connected = True
+            if self.status is not None:
+                self.status.connected()
             self._up_ms = self._clock.now_ms()
             if self.owner is not None:
                 self.owner.connection(True)
@@ -302,8 +333,17 @@ class Streamer:
             self.owner.deleted(event.data["count"])
 
     def _on_refused(self, event):
-        self._refuse(event.type)
+        self._refuse_and_count(event.type)
+
+    def _refuse_and_count(self, what):
+        self._refuse(what)
         self._limits.count_ignored()
+
+    def _set_volume(self, percent):
+        return self.owner is not None and self.owner.remote_volume(percent)
+
+    def _has_room(self, now_ms):
+        return self.log is None or self.log.has_room(now_ms)
 
     def _refuse(self, what):
         self._gate.refuse()
@@ -318,6 +358,9 @@ class Streamer:
         """Write what is due: answers, a stream's opening, audio, its end, a ping."""
         while self._outgoing:
             await self._send(self._outgoing.pop(0))
+        if self._speech.has_news:
+            for message in self._sounds.news():
+                await self._send(message)
         gate = self._gate
         if self._stream and (gate.state != STREAMING or gate.stream_id != self._stream):
             await self._end_stream()
@@ -334,15 +377,18 @@ class Streamer:
                 if self.withdrawal is not None:
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
             # Of a held stream the receiver learns nothing yet.
-            if gate.state != STREAMING and self._is_anchor_due():
-                await self._anchor()
+            if gate.state != STREAMING:
+                if self._is_anchor_due():
+                    await self._anchor()
+                if self._is_status_due():
+                    await self._tell_status()
         if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             await self._ping()
 
     def _is_due(self):
         """Whether `_write_due` would find something to do."""
         gate = self._gate
-        if self._outgoing or self._stream:
+        if self._outgoing or self._stream or self._speech.has_news:
             return True
         if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             return True
@@ -352,7 +398,7 @@ class Streamer:
             return False
         if self.withdrawal is not self._withdrawn:
             return True
-        return gate.state != STREAMING and self._is_anchor_due()
+        return gate.state != STREAMING and (self._is_anchor_due() or self._is_status_due())
 
     def _is_anchor_due(self):
         """Whether the log has grown; allocates nothing, as this is asked with every chunk."""
@@ -360,6 +406,18 @@ class Streamer:
         if log is None or log.seq < 0 or log.seq == self._anchored_seq:
             return False
         return self._clock.now_ms() - self._anchored_ms >= ANCHOR_MS
+
+    def _is_status_due(self):
+        """Whether the device has something to say of itself; nothing while it speaks."""
+        status = self.status
+        if status is None or not status.is_due or self._speech.state:
+            return False
+        return status.may_tell(self._clock.now_ms())
+
+    async def _tell_status(self):
+        data = self.status.news()
+        if data is not None:
+            await self._send(protocol.encode(protocol.STATUS, data))
 
     async def _anchor(self):
         """Tell the receiver the log's newest record, so that a later change to it is noticed."""
@@ -370,7 +428,7 @@ class Streamer:
 
     async def _open_stream(self):
         self._stream = self._unanswered = self._gate.stream_id
-        self._has_audio = False
+        self._has_audio = self._has_word = False
         consent = dict(self._consent)
         consent["stream"] = "%016x" % self._stream
         self._writer.write(protocol.encode(protocol.CONSENT, consent))
@@ -381,6 +439,11 @@ class Streamer:
     async def _send_audio(self):
         """Write all that the gate lets out, one chunk a message, so a mute cuts at a chunk."""
         while self._gate.may_take:
+            if not self._has_word:
+                self._has_word = True
+                if self.word is not None:
+                    await self._send(protocol.encode(protocol.DETECTION, {"name": self.word}))
+                    continue  # it may have been muted while that was written
             if not self._has_audio:
                 self._has_audio = True
                 await self._send(protocol.encode(protocol.AUDIO_START, _FORMAT))

@@ -269,6 +269,9 @@ class Controls:
         self._world.presses -= 1
         return True
 
+    def is_held(self):
+        return False
+
     def press_was_missed(self):
         return False  # in this world a press waits until somebody looks
 

@@ -13,7 +13,7 @@ from main import Kinds
 from satellite.app import App
 from satellite.audit_log import AuditLog
 from satellite.gate import STATE_NAMES, Gate
-from satellite.light import Light
+from satellite.light import SHOWN_NAMES, Light
 from wakeword.engine import Engine
 
 SAMPLES_PER_MS = 16
@@ -163,7 +163,7 @@ def kinds(trace):
             seen = (state, mic_on, is_shown, hue)
             if seen != self._emitted:
                 self._emitted = seen
-                name = STATE_NAMES[state] if is_shown else "FAILED"
+                name = SHOWN_NAMES[state] if is_shown else "FAILED"
                 trace.emit("light", state=name, rgb=list(rgb), mic=mic_on)
             return is_shown
 

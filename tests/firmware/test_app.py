@@ -16,6 +16,7 @@ from satellite.level import Level
 from satellite.light import Light
 from satellite.sensitivity_state import FILE as SENSITIVITY_FILE
 from satellite.sensitivity_state import SensitivityState, encode
+from satellite.speech import Speech
 
 
 class End(Exception):
@@ -90,6 +91,8 @@ class Bench:
         parts.random_number = lambda: 77
         parts.level = Level()
         parts.wifi = None
+        parts.speaker = None
+        parts.speech = Speech(parts.gate, None)
         parts.reset = "power"
         self.mean = 230
         self.slice_ready = True
@@ -250,6 +253,9 @@ class Bench:
 
             def notify(self):
                 bench.notify()
+
+            def changed(self):
+                pass
 
         self.network = Network()
         self.app.parts.streamer = self.network
@@ -1138,7 +1144,7 @@ def test_a_task_that_failed_is_awaited_once():
 
     async def twice():
         parts = Parts()
-        parts.gate = None
+        parts.gate = parts.speech = parts.speaker = None
         parts.streamer = Streamer()
         app = Idle(parts)
         for _ in range(2):

@@ -41,6 +41,7 @@ EVENTS = (
     ("drained", lambda g: g.drained()),
     ("abort", lambda g: g.abort(NETWORK)),
     ("fault", lambda g: g.fault()),
+    ("forget", lambda g: g.forget()),
     ("hear", lambda g: g.hear(CHUNK)),
     ("take", lambda g: g.take(OUT)),
 )
@@ -61,7 +62,7 @@ DECIDES = (
     "_unanswered",
 )
 RINGS = ("_outbox", "_preroll")
-COUNTS = ("last_reason", "sent_bytes", "dropped_chunks", "refused")
+COUNTS = ("last_reason", "sent_bytes", "dropped_chunks", "refused", "closings")
 SETTINGS = ("_max_chunks", "_consent_chunks", "_hold_chunks", "_no_speech_chunks")
 HOLD_MS, NO_SPEECH_MS = 20, 40
 
@@ -210,7 +211,7 @@ def every_transition(watched):
 
 def test_every_transition_of_every_reachable_state():
     acknowledged = DECIDES.index("_acknowledged")
-    for preroll_ms, states, transitions in ((0, 761, 14459), (20, 1124, 21356)):
+    for preroll_ms, states, transitions in ((0, 761, 15220), (20, 1124, 22480)):
         seen, count = every_transition(Watched(preroll_ms))
         assert (len(seen), count) == (states, transitions), (len(seen), count)
         assert len({state[0] for state in seen}) == 5

@@ -42,7 +42,7 @@ class Hardware:
         self.log = log
         self.fails = fails
         self.mic = self.light = self.storage = self.watchdog = self.clock = self
-        self.wifi = None
+        self.wifi = self.speaker = None
 
     def stop(self):
         self.log.append("mic off")

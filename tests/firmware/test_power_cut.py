@@ -29,7 +29,7 @@ class Drivers:
     has_colour = has_button = True
     overruns = 0
     reset = "power"
-    wifi = None
+    wifi = speaker = None
 
     def __init__(self):
         self.storage = Files(ROOT)

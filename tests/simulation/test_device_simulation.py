@@ -56,7 +56,16 @@ def test_a_command_leaves_from_its_first_word_to_its_end(tmp_path):
     ]
     assert [event["on"] for event in result.of("mic")] == [True]
     types = [event["type"] for event in result.of("message")]
-    assert types == ["ping", "audit-head", "consent", "audio-start", "audio-stop", "ping"]
+    assert types == [
+        "ping",
+        "audit-head",
+        "status",
+        "consent",
+        "detection",
+        "audio-start",
+        "audio-stop",
+        "ping",
+    ]
     assert records(result, "wake") == [
         {"model": "okay_nabu", "probability": detection["probability"], "streamed": True}
     ]
