@@ -1,7 +1,8 @@
 """From what the I2S port delivers to samples: channel, shift, DC removal, gain, clamp.
 
 Place in the pipeline: `i2s_microphone` calls `convert` once a chunk; everything after it sees
-int16 only.  Pure: imports nothing but micropython and array, so it runs on any MicroPython.
+int16 only.  Pure: imports nothing but micropython, array and its assembler, so it runs on any
+MicroPython.
 
 The port delivers pairs of 32-bit words, left first; a MEMS microphone puts its 24 bits at the top
 of its word and the other word belongs to nobody (or to a second microphone).
@@ -54,7 +55,7 @@ class Converter:
 
     def convert(self, raw, out):
         """`raw`: 8 bytes a pair; `out`: int16 little-endian samples.  Allocates nothing."""
-        convert(raw, out, self._words)
+        _convert(raw, out, self._words)
 
     @property
     def low(self):
@@ -118,3 +119,9 @@ def convert(raw: ptr32, out: ptr16, p: ptr32):
     p[5] = low + bias
     p[6] = high + bias
     p[7] = clamped
+
+
+try:
+    from .pcm_xtensa import convert as _convert
+except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
+    _convert = convert

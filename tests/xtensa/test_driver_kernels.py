@@ -11,7 +11,7 @@ from host_tools.xtensa.machine import XtensaMachine
 
 DRIVERS = FIRMWARE / "drivers"
 SAMPLES, BIAS = 160, 1 << 29
-TESTED = {"pcm": {"convert"}, "i2s_speaker": {"copy_chunk"}}
+TESTED = {"pcm": {"convert"}, "pcm_xtensa": {"convert"}, "i2s_speaker": {"copy_chunk"}}
 SATELLITE = FIRMWARE / "satellite"
 
 
@@ -52,10 +52,11 @@ def inputs():
     yield [top, top, bottom, bottom] * (SAMPLES // 2)
 
 
+@pytest.mark.parametrize("module", ("pcm", "pcm_xtensa"))
 @pytest.mark.parametrize("channel", (0, 1))
 @pytest.mark.parametrize("shift, gain_q4", ((12, 255), (12, 1), (14, 16), (15, 17)))
-def test_convert(machine, channel, shift, gain_q4):
-    convert = load(machine)["pcm"]["convert"]
+def test_convert(machine, module, channel, shift, gain_q4):
+    convert = load(machine)[module]["convert"]
     out_at = machine.alloc(2 * SAMPLES)
     state = (SAMPLES, channel, shift, gain_q4, BIAS, 0, 0, 0)
     p_at = machine.alloc(struct.pack("<8i", *state))
@@ -71,9 +72,10 @@ def test_convert(machine, channel, shift, gain_q4):
             assert p == (*state[:4], dc + BIAS, low + BIAS, high + BIAS, clamped)
 
 
-def test_convert_costs_little(qemu):
+@pytest.mark.parametrize("module, most", (("pcm", 20000), ("pcm_xtensa", 2800)))
+def test_convert_costs_little(qemu, module, most):
     with XtensaMachine(count=True) as machine:
-        convert = load(machine)["pcm"]["convert"]
+        convert = load(machine)[module]["convert"]
         rng = random.Random(3)
         words = [rng.randrange(-(1 << 27), 1 << 27) for _ in range(2 * SAMPLES)]
         raw_at = machine.alloc(struct.pack(f"<{2 * SAMPLES}i", *words))
@@ -81,7 +83,7 @@ def test_convert_costs_little(qemu):
         p_at = machine.alloc(struct.pack("<8i", SAMPLES, 0, 14, 16, BIAS, 0, 0, 0))
         machine.call(convert, raw_at, out_at, p_at)
     ((name, instructions),) = machine.counts()
-    assert name == "convert" and instructions < 20000, instructions
+    assert name == "convert" and instructions < most, instructions
 
 
 def test_copy(machine):

@@ -6,6 +6,7 @@ is strict about it and qemu is not, so running the code does not show a mistake;
 
 import struct
 
+from host_tools.shared_firmware import FIRMWARE
 from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.kernels import compiled_firmware
@@ -55,7 +56,8 @@ def test_the_check_finds_a_crossing_loop(tmp_path):
 
 
 def test_no_kernel_has_a_loop_whose_first_instruction_crosses_a_word():
-    for module, data in compiled_firmware().items():
+    drivers = {path.stem: compile_firmware(path) for path in (FIRMWARE / "drivers").glob("*.py")}
+    for module, data in (*compiled_firmware().items(), *drivers.items()):
         for name, code in machine_code(from_bytes(data)).items():
             _, found = crossing_loops(code.data)
             assert not found, (module, name, found)
