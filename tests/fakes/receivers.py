@@ -148,6 +148,11 @@ class Serving:
             assert self._news.wait_for(found, PATIENCE_S), (event, fields, self.told)
             return found()
 
+    def count(self, event: str) -> int:
+        """How often it was told."""
+        with self._news:
+            return sum(told["event"] == event for told in self.told)
+
     def call(self, coroutine):
         """The result of a coroutine that runs in the receiver's loop."""
         return self.submit(coroutine).result(PATIENCE_S)

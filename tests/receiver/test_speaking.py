@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 
 import pytest
 
@@ -376,3 +377,77 @@ def test_a_status_is_told_when_it_changed(talk):
     for n in range(12):
         talk.device.tell_status(volume=n)
     talk.receiver.wait("disconnected", reason="protocol: more than 12 status a minute")
+
+
+def raw(type_, **data):
+    """A message as a device would write it that does not mind what is documented."""
+    body = json.dumps(data).encode()
+    return json.dumps({"type": type_, "data_length": len(body)}).encode() + b"\n" + body
+
+
+UNKNOWN = "0" * 15 + "f"
+HOSTILE = {
+    "credit above all": ([("credit", {"bytes": 32000})] * 2, "credit above 32000 bytes"),
+    "a flood of credits": ([("credit", {"bytes": 100})] * 500, "credit above 32000 bytes"),
+    "no credit at all": ([("credit", {"bytes": 0})], "credit: bytes is not as documented"),
+    "negative credit": ([("credit", {"bytes": -2})], "credit: bytes is not as documented"),
+    "credit as text": ([("credit", {"bytes": "2"})], "credit: bytes is not as documented"),
+    "credit for another": (
+        [("credit", {"id": UNKNOWN, "bytes": 2})],
+        "credit of a sound that nobody asked for",
+    ),
+    "played for another": (
+        [("played", {"id": UNKNOWN, "ms": 1, "why": "end"})],
+        "played of a sound that nobody asked for",
+    ),
+    "played less than nothing": (
+        [("played", {"ms": -1, "why": "end"})],
+        "played: ms is not as documented",
+    ),
+    "played for ever": (
+        [("played", {"ms": 30001, "why": "end"})],
+        "played: ms is not as documented",
+    ),
+    "a reason of its own": (
+        [("played", {"ms": 1, "why": "<b>"})],
+        "played: why is not as documented",
+    ),
+    "accepted again": ([("speak-accepted", {"credit": 2})], "speak-accepted twice"),
+    "refused after all": ([("speak-refused", {"why": "busy"})], "speak-refused twice"),
+    "another id": ([("credit", {"id": "x" * 16, "bytes": 2})], "credit: id is not as documented"),
+    "asks to speak": (
+        [("speak", {"kind": "timer", "length_ms": 1})],
+        "speak comes from receivers only",
+    ),
+    "a status of many words": (
+        [("status", {**STATUS, "words": ["a"] * 110})],
+        "data with more than 128 separators",
+    ),
+    "a long status": (
+        [("status", {**STATUS, "x": "y" * 1000})],
+        "status longer than 960 bytes",
+    ),
+    "a status of nothing": ([("status", {"speaker": True})], "status without muted"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_device_that_breaks_the_protocol_within_a_sound_is_given_up(talk, name):
+    messages, words = HOSTILE[name]
+    source = Source([SPEECH[:640]], waits=True)
+    reply = talk.reply(source)
+    asked = talk.device.accept(credit=2000)
+    talk.device.socket.sendall(
+        b"".join(raw(kind, **{"id": asked["id"], **data}) for kind, data in messages)
+    )
+    with pytest.raises(ConnectionLost):
+        reply.result(PATIENCE_S)
+    told = talk.receiver.wait("disconnected")["reason"]
+    assert told.startswith("protocol: " + words), told
+    assert source.is_closed and not talk.receiver.count("played")
+
+
+def test_sounds_that_nobody_asked_for_end_an_idle_connection(talk):
+    talk.device.socket.sendall(raw("played", id=UNKNOWN, ms=1, why="end"))
+    reason = "protocol: played of a sound that nobody asked for"
+    talk.receiver.wait("disconnected", reason=reason)
