@@ -10,11 +10,13 @@ import json
 import socket
 import threading
 
+from firmware.satellite import protocol
 from host_tools.receiver import authority
 from tests.simulation.test_hostile_receivers import DEVICE, NAME, Receiver
 
 BUDGET_BYTES_PER_MINUTE = 256  # docs/protocol.md; both directions together
 LOG_BYTES_PER_MINUTE = 184  # more, in a minute in which the audit log grew
+STATUS_BYTES = 350  # after connecting: of okay_nabu alone; docs/protocol.md says at most 1024
 FACTOR = 200
 RUN_MS = 9000
 #: A write takes the host's time, whatever the device's clock says.
@@ -78,6 +80,15 @@ GROWING = """
 """
 
 
+#: The real status; every chunk says that it may have changed, and it has not.
+STATUS = """
+    from satellite.device_status import DeviceStatus
+    streamer.status = DeviceStatus(config, gate, streamer._speech)
+    streamer.status.firmware = "1.0.0"
+    streamer.owner = owner
+"""
+
+
 class Idle:
     """A device idles for a while of its own time beside an honest receiver."""
 
@@ -95,6 +106,8 @@ class Idle:
             .replace(", 1500\n", f", {run_ms}\n")
             .replace("from satellite.streamer import Streamer\n", PATIENT)
             .replace("if not woken and late", "if False and late")
+            .replace("\n    streamer.owner = owner\n", STATUS)
+            .replace("        streamer.notify()", "        streamer.changed(); streamer.notify()")
         )
         if is_growing:
             source = source.replace("\n    streamer.owner = owner\n", GROWING)
@@ -106,6 +119,7 @@ class Idle:
         self.seen = bytes(receiver.seen)
         self.pings = self.seen.count(b'"ping"')
         self.minutes = run_ms * FACTOR / 60000
+        self.statuses = [e for e in protocol.Decoder().feed(self.seen) if e.type == "status"]
         # The handshake's pieces are large, every idle one is a small record.
         self.sizes = [size for size in relay.sizes if size <= 256]
 
@@ -114,6 +128,10 @@ def test_idle_bytes_per_minute(run_micropython, tmp_path, figure):
     idle = Idle(run_micropython, tmp_path, RUN_MS, is_growing=False)
     assert idle.said["ups"] == 1 and idle.connections == 1 and idle.said["sent"] == 0
     pings, minutes = idle.pings, idle.minutes
+    [status] = idle.statuses  # after connecting; none while nothing changes
+    size = len(protocol.encode(status.type, status.data))
+    figure(f"{size} bytes of status once a connection, none in {minutes:.0f} idle minutes")
+    assert size <= STATUS_BYTES
     assert pings >= minutes * 2 * 0.8, (pings, minutes)
     sizes = [size for size in idle.sizes if size <= 128]
     keep_alive = sum(sizes[-2 * (pings - 2) :])  # the first pings come with the handshake
