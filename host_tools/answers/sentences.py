@@ -37,13 +37,12 @@ _PERCENT = "[([ ]%)| percent]"
 _VOLUME = "[the|your] (volume|value)"
 
 _RULES = {
-    "our_hours": "{timer_hours:hours}( |-)hour[s]",
-    "our_minutes": "{timer_minutes:minutes}( |-)minute[s]",
-    "our_seconds": "{timer_seconds:seconds}( |-)second[s]",
+    "our_hours": "({timer_hours:hours}|{our_one:hours})( |-)hour[s]",
+    "our_minutes": "({timer_minutes:minutes}|{our_one:minutes})( |-)minute[s]",
+    "our_seconds": "({timer_seconds:seconds}|{our_one:seconds})( |-)second[s]",
     "our_duration": "(<our_hours>|<our_minutes>|<our_seconds>"
     "|<our_hours> [and] <our_minutes>|<our_minutes> [and] <our_seconds>"
     "|<our_hours> [and] <our_seconds>|<our_hours> [and] <our_minutes> [and] <our_seconds>"
-    "|{our_one:hours} hour|{our_one:minutes} minute|{our_one:seconds} second"
     "|{timer_half:minutes} [a|an] hour)",
 }
 _LISTS = {

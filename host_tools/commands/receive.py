@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -47,6 +48,8 @@ EPILOG = """\b
 Examples:
   earnest receive                                     serve on port 10780
   earnest receive --stt tcp://127.0.0.1:10300         print what was said
+  earnest receive --answers                           answer by itself: time, date, timers, volume
+  earnest receive --answers --run ./answer.py         ask a program of yours first
   earnest receive --home-assistant                    let Home Assistant answer
   earnest receive --json | jq 'select(.event == "transcript")'
   earnest recordings list                             what was kept
@@ -69,6 +72,21 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
 )
 @click.option("--name", help="The name in the receiver's certificate, which devices check.")
 @click.option("--stt", metavar="tcp://HOST:PORT", help="Wyoming speech-to-text server.")
+@click.option("--answers", is_flag=True, help="Answer aloud, without Home Assistant.")
+@click.option(
+    "--run",
+    "program",
+    metavar="PROGRAM",
+    help="With --answers: a program that gets what was said on stdin and prints the reply.",
+)
+@click.option(
+    "--handle", metavar="tcp://HOST:PORT", help="With --answers: Wyoming handle service."
+)
+@click.option(
+    "--tts",
+    metavar="tcp://HOST:PORT",
+    help="With --answers: Wyoming text-to-speech server; without it espeak-ng speaks.",
+)
 @click.option("--home-assistant", is_flag=True, help="Offer each device to Home Assistant.")
 @click.option(
     "--home-host",
@@ -130,6 +148,10 @@ def command(
     port: int,
     name: str | None,
     stt: str | None,
+    answers: bool,
+    program: str | None,
+    handle: str | None,
+    tts: str | None,
     home_assistant: bool,
     home_host: str,
     home_port: int,
@@ -151,8 +173,15 @@ def command(
     )
     assistants.append(sounds)
     address = transcription.parse_address(stt) if stt else None
-    if address is not None:
-        assistants.append(Transcripts(address))
+    served = {"--run": program, "--handle": handle, "--tts": tts}
+    if answers:
+        rivals = {"--home-assistant": home_assistant, "--reply": reply}
+        _refuse_beside_answers(rivals, "does not go with --answers", "a stream has one answer")
+        assistants.append(_local_answers(data, address, program, handle, tts))
+    else:
+        _refuse_beside_answers(served, "needs --answers", "add --answers")
+        if address is not None:
+            assistants.append(Transcripts(address))
     authority = authorities.open_or_make(data / "authority")
     devices = DeviceList(data / "devices.json")
     if home_assistant:
@@ -170,6 +199,10 @@ def command(
         view = _view(as_json, verbose)
         try:
             _warn(view, options, address, authority, devices)
+            for option, uri in (("--handle", handle), ("--tts", tts)):
+                if uri and not transcription.is_on_this_machine(transcription.parse_address(uri)):
+                    what = "what is said" if option == "--handle" else "what is answered"
+                    view.emit("warning", message=f"{what} travels to {uri} in plain text")
             receiver = Receiver(
                 options,
                 authority,
@@ -185,6 +218,32 @@ def command(
             worker.close()
             view.close()
     return 0
+
+
+def _refuse_beside_answers(options: Mapping[str, object], why: str, hint: str) -> None:
+    """Raise HostToolError if one of these options was given."""
+    for name, value in options.items():
+        if value:
+            raise HostToolError(f"{name} {why}", hint)
+
+
+def _local_answers(
+    data: Path,
+    stt: tuple[str, int] | None,
+    program: str | None,
+    handle: str | None,
+    tts: str | None,
+) -> Assistant:
+    """Return the answers without Home Assistant; their packages are an extra."""
+    from host_tools.answers import setup
+
+    return setup.local_answers(
+        data,
+        stt=stt,
+        run=program,
+        handle=transcription.parse_address(handle, "--handle") if handle else None,
+        tts=transcription.parse_address(tts, "--tts") if tts else None,
+    )
 
 
 def _home_assistant(
