@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from host_tools.answers.timers import Timer
+from host_tools.answers.timers import read as read_timers
 from host_tools.commands.options import data_option, json_option
 from host_tools.commands.tables import say, show
 from host_tools.home.identity import DEFAULT_PORT, IdentityBook
@@ -35,10 +38,22 @@ def command() -> None:
 @data_option
 @json_option
 def list_devices(data: Path, as_json: bool) -> int:
-    """List the devices, when their certificates expire, and the status that each told last."""
-    columns = {"device": "name", "certificate expires": "expires", "told last": "summary"}
-    statuses = Statuses(data)
-    rows = [_row(device, statuses.of(device.id), as_json) for device in _listed(data).all()]
+    """List the devices, when their certificates expire, the status that each told last, and the
+    timers that were set there."""
+    columns = {
+        "device": "name",
+        "certificate expires": "expires",
+        "told last": "summary",
+        "timers": "timers",
+    }
+    statuses, timers = Statuses(data), read_timers(data)
+    rows = [
+        {
+            **_row(device, statuses.of(device.id), as_json),
+            "timers": _timers([t for t in timers if t.device == device.id], as_json),
+        }
+        for device in _listed(data).all()
+    ]
     show(as_json, rows, columns, "devices")
     return 0
 
@@ -57,6 +72,25 @@ def _summary(told: ToldStatus) -> str:
     state = "muted" if status.muted else "listening" if status.listening else "not listening"
     sound = f"volume {status.volume} %" if status.speaker else "no speaker"
     return f"{state}, {sound}, {recording.text(told.told_s)}"
+
+
+def _timers(timers: list[Timer], as_json: bool) -> str | list[dict[str, Any]]:
+    """Return a device's timers, the next one first: "pizza 4:10, 59:00"; for programs whole."""
+    timers = sorted(timers, key=lambda timer: timer.due_wall_s)
+    if as_json:
+        return [
+            {"name": t.name, "duration_s": t.duration_s, "due": recording.text(t.due_wall_s)}
+            for t in timers
+        ]
+    return ", ".join(f"{t.name} {_left(t.due_wall_s - time.time())}".strip() for t in timers)
+
+
+def _left(seconds: float) -> str:
+    if seconds <= 0:
+        return "over"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @command.command("add")
