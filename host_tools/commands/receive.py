@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from host_tools.audio.speech import synthesise
 from host_tools.commands.options import data_option
 from host_tools.errors import HostToolError
 from host_tools.home.identity import DEFAULT_PORT as HOME_PORT
@@ -168,9 +167,7 @@ def command(
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
     assistants: list[Assistant] = []
-    sounds = OwnerSounds(
-        lambda words: synthesise(words).tobytes(), samples_of(reply) if reply else None
-    )
+    sounds = OwnerSounds(_speech, samples_of(reply) if reply else None)
     assistants.append(sounds)
     address = transcription.parse_address(stt) if stt else None
     served = {"--run": program, "--handle": handle, "--tts": tts}
@@ -218,6 +215,13 @@ def command(
             worker.close()
             view.close()
     return 0
+
+
+def _speech(words: str) -> bytes:
+    """Return words as 16 kHz samples; espeak-ng is an extra."""
+    from host_tools.audio.speech import synthesise
+
+    return synthesise(words).tobytes()
 
 
 def _refuse_beside_answers(options: Mapping[str, object], why: str, hint: str) -> None:
