@@ -30,11 +30,13 @@ from .microphone_health import (
     judge,
 )
 from .overruns import RingClock
-from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter
+from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter, clear_words
 
 RATE_HZ = const(16000)
 SAMPLES = const(160)
 CHUNK_MS = const(10)
+_RAW_WORDS = const(320)
+_CHUNK_WORDS = const(80)
 #: Without a sample for this long the port is taken for dead.
 SILENT_MS = const(500)
 _WAIT_MS = const(4)
@@ -44,11 +46,6 @@ _STEP_BYTES = const(32 * 8)
 _ETIMEDOUT = const(116)
 _SUPPLY_LOOKS = const(100)
 _SUPPLY_LOOK_US = const(200)
-
-
-def _silence(chunk):
-    for i in range(len(chunk)):
-        chunk[i] = 0
 
 
 class I2SMicrophone:
@@ -152,8 +149,7 @@ class I2SMicrophone:
         if self._supply is not None:
             self._supply.value(1 - self._supply_on)
             self._supply_becomes(False)
-        for i in range(len(self._raw)):
-            self._raw[i] = 0
+        clear_words(self._raw, _RAW_WORDS)
 
     # --- audio ---
 
@@ -180,7 +176,7 @@ class I2SMicrophone:
         self._converter.convert(self._raw, chunk)
         if self._settling:
             self._settling -= 1
-            _silence(chunk)
+            clear_words(chunk, _CHUNK_WORDS)
         else:
             self._judge()
         return True

@@ -121,6 +121,22 @@ def convert(raw: ptr32, out: ptr16, p: ptr32):
     p[7] = clamped
 
 
+# buffer[i] = 0 for i in range(words); buffer aligned to 4, words a multiple of 8
+@micropython.viper
+def clear_words(buffer: ptr32, words: int):
+    while words:
+        buffer[0] = 0
+        buffer[1] = 0
+        buffer[2] = 0
+        buffer[3] = 0
+        buffer[4] = 0
+        buffer[5] = 0
+        buffer[6] = 0
+        buffer[7] = 0
+        buffer = ptr32(int(buffer) + 32)
+        words -= 8
+
+
 try:
     from .pcm_xtensa import convert as _convert
 except (ImportError, SyntaxError):  # not there, or not an ESP32-S3

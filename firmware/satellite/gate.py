@@ -8,10 +8,10 @@ refused is for the caller to record.  What mutes is obeyed in every state, at on
 `ready`, unmuting, `wake` - is obeyed only where it says so; whatever is unknown counts as muted.
 """
 
-import micropython
 from micropython import const
 
 from .audit_record import END_REASONS as REASON_NAMES
+from .chunk_words import clear_chunk, copy_chunk, move_chunk
 
 NOT_READY = const(0)
 MUTED = const(1)
@@ -38,35 +38,6 @@ MAX_PREROLL_MS = const(500)
 MAX_HOLD_MS = const(500)
 
 
-# target[i] = source[i] for i in range(80), in words: both are whole chunks, aligned to 4 as any
-# bytearray is.
-@micropython.viper
-def _copy(target: ptr32, source: ptr32):
-    i = 0
-    while i < 80:
-        target[i] = source[i]
-        i += 1
-
-
-# target[i] = source[i]; source[i] = 0
-@micropython.viper
-def _move(target: ptr8, source: ptr8):
-    i = 0
-    while i < 320:
-        target[i] = source[i]
-        source[i] = 0
-        i += 1
-
-
-# target[i] = 0 for i in range(80), in words, of a chunk aligned to 4
-@micropython.viper
-def _clear(target: ptr32):
-    i = 0
-    while i < 80:
-        target[i] = 0
-        i += 1
-
-
 class _Chunks:
     """A first-in, first-out ring of chunks; what is taken or dropped is zeroed.
 
@@ -86,7 +57,7 @@ class _Chunks:
 
     def put(self, chunk):
         """Append a chunk; in a full ring, in place of the oldest one."""
-        _copy(self._slots[(self._first + self.count) % self.capacity], chunk)
+        copy_chunk(self._slots[(self._first + self.count) % self.capacity], chunk)
         if self.count < self.capacity:
             self.count += 1
         else:
@@ -94,7 +65,7 @@ class _Chunks:
 
     def get(self, target):
         """Move the oldest chunk to the start of `target`."""
-        _move(target, self._slots[self._first])
+        move_chunk(target, self._slots[self._first])
         self._first = (self._first + 1) % self.capacity
         self.count -= 1
 
@@ -106,7 +77,7 @@ class _Chunks:
 
     def forget_oldest(self):
         """Zero and forget the oldest chunk."""
-        _clear(self._slots[self._first])
+        clear_chunk(self._slots[self._first])
         self._first = (self._first + 1) % self.capacity
         self.count -= 1
 

@@ -374,11 +374,12 @@ class AudioChunk:
             len(data),
         )
         tail = "}\n" + data
-        self._digits_at = len(head)
         self.header_bytes = len(head) + 4 + len(tail)
-        self._buffer = bytearray(self.header_bytes + MAX_CHUNK_BYTES)
-        self._buffer[: self.header_bytes] = (head + "    " + tail).encode()
-        view = memoryview(self._buffer)
+        lead = -self.header_bytes % 4  # so that the payload is aligned
+        self._digits_at = lead + len(head)
+        self._buffer = bytearray(lead + self.header_bytes + MAX_CHUNK_BYTES)
+        self._buffer[lead : lead + self.header_bytes] = (head + "    " + tail).encode()
+        view = memoryview(self._buffer)[lead:]
         self.payload = view[self.header_bytes :]
         self._view = view
         # One view for each multiple of 10 ms, so that sending whole chunks allocates nothing.

@@ -11,7 +11,11 @@ from host_tools.xtensa.machine import XtensaMachine
 
 DRIVERS = FIRMWARE / "drivers"
 SAMPLES, BIAS = 160, 1 << 29
-TESTED = {"pcm": {"convert"}, "pcm_xtensa": {"convert"}, "i2s_speaker": {"copy_chunk"}}
+TESTED = {
+    "pcm": {"convert", "clear_words"},
+    "pcm_xtensa": {"convert"},
+    "i2s_speaker": {"copy_chunk"},
+}
 SATELLITE = FIRMWARE / "satellite"
 
 
