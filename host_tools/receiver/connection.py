@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -18,16 +17,14 @@ from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
-from host_tools.receiver.anchors import Anchor
 from host_tools.receiver.assistant import Assistant, ConnectionLost
 from host_tools.receiver.devices import Device
-from host_tools.receiver.recording import Recording
+from host_tools.receiver.keeping import Keeping
 from host_tools.receiver.satellite import ConnectedSatellite
 from host_tools.receiver.services import Services
 from host_tools.receiver.sounds import Sounds
 from host_tools.receiver.speaking import Speaking
-from host_tools.receiver.statuses import ToldStatus
-from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
+from host_tools.receiver.withdrawal import Wishes
 
 #: For a device to read our answers.
 SEND_S = 5.0
@@ -54,6 +51,7 @@ class Connection:
         self._writer = writer
         now_s = asyncio.get_running_loop().time()
         self._session = sessions.Session(now_s, services.options.max_stream_ms)
+        self._keeping = Keeping(services, self)
         self._speaking = Speaking(self)
         self._satellite = ConnectedSatellite(self, device, self._speaking)
         self._is_known = False  # to the assistants
@@ -194,104 +192,32 @@ class Connection:
         self._tell(Assistant.stream_started, action.stream.id, action.stream.wake_word)
 
     async def _end(self, action: sessions.Ended) -> None:
-        stream = action.stream
-        self._end_listening(action)
-        if action.is_complete and stream.keep_recordings and stream.audio:
-            # In its place before whatever follows: a withdrawal, for instance.
-            adding = self._services.recordings.add(stream, self.device)
-            self._services.start(self._keep(action, adding))
-        else:
-            self._report_end(action, None)
-
-    async def _keep(self, action: sessions.Ended, adding: asyncio.Future[Recording]) -> None:
-        """Wait until a stream was kept, beside the messages that follow: the disk may be slow."""
-        recording = None
-        try:
-            await asyncio.shield(adding)
-        except HostToolError as error:
-            self.emit("warning", message=f"not kept: {error.message}")
-        finally:
-            if not adding.done():  # the receiver stops: what was begun is finished, and told
-                await asyncio.wait([adding])
-            if adding.exception() is None:
-                recording = adding.result().id
-                self._services.counters.kept += 1
-            self._report_end(action, recording)
+        self._conclude(action)
 
     def _abandon(self, reason: str) -> None:
         """Drop what the session holds; the device is gone."""
         for action in self._session.close(reason):
-            self._end_listening(action)
-            self._report_end(action, None)
+            self._conclude(action)
         if self._is_known:
             self._is_known = False
             self._speaking.lose()
             self._tell(Assistant.disconnected)
 
-    def _end_listening(self, action: sessions.Ended) -> None:
-        """Tell whoever listens that the stream is over."""
+    def _conclude(self, action: sessions.Ended) -> None:
+        """Tell whoever listens that the stream is over, and keep it if that is allowed."""
         self._tell(Assistant.stream_ended, action.stream.id, action.is_complete)
-
-    def _report_end(self, action: sessions.Ended, recording: str | None) -> None:
-        """Forget the audio, and tell what became of the stream."""
-        stream = action.stream
-        stream.audio = None
-        samples = stream.bytes // protocol.WIDTH_BYTES
-        self.emit(
-            "stream-stop",
-            stream=stream.id,
-            reason=action.reason,
-            samples=samples,
-            bytes=stream.bytes,
-            duration_ms=samples * 1000 // protocol.RATE_HZ,
-            sha256=stream.sha256.hexdigest(),
-            recording=recording,
-        )
+        self._keeping.end(action)
 
     async def _withdraw(self, action: sessions.Withdrawn) -> None:
-        self.emit(
-            "withdrawn",
-            keep_recordings=action.keep_recordings,
-            share_for_training=action.share_for_training,
-        )
-        wishes = Wishes(action.keep_recordings, action.share_for_training)
-        withdrawing = self._services.recordings.withdraw(self.device, wishes)
-        self._services.start(self._confirm(withdrawing))
-
-    async def _confirm(self, withdrawing: asyncio.Future[Outcome]) -> None:
-        """Wait until what was withdrawn is deleted or marked, and confirm it if all of it is."""
-        try:
-            outcome = await withdrawing
-        except HostToolError as error:
-            outcome = Outcome(0, (error.message,))
-        self.emit("deleted", count=outcome.count, reason="consent withdrawn")
-        for doubt in outcome.doubts:
-            self.emit("unconfirmed", reason=doubt)
-        if outcome.doubts or self.dropped is not None:
-            return
-        try:
-            await self.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
-        except (OSError, asyncio.TimeoutError):
-            self.emit("unconfirmed", reason="the connection was lost; the device will ask again")
+        self._keeping.withdraw(Wishes(action.keep_recordings, action.share_for_training))
 
     async def _anchor(self, action: sessions.Anchored) -> None:
-        """Keep what the device says is the newest record of its log."""
-        if self.device is ANYBODY:  # nobody knows whose log it is
-            return
-        anchor = Anchor(action.seq, action.hash, time.time())
-        try:
-            self._services.anchors.add(self.device.id, anchor)
-        except HostToolError as error:  # a full disk; the device tells the next one in a minute
-            self.emit("warning", message=f"not anchored: {error.message}")
+        self._keeping.anchor(action.seq, action.hash)
 
     async def _told(self, action: sessions.Told) -> None:
         self._satellite.status = status = action.status
         self.emit("status", **asdict(status))
-        if self.device is not ANYBODY:
-            try:
-                self._services.statuses.keep(self.device.id, ToldStatus(status, time.time()))
-            except HostToolError as error:  # a full disk; the device tells the next one
-                self.emit("warning", message=f"status not kept: {error.message}")
+        self._keeping.status(status)
         self._tell(Assistant.status_changed)
 
     async def _changed(self, action: sessions.Changed) -> None:

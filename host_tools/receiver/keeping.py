@@ -1,0 +1,131 @@
+"""What one device's connection lets the disk keep, and what it has deleted there.
+
+Recordings of streams that ended as agreed under a consent to keep them, withdrawals, and what the
+device says of itself: its newest audit record, its status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+from firmware.satellite import protocol
+from host_tools.errors import HostToolError
+from host_tools.receiver import session as sessions
+from host_tools.receiver.anchors import Anchor
+from host_tools.receiver.assistant import Status
+from host_tools.receiver.devices import Device
+from host_tools.receiver.recording import Recording
+from host_tools.receiver.services import Services
+from host_tools.receiver.statuses import ToldStatus
+from host_tools.receiver.withdrawal import ANYBODY, Outcome, Wishes
+
+
+class Line(Protocol):
+    """What is needed of the connection."""
+
+    device: Device
+    dropped: str | None
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Tell the owner."""
+
+    async def send(
+        self, kind: str, data: dict[str, Any] | None = None, payload: bytes = b""
+    ) -> None:
+        """Send a message; raises OSError or TimeoutError."""
+
+
+class Keeping:
+    """One connection's."""
+
+    def __init__(self, services: Services, line: Line) -> None:
+        self._services = services
+        self._line = line
+
+    def end(self, action: sessions.Ended) -> None:
+        """Keep the stream if it may be kept, and tell what became of it, in its place before
+        whatever follows: a withdrawal, for instance."""
+        stream = action.stream
+        if action.is_complete and stream.keep_recordings and stream.audio:
+            adding = self._services.recordings.add(stream, self._line.device)
+            self._services.start(self._keep(action, adding))
+        else:
+            self._report(action, None)
+
+    def withdraw(self, wishes: Wishes) -> None:
+        """Delete or mark what was kept under more than these wishes; then confirm that."""
+        self._line.emit(
+            "withdrawn",
+            keep_recordings=wishes.keep_recordings,
+            share_for_training=wishes.share_for_training,
+        )
+        withdrawing = self._services.recordings.withdraw(self._line.device, wishes)
+        self._services.start(self._confirm(withdrawing))
+
+    def anchor(self, seq: int, hash: str) -> None:
+        """Keep what the device says is the newest record of its log."""
+        if self._line.device is ANYBODY:  # nobody knows whose log it is
+            return
+        try:
+            self._services.anchors.add(self._line.device.id, Anchor(seq, hash, time.time()))
+        except HostToolError as error:  # a full disk; the device tells the next one in a minute
+            self._line.emit("warning", message=f"not anchored: {error.message}")
+
+    def status(self, status: Status) -> None:
+        """Keep the device's status in place of the one before."""
+        if self._line.device is ANYBODY:
+            return
+        try:
+            self._services.statuses.keep(self._line.device.id, ToldStatus(status, time.time()))
+        except HostToolError as error:  # a full disk; the device tells the next one
+            self._line.emit("warning", message=f"status not kept: {error.message}")
+
+    async def _keep(self, action: sessions.Ended, adding: asyncio.Future[Recording]) -> None:
+        """Wait until a stream was kept, beside the messages that follow: the disk may be slow."""
+        recording = None
+        try:
+            await asyncio.shield(adding)
+        except HostToolError as error:
+            self._line.emit("warning", message=f"not kept: {error.message}")
+        finally:
+            if not adding.done():  # the receiver stops: what was begun is finished, and told
+                await asyncio.wait([adding])
+            if adding.exception() is None:
+                recording = adding.result().id
+                self._services.counters.kept += 1
+            self._report(action, recording)
+
+    def _report(self, action: sessions.Ended, recording: str | None) -> None:
+        """Forget the audio, and tell what became of the stream."""
+        stream = action.stream
+        stream.audio = None
+        samples = stream.bytes // protocol.WIDTH_BYTES
+        self._line.emit(
+            "stream-stop",
+            stream=stream.id,
+            reason=action.reason,
+            samples=samples,
+            bytes=stream.bytes,
+            duration_ms=samples * 1000 // protocol.RATE_HZ,
+            sha256=stream.sha256.hexdigest(),
+            recording=recording,
+        )
+
+    async def _confirm(self, withdrawing: asyncio.Future[Outcome]) -> None:
+        """Wait until what was withdrawn is deleted or marked, and confirm it if all of it is."""
+        line = self._line
+        try:
+            outcome = await withdrawing
+        except HostToolError as error:
+            outcome = Outcome(0, (error.message,))
+        line.emit("deleted", count=outcome.count, reason="consent withdrawn")
+        for doubt in outcome.doubts:
+            line.emit("unconfirmed", reason=doubt)
+        if outcome.doubts or line.dropped is not None:
+            return
+        try:
+            await line.send(protocol.DELETED, {"count": min(outcome.count, protocol.MAX_COUNT)})
+        except (OSError, asyncio.TimeoutError):
+            line.emit("unconfirmed", reason="the connection was lost; the device will ask again")
