@@ -21,6 +21,7 @@ from host_tools.simulation import scenario
 from host_tools.simulation.batch import MAX_JOBS, in_order
 from host_tools.simulation.result import Result
 from host_tools.simulation.runner import MAX_MODELS, Settings
+from host_tools.simulation.speaker import read_reply
 from host_tools.simulation.text import print_result
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ Examples:
   earnest simulate recording.wav --noise-db 10 --noise pink --seed 7
   earnest simulate recording.wav --gain-db -20 --drop 64@1500
   earnest simulate recording.wav --scenario presses.json --receiver --plot out.png
+  earnest simulate recording.wav --reply answer.wav --speaker heard.wav
   earnest simulate recording.wav --board ONJU_VOICE_V3 --scenario switch.json
   earnest simulate *.wav --json -j 4
 
@@ -64,6 +66,13 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
 @click.option(
     "--plot", "plot_path", type=Path, metavar="FILE", help="Draw a plot: .png, .svg or .pdf."
 )
+@click.option(
+    "--speaker",
+    "speaker_path",
+    type=Path,
+    metavar="OUT.wav",
+    help="Write what the loudspeaker played: as long as the audio, silent elsewhere.",
+)
 @json_option
 @click.option("--gain-db", type=float, default=0.0, help="Microphone gain in dB.")
 @click.option("--noise-db", type=float, metavar="SNR", help="Add noise at this SNR in dB.")
@@ -84,9 +93,23 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     "--scenario",
     "scenario_path",
     metavar="FILE",
-    help="Press mute, cut the network or the power, ...: a JSON file, see docs/simulate.md.",
+    help="Press mute, ring a timer, cut the power, ...: a JSON file, see docs/simulate.md.",
 )
 @click.option("--receiver", is_flag=True, help="Send to a real `earnest receive` over TLS.")
+@click.option(
+    "--reply",
+    "reply_path",
+    type=Path,
+    metavar="FILE",
+    help="The receiver answers every stream with this sound, 30 s at most.",
+)
+@click.option(
+    "--echo",
+    "echo_db",
+    type=click.FloatRange(max=0),
+    metavar="DB",
+    help="Let the microphone hear the loudspeaker at this level, 0 being as loud.",
+)
 @click.option(
     "--config", "config_path", metavar="FILE", help="Use this config.json on the device."
 )
@@ -94,7 +117,7 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     "--board",
     "board_name",
     metavar="BOARD",
-    help="Simulate this board's light, button and switch.",
+    help="Simulate this board's light, button, switch and speaker.",
 )
 @click.option("--muted", is_flag=True, help="Start muted. [default: listening]")
 @click.option(
@@ -116,6 +139,7 @@ def command(
     trace_path: str | None,
     trace_features: bool,
     plot_path: Path | None,
+    speaker_path: Path | None,
     as_json: bool,
     gain_db: float,
     noise_db: float | None,
@@ -126,6 +150,8 @@ def command(
     seed: int,
     scenario_path: str | None,
     receiver: bool,
+    reply_path: Path | None,
+    echo_db: float | None,
     config_path: str | None,
     board_name: str | None,
     muted: bool,
@@ -152,6 +178,8 @@ def command(
 
         plot.check_path(plot_path)
         _check_folder(plot_path)
+    if speaker_path is not None:
+        _check_folder(speaker_path)
     if storage is not None and len(audio) > 1:
         raise HostToolError(
             "--storage is the disk of one device, and there are several files",
@@ -161,6 +189,8 @@ def command(
     board = load_board(board_name) if board_name is not None else None
     if board is not None:
         scenario.require_board(events, board)
+    if receiver:
+        scenario.require_real_receiver(events)
     settings = Settings(
         models,
         microphone,
@@ -172,6 +202,8 @@ def command(
         with_receiver=receiver,
         storage=storage,
         board=board,
+        reply=read_reply(reply_path) if reply_path is not None else None,
+        echo_db=echo_db,
     )
     micropython.require_native_emitter()
     failed: list[dict[str, str]] = []
@@ -184,8 +216,11 @@ def command(
             try:
                 result = next(runs)()
                 if plot_path is not None:
-                    plotted = _plot_path(plot_path, name, number, len(audio))
+                    plotted = _output_path(plot_path, name, number, len(audio))
                     plot.draw(result, plotted)
+                if speaker_path is not None:
+                    written = _output_path(speaker_path, name, number, len(audio))
+                    result.played.write(written, result.samples)
             except HostToolError as error:
                 failed.append({"audio": name, "error": error.message, "hint": error.hint})
                 error.show()
@@ -195,6 +230,8 @@ def command(
                 print_result(out, result)
                 if plot_path is not None:
                     out.print(f"  plot: {plotted}")
+                if speaker_path is not None:
+                    out.print(f"  loudspeaker: {written}")
     if as_json:
         documents = [result.as_json() for result in results]
         click.echo(
@@ -261,7 +298,7 @@ def _check_folder(path: Path) -> None:
         raise HostToolError(f"{path.parent}: no such folder", f"mkdir -p {path.parent}")
 
 
-def _plot_path(path: Path, audio: str, number: int, count: int) -> Path:
+def _output_path(path: Path, audio: str, number: int, count: int) -> Path:
     """Return the path as given; with several files, with the number and name of each in it."""
     if count == 1:
         return path

@@ -8,6 +8,7 @@ happened, in order, one line per event.  T_MS is the time of the input:
     p T_MS SLICE MODEL VALUE an inference, 0..255, before averaging
     d T_MS SLICE MODEL MEAN  a detection, with the mean of the detector's window
     s T_MS FROM TO           audio was sent: these samples of the input, the second exclusive
+    w T_MS PEAK HEX          the loudspeaker played 10 ms, in place of these of the input: int16
     j T_MS {...}             an event of the device as JSON, see docs/trace.md
     r {...}                  what the receiver in memory got of a stream
     h USED FREE              the heap, in bytes (only when asked for)
@@ -29,10 +30,12 @@ import traced
 from diagnostics.console import Console
 from drivers import tls
 from satellite.config import Config, ConfigError
-from satellite.gate import STREAMING
+from satellite.gate import IDLE, STREAMING
 from satellite.mute_state import MuteState
+from satellite.speech import SILENT
 from simulated_cable import Cable
 from simulated_network import Network
+from simulated_speaker import Speaker
 from wakeword.model import read
 
 #: How long, in turns of 1 ms of the host, sound waits for what a real network has to do.
@@ -42,16 +45,19 @@ QUICK_TURNS = 8
 #: How long 10 ms of sound take, in ms of the host, while the scenario disturbs a real network:
 #: nothing can be waited for then, and the receiver's answers take their time.
 DISTURBED_MS = 3
-HEAP_STEP_CHUNKS = 6000
+#: How much of a sound is there before the next 10 ms of it are played.
+SOUND_BYTES = 6400
 
 
 class Drivers:
     """Simulated drivers, by the names of satellite/ports.py."""
 
-    def __init__(self, world, settings, network, let_network_settle):
+    def __init__(self, world, settings, network, let_network_settle, emit_sound):
         board = settings["board"]
         self.mic = simulated.Microphone(world, let_network_settle)
         self.speaker = None
+        if board["has_speaker"]:
+            self.speaker = Speaker(world, self.mic, emit_sound, settings["echo_q15"])
         self.light = simulated.LightDriver(world, board["has_colour"])
         self.controls = simulated.Controls(world, board["has_button"])
         self.clock = simulated.Clock(world, let_network_settle)
@@ -76,6 +82,7 @@ class Device:
         self._app = None
         self._console = None
         self._received = 0
+        self._awaits_reply = False
         trace = traced.Trace(settings["first_slice"], settings["start_ms"], settings["features"])
         self._trace = trace
         self.world = trace.world = simulated.SimulatedWorld(
@@ -86,13 +93,21 @@ class Device:
             settings["reported_ms"],
             False if settings["board"]["has_switch"] else None,
         )
-        self._network = Network(self.world, None, trace.emit_message, trace.emit_received)
+        self._network = Network(
+            self.world,
+            None,
+            trace.emit_message,
+            trace.emit_received,
+            settings["sound"],
+        )
 
     def build(self):
         """Make the application; ConfigError where the configuration is refused."""
         settings = self._settings
         world = self.world
-        drivers = Drivers(world, settings, self._network, self._let_network_settle)
+        drivers = Drivers(
+            world, settings, self._network, self._let_network_settle, self._trace.emit_sound
+        )
         gc.collect()  # what compiling left, and a board does not compile
         models = [read(path) for path in settings["models"]]
         config = Config.from_json(json.dumps(settings["config"]))
@@ -129,7 +144,8 @@ class Device:
             if not streamer.is_connected:
                 await simulated.yield_to_tasks(2)  # it may begin to connect
             await self._wait_for_receiver(gate, streamer)
-        if self._settings["heap"] and self.world.chunks % HEAP_STEP_CHUNKS == 0:
+        heap_step = self._settings["heap_step_chunks"]
+        if heap_step and self.world.chunks % heap_step == 0:
             gc.collect()
             self._trace.flush()
             print("h", gc.mem_alloc(), gc.mem_free())
@@ -154,17 +170,32 @@ class Device:
             is_lost = streamer.is_connected and world.network == "down"
             is_asked = asked is not None and network.received == asked
             is_pinging = streamer.awaits_answer
+            is_waiting_for_sound = self._waits_for_sound(gate, streamer)
             is_connecting = network.is_busy and not streamer.is_connected
             if not is_lost and not world.is_patient:
                 await asyncio.sleep_ms(DISTURBED_MS)
                 break
-            if not (
-                is_lost or is_streaming or is_ending or is_asked or is_pinging or is_connecting
-            ):
+            is_waiting = is_asked or is_pinging or is_waiting_for_sound
+            if not (is_lost or is_streaming or is_ending or is_waiting or is_connecting):
                 break
             streamer.notify()
             await asyncio.sleep_ms(0 if turn < QUICK_TURNS else 1)
+        else:
+            self._awaits_reply = False
         self._received = network.received
+
+    def _waits_for_sound(self, gate, streamer):
+        """Whether the receiver is about to let the device speak, or to send more of a sound."""
+        speech = self._app.parts.speech
+        if speech.state != SILENT:
+            self._awaits_reply = False
+            incoming = speech.incoming
+            is_coming = speech.takes_audio and not incoming.is_complete
+            return is_coming and incoming.count < SOUND_BYTES
+        if gate.state == STREAMING:
+            self._awaits_reply = self._settings["expects_reply"] and gate.is_acknowledged
+            return False
+        return self._awaits_reply and gate.state == IDLE and not streamer.is_in_stream
 
 
 def run(path):

@@ -12,6 +12,8 @@ import json
 from satellite import protocol
 
 _READ_BYTES = 512
+#: How long the receiver in memory takes to answer a stream.
+THINKING_MS = 300
 
 
 class Wire:
@@ -107,6 +109,10 @@ class InMemoryReceiver:
         self._network = network
         self._decoder = protocol.Decoder(protocol.MAX_CHUNK_BYTES)
         self._stream = "0" * 16
+        from simulated_sounds import Sounds, sound_of  # not compiled beside a real receiver
+
+        self._sounds = Sounds(self._answer, sound_of(network.sound))
+        self._reply_ms = None  # when to answer the stream that has ended
         self._audio = None
         self._bytes = 0
         self.wire = None
@@ -117,6 +123,9 @@ class InMemoryReceiver:
             protocol.AUDIO_START: self._start_audio,
             protocol.AUDIO_CHUNK: self._take_audio,
             protocol.AUDIO_STOP: self._stop_audio,
+            protocol.SPEAK_ACCEPTED: self._sounds.accepted,
+            protocol.CREDIT: self._sounds.credit,
+            protocol.PLAYED: self._sounds.played,
         }
 
     def write(self, data):
@@ -146,6 +155,8 @@ class InMemoryReceiver:
 
     def _stop_audio(self, event):
         self._end("stop")
+        if self._network.sound is not None:
+            self._reply_ms = self._network.world.now_ms + THINKING_MS
 
     async def drain(self):
         await asyncio.sleep_ms(0)
@@ -156,8 +167,28 @@ class InMemoryReceiver:
     async def wait_closed(self):
         await asyncio.sleep_ms(0)
 
+    def time_passed(self):
+        """Another 10 ms."""
+        if self._reply_ms is not None and self._network.world.now_ms >= self._reply_ms:
+            self._reply_ms = None
+            self._sounds.speak("reply", self._stream)
+
+    def act(self, action, value):
+        """Carry out what the scenario says that the receiver does."""
+        sounds = self._sounds
+        if action == "request":
+            self.ask(value)
+        elif action == "speak":
+            sounds.speak(value, self._stream)
+        elif action == "chime":
+            sounds.chime(value, self._stream)
+        elif action == "speak-stop":
+            sounds.stop()
+        else:
+            sounds.volume(value)
+
     def ask(self, kind):
-        """Send a request of the scenario, whatever it is: the raw line, as a bad server would."""
+        """Send a request, whatever it is: the raw line, as a bad server would."""
         data = {"stream": self._stream} if kind == protocol.STOP else None
         if kind == protocol.SENSITIVITY:
             data = {
@@ -167,8 +198,8 @@ class InMemoryReceiver:
         message = json.dumps({"type": kind, "data": data or {}})
         self.wire.arrive(message.encode() + b"\n")
 
-    def _answer(self, kind, data=None):
-        self.wire.arrive(protocol.encode(kind, data))
+    def _answer(self, kind, data=None, payload=b""):
+        self.wire.arrive(protocol.encode(kind, data, payload))
 
     def _end(self, reason):
         if self._audio is not None:
@@ -182,12 +213,14 @@ class InMemoryReceiver:
 class Network:
     """`connect` for the streamer; `serve` gives the scenario's requests and cuts to a connection.
 
-    `real` is the firmware's own `connect` (drivers/tls.py), None for an InMemoryReceiver.
+    `real` is the firmware's own `connect` (drivers/tls.py), None for an InMemoryReceiver, which
+    answers every stream with the samples in the file `sound`, if there is one.
     """
 
-    def __init__(self, world, real, emit_message, emit_received):
+    def __init__(self, world, real, emit_message, emit_received, sound):
         self.world = world
         self.real = real
+        self.sound = sound
         self._wire = None
         self._far = None
         self.emit_message = emit_message
@@ -245,5 +278,8 @@ class Network:
             self._wire.cut()
             self._wire = None
             return
-        while self.world.requests and isinstance(self._far, InMemoryReceiver):
-            self._far.ask(self.world.requests.pop(0))
+        if not isinstance(self._far, InMemoryReceiver):
+            return
+        self._far.time_passed()
+        while self.world.requests:
+            self._far.act(*self.world.requests.pop(0))

@@ -21,7 +21,9 @@ CHUNK_MS = 10
 SAMPLES_PER_MS = 16
 
 #: What happens once; every other action sets something that stays.
-_MOMENTS = ("press", "request", "cable", "power-loss")
+_MOMENTS = ("press", "request", "speak", "speak-stop", "chime", "volume", "cable", "power-loss")
+#: What the receiver does of its own accord; `simulated_network` carries it out.
+RECEIVER_ACTIONS = ("request", "speak", "speak-stop", "chime", "volume")
 
 #: What is left of 10 ms after the work on a chunk: more than half of it, says `earnest bench`.
 SPARE_US = 5000
@@ -63,11 +65,14 @@ class SimulatedWorld:
         self.light_is_wrong = False
         self.microphone_fails = False
         self.microphone_is_stuck = False
+        self.speaker_fails = False
+        self.speaker_is_stuck = False
+        self.speaker = None  # whose time_passed() is called every 10 ms
         self.disk_is_full = False
         self.network = "up"
         self.network_delay_ms = 0
         self.receiver_consents = True
-        self.requests = []
+        self.requests = []  # (action, value) of RECEIVER_ACTIONS
         self.typed = b""  # on the cable, not yet read
         self.cable_host = "reads"
         self.late_us = 0  # how long sound has waited in the ring
@@ -104,6 +109,8 @@ class SimulatedWorld:
         if self._stream.readinto(chunk) != CHUNK_BYTES:
             raise EndOfInput
         self.chunks += 1
+        if self.speaker is not None:
+            self.speaker.time_passed(chunk)
         self.late_us = max(0, self.late_us - SPARE_US)
         for sleeper in list(self._sleepers):
             if sleeper[0] <= self.now_ms:
@@ -130,8 +137,8 @@ class SimulatedWorld:
     def _act(self, action, value):
         if action == "press":
             self.presses += 1
-        elif action == "request":
-            self.requests.append(value)
+        elif action in RECEIVER_ACTIONS:
+            self.requests.append((action, value))
         elif action == "power-loss":
             raise PowerLoss
         elif action == "switch":
@@ -144,6 +151,10 @@ class SimulatedWorld:
             self.microphone_fails = value
         elif action == "microphone-stuck":
             self.microphone_is_stuck = value
+        elif action == "speaker-fails":
+            self.speaker_fails = value
+        elif action == "speaker-stuck":
+            self.speaker_is_stuck = value
         elif action == "disk-full":
             self.disk_is_full = value
         elif action == "network":
@@ -198,6 +209,9 @@ class Microphone:
     def start(self):
         if self._world.microphone_fails:
             raise OSError("no such port")
+        speaker = self._world.speaker
+        if speaker is not None and speaker.is_on():
+            raise OSError("the speaker is on")
         self._is_on = True
         self._world.emit("mic", on=True)
 

@@ -13,6 +13,7 @@ from main import Kinds
 from satellite.app import App
 from satellite.audit_log import AuditLog
 from satellite.gate import STATE_NAMES, Gate
+from satellite.level import peak
 from satellite.light import SHOWN_NAMES, Light
 from wakeword.engine import Engine
 
@@ -96,6 +97,13 @@ class Trace:
     def emit_received(self, fields):
         """What the in-memory receiver got of a stream."""
         self._say(f"r {json.dumps(fields)}\n")
+
+    def emit_sound(self, chunk):
+        """10 ms that the loudspeaker played; they are over now."""
+        loudest = peak(chunk)
+        samples = binascii.hexlify(chunk).decode() if loudest else "-"
+        self._say(f"w {self.now_ms()} {loudest} {samples}\n")
+        self.flush()  # it is long, and would wait in the device's memory
 
     def emit_slice(self, engine, detected):
         """A feature slice, what each model made of it, and the detection, if any."""

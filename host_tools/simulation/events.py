@@ -65,6 +65,20 @@ class MicEvent(TypedDict):
     on: bool
 
 
+class SpeakerEvent(TypedDict):
+    t_ms: int
+    event: Literal["speaker"]
+    on: bool
+
+
+class SoundEvent(TypedDict):
+    t_ms: int
+    event: Literal["sound"]
+    samples_from: int
+    samples_to: int
+    peak: int
+
+
 StateEvent = TypedDict(
     "StateEvent",
     {"t_ms": int, "event": Literal["state"], "from": str, "to": str, "reason": str},
@@ -114,6 +128,7 @@ class AuditEvent(_Audit, total=False):
     """The record's own fields stand beside these, by its kind."""
 
     what: str
+    reason: str
 
 
 class ScenarioEvent(TypedDict):
@@ -145,6 +160,7 @@ class EndEvent(TypedDict):
 DeviceEvent = (
     LightEvent
     | MicEvent
+    | SpeakerEvent
     | StateEvent
     | SentEvent
     | LostEvent
@@ -161,6 +177,7 @@ Event = (
     | ProbabilityEvent
     | DetectionEvent
     | DeviceEvent
+    | SoundEvent
     | PowerEvent
     | EndEvent
 )

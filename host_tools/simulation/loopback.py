@@ -19,6 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 from host_tools.shared_firmware import ROOT
+from host_tools.simulation import scenario
 from host_tools.simulation.sent_streams import ReceivedStream
 from host_tools.simulation.trace import RECEIVER_NAME
 
@@ -28,13 +29,16 @@ _END_S = 10.0
 
 
 class LoopbackReceiver:
-    """A running receiver; `data` is its folder, where it keeps what it may keep."""
+    """A running receiver; `data` is its folder, where it keeps what it may keep; `reply` is a WAV
+    file that answers every stream."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, reply: Path | None = None) -> None:
         self._data = data
         self._signer = authority.open_or_make(data / "authority")
         command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data)]
         command += ["--host", HOST, "--port", "0", "--name", RECEIVER_NAME, "--json", "--commands"]
+        if reply is not None:
+            command += ["--reply", str(reply)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -64,13 +68,26 @@ class LoopbackReceiver:
             "ssl_ca": CA_FILE,
         }
 
+    def act(self, action: str, value: object, word: str) -> None:
+        """Have it do what the scenario says that the receiver does; anything else does nothing."""
+        if action == scenario.REQUEST:
+            self.request(str(value), word)
+        elif action == "speak":
+            self._tell("announce attention" if value == "announcement" else "say as you wish")
+        elif action in ("chime", "volume"):
+            self._tell(f"{action} {value}")
+
     def request(self, kind: str, word: str) -> None:
         """Have it ask the device for something: mute, stop, the highest cutoff of a wake word, or
         whatever it has no right to."""
-        assert self._process.stdin is not None
         line = kind if kind in ("mute", "stop") else f"send {kind}"
         if kind == protocol.SENSITIVITY:
             line = f"less-sensitive {word} {protocol.MAX_CUTOFF_THOUSANDTHS / 1000}"
+        self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        """Type one of its commands."""
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()

@@ -1,8 +1,9 @@
 """The plot of a simulation: what was heard, what the light showed, what was sent.
 
 Panels over one time axis: waveform, feature slices, probability with the cutoff, then light and
-microphone, then the audio sent (plot_lanes).  Detections run through all of them, and while the
-device is muted all are shaded.  Draws into a file without a display.
+microphone, then the audio sent, then the loudspeaker if it was on (plot_lanes).  Detections run
+through all of them, and while the device is muted all are shaded.  Draws into a file without a
+display.
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ def check_path(path: Path) -> None:
 def draw(result: Result, path: Path, captions: tuple[Caption, ...] = (), title: str = "") -> None:
     """Draw a finished simulation into `path`; `captions` are written over the waveform."""
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(12, 8.6), dpi=DPI, layout="constrained")
-        wave, slices, chance, strips, sent = figure.subplots(
-            5, 1, sharex=True, height_ratios=(1.1, 0.9, 1.1, 0.6, 1.0)
-        )
+        speaks = bool(result.spoken)
+        heights = (1.1, 0.9, 1.1, 0.6, 1.0, *((0.8,) if speaks else ()))
+        figure = Figure(figsize=(12, 1.83 * sum(heights)), dpi=DPI, layout="constrained")
+        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+        wave, slices, chance, strips, sent = panels[:5]
         end_s = max(result.samples / 16000, 0.03)
         wave.set_xlim(0, end_s)
         figure.suptitle(title or _title(result), x=0.01, ha="left", fontsize=13, weight="bold")
@@ -75,9 +77,11 @@ def draw(result: Result, path: Path, captions: tuple[Caption, ...] = (), title: 
         _draw_probability(chance, result)
         plot_lanes.draw_light_and_microphone(strips, result, end_s)
         plot_lanes.draw_sent(sent, result, end_s)
-        plot_lanes.shade([wave, slices, chance, strips, sent], result, end_s)
-        _draw_detections((wave, slices, chance, strips, sent), result, end_s)
-        sent.set_xlabel("time in s")
+        if speaks:
+            plot_lanes.draw_played(panels[5], result, end_s)
+        plot_lanes.shade(list(panels), result, end_s)
+        _draw_detections(tuple(panels), result, end_s)
+        panels[-1].set_xlabel("time in s")
         try:
             figure.savefig(path, metadata=_metadata(path))
         except OSError as error:

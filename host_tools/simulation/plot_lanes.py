@@ -18,11 +18,13 @@ from host_tools.simulation.text import action_text
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 MUTED_SHADE, OFF_SHADE = "#e03131", "#343a40"
 SENT = "#1c7ed6"
+PLAYED = "#7048e8"
 
 #: What the light says: (colour, word), by the state that it shows; with the microphone on ...
 _LIT_ON = {"IDLE": ("#40c057", "listening"), "STREAMING": ("#1c7ed6", "sending")}
 #: ... and off.
 _LIT_OFF = {
+    "SPEAKING": ("#e9ecef", "speaking"),
     "MUTED": ("#e03131", "muted"),
     "ERROR": ("#f59f00", "fault"),
     "FAILED": ("#ced4da", "dead"),
@@ -92,7 +94,8 @@ def draw_light_and_microphone(axes: Axes, result: Result, end_s: float) -> None:
     for start, end, event in spans(result, lights, end_s):
         colour, word = _look(event)
         axes.broken_barh([(start, end - start)], (1.1, 0.8), facecolors=colour, linewidth=0)
-        _label(axes, start, end, 1.5, word, end_s)
+        text_colour = INK if event["state"] == "SPEAKING" else "white"
+        _label(axes, start, end, 1.5, word, end_s, text_colour)
     for start, end, switched in spans(result, result.microphone, end_s):
         if switched["on"]:
             axes.broken_barh([(start, end - start)], (0.1, 0.8), facecolors=_MIC_ON, linewidth=0)
@@ -136,6 +139,34 @@ def draw_sent(axes: Axes, result: Result, end_s: float) -> None:
         axes.text(end_s / 2, top / 2, "nothing was sent", ha="center", va="center", color=SENT)
     for start, end in muted_spans(result, end_s):
         _label(axes, start, end, top * 0.3, "nothing leaves", end_s, MUTED_SHADE)
+
+
+def draw_played(axes: Axes, result: Result, end_s: float) -> None:
+    """Draw what the loudspeaker played, in % of full scale, over when it was on."""
+    spoken = result.spoken
+    for once in spoken:
+        start, end = once.start_ms / 1000, once.end_ms / 1000
+        axes.axvspan(start, end, color=PLAYED, alpha=0.12, linewidth=0)
+    chunks = [np.frombuffer(chunk, "<i2") for chunk in result.played.chunks]
+    seconds = np.array(result.played.starts) / 16000
+    low = np.array([chunk.min() for chunk in chunks]) / 327.68
+    high = np.array([chunk.max() for chunk in chunks]) / 327.68
+    axes.bar(seconds, high - low, 0.01, low, align="edge", color=PLAYED, linewidth=0)
+    peak = max(abs(low).max(initial=0), abs(high).max(initial=0), 1.0)
+    axes.set_ylim(-1.1 * peak, 2.4 * peak)
+    tick = float(f"{peak:.1g}")
+    axes.set_yticks([-tick, 0, tick])
+    axes.set_ylabel("loudspeaker,\n% of full scale")
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for once in spoken:
+        middle = min(max((once.start_ms + once.end_ms) / 2000, 0.06 * end_s), 0.94 * end_s)
+        text = f"{once.what or 'sound'}: {once.sound_ms / 1000:.2f} s"
+        text += f"\n({once.reason})" if once.reason else ""
+        axes.annotate(
+            text, (middle, 2.3 * peak), ha="center", va="top", fontsize=9, color=PLAYED,
+            weight="bold",
+        )  # fmt: skip
 
 
 def _look(event: LightEvent) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from host_tools.simulation.events import (
     ScenarioEvent,
 )
 from host_tools.simulation.sent_streams import SentStreams
+from host_tools.simulation.speaker import Played, Spoken, spoken
 from host_tools.simulation.tape import Envelope, Tape
 
 
@@ -38,6 +39,7 @@ class Result:
     models: tuple[ModelFile, ...]
     tape: Tape
     streams: SentStreams
+    played: Played = field(default_factory=Played)
     has_receiver: bool = False
     wall_s: float = 0.0
     events: list[Event] = field(default_factory=list)  # without features and probabilities
@@ -71,6 +73,11 @@ class Result:
     @property
     def microphone(self) -> list[MicEvent]:
         return [event for event in self.events if event["event"] == "mic"]
+
+    @property
+    def spoken(self) -> list[Spoken]:
+        """Each time that the loudspeaker was on."""
+        return spoken(self.events, self.played, self.samples // 16)
 
     @property
     def power(self) -> list[PowerEvent]:
@@ -136,5 +143,6 @@ class Result:
             "last_state": self.last_state,
             "streams": [stream.as_json() for stream in self.streams.all],
             "sent_bytes": self.streams.bytes,
+            "spoken": [asdict(once) for once in self.spoken],
             "real_time_factor": round(self.real_time_factor, 4),
         }

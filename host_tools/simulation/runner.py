@@ -25,6 +25,7 @@ from host_tools.simulation import scenario, trace
 from host_tools.simulation.events import Event
 from host_tools.simulation.result import Result
 from host_tools.simulation.sent_streams import ReceivedStream, SentStreams
+from host_tools.simulation.speaker import write_reply
 from host_tools.simulation.tape import Tape
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ class Settings:
     config: dict[str, Any] = field(default_factory=dict)  # fields of the device's config.json
     config_name: str = "the configuration"  # for messages
     muted: bool = False  # at first start
+    reply: Samples | None = None  # the receiver's answer to every stream; None: it gives none
+    echo_db: float | None = None  # of the loudspeaker at the microphone; None: it hears none
     with_receiver: bool = False  # a real one, over real TLS
     storage: Path | None = None  # the device's files stay here; None: gone afterwards
-    board: Board | None = None  # whose light and controls; None: colour, button, a switch if moved
+    board: Board | None = None  # whose parts; None: colour, button, speaker, a switch if moved
     heap_bytes: int | None = None  # None: as much as needed
-    with_heap: bool = False  # measure the heap each simulated minute
+    heap_step_ms: int = 0  # measure the heap so often; 0: never
     folders: tuple[Path, ...] = ()  # searched for the firmware before firmware/
 
 
@@ -144,10 +147,14 @@ class _Run:
         self.chunks = 0
         self._receiver_config: dict[str, Any] = {}
         self.receiver: LoopbackReceiver | None = None
+        self._reply: Path | None = None
+        reply_wav: Path | None = None
+        if settings.reply is not None:
+            self._reply, reply_wav = write_reply(settings.reply, temporary)
         if settings.with_receiver:
             from host_tools.simulation.loopback import LoopbackReceiver
 
-            self.receiver = LoopbackReceiver(temporary / "receiver")
+            self.receiver = LoopbackReceiver(temporary / "receiver", reply_wav)
             self._receiver_config = self.receiver.settings(self._storage)
 
     def events(self) -> Iterator[Event]:
@@ -181,6 +188,7 @@ class _Run:
         start_ms = power_on.start_ms
         path = self._temporary / "settings.json"
         device = device_settings(settings, self._storage, power_on, self._receiver_config)
+        device["sound"] = None if self._reply is None else str(self._reply)
         path.write_text(json.dumps(device))
         count = None if until_ms is None else (until_ms - start_ms) * SAMPLES_PER_MS
         heap_bytes = BASE_HEAP_BYTES + HEAP_BYTES_PER_MODEL * len(settings.models)
@@ -231,13 +239,17 @@ class _Run:
             yield self._note(trace.detection_event(t_ms, names[model], mean))
         elif kind == b"s":
             yield self._note(trace.sent_event(*map(int, rest.split())))
+        elif kind == b"w":
+            when, loudest, samples = rest.split()
+            if samples != b"-":
+                sound = trace.sound_event(int(when), int(loudest))
+                result.played.add(sound["samples_from"], bytes.fromhex(samples.decode()))
+                yield self._note(sound)
         elif kind == b"j":
             when, _, fields = rest.partition(b" ")
             event = trace.device_event(int(when), json.loads(fields))
-            if event["event"] == "scenario" and event["action"] == scenario.REQUEST:
-                if self.receiver:
-                    word = _config_names(result.models)[0]
-                    self.receiver.request(str(event["value"]), word)
+            if event["event"] == "scenario" and self.receiver:
+                self.receiver.act(event["action"], event["value"], _config_names(result.models)[0])
             yield self._note(event)
         elif kind == b"r":
             self.received.append(json.loads(rest))
@@ -264,7 +276,7 @@ def device_settings(
     return {
         "models": [str(model.path.resolve()) for model in settings.models],
         "features": settings.with_features,
-        "heap": settings.with_heap,
+        "heap_step_chunks": settings.heap_step_ms // scenario.STEP_MS,
         "scenario": [[event.t_ms, event.action, event.value] for event in settings.scenario],
         "seed": settings.microphone.seed + power_on.start_ms,
         "config": config | (receiver_config or {}),
@@ -275,11 +287,20 @@ def device_settings(
             "has_colour": board is None or board.pins.has_colour,
             "has_button": board is None or board.pins.BUTTON is not None,
             "has_switch": board is not None and board.pins.SWITCH is not None,
+            "has_speaker": board is None or board.pins.has_speaker,
         },
+        "sound": None,
+        "expects_reply": settings.reply is not None,
+        "echo_q15": _echo_q15(settings.echo_db),
         "start_ms": power_on.start_ms,
         "reported_ms": power_on.reported_ms,
         "first_slice": power_on.first_slice,
     }
+
+
+def _echo_q15(echo_db: float | None) -> int:
+    """Return how loud the echo is: 32768 is as loud as the loudspeaker's own sound."""
+    return 0 if echo_db is None else round(32768 * 10 ** (echo_db / 20))
 
 
 def _config_names(models: tuple[ModelFile, ...]) -> list[str]:

@@ -24,6 +24,10 @@ MAX_CABLE_BYTES = 1000
 STEP_MS = 10
 POWER_LOSS = "power-loss"
 REQUEST = "request"
+#: What the receiver does, as `request` does.
+RECEIVER_ACTIONS = (REQUEST, "speak", "speak-stop", "chime", "volume")
+#: Of these, what `earnest receive --commands` has no words for: (action, value).
+_ONLY_IN_MEMORY = (("speak-stop", None), ("speak", "timer"))
 
 _BOOLEAN = ("true or false", lambda value: isinstance(value, bool))
 _TYPE_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -52,11 +56,19 @@ def _is_typed(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_CABLE_BYTES and max(value) <= "\xff"
 
 
+def _is_percent(value: object) -> bool:
+    return type(value) is int and 0 <= value <= 100
+
+
 #: Action to (what its value may be, test of it); None where there is no value.
 ACTIONS: dict[str, tuple[str, Callable[[object], bool]] | None] = {
     "press": None,
     "switch": _words("muted", "open", "absent"),
     "request": ("the type of a message, as unmute or run-pipeline", _is_type),
+    "speak": _words("reply", "timer", "announcement"),
+    "speak-stop": None,
+    "chime": _words("timer", "error"),
+    "volume": ("a whole number of percent, 0 to 100", _is_percent),
     "network": _words("up", "down", "silent"),
     "network-delay-ms": _ms(MAX_DELAY_MS),
     "receiver-consents": _BOOLEAN,
@@ -64,6 +76,8 @@ ACTIONS: dict[str, tuple[str, Callable[[object], bool]] | None] = {
     "light-wrong": _BOOLEAN,
     "microphone-fails": _BOOLEAN,
     "microphone-stuck": _BOOLEAN,
+    "speaker-fails": _BOOLEAN,
+    "speaker-stuck": _BOOLEAN,
     "disk-full": _BOOLEAN,
     "cable": (f"1 to {MAX_CABLE_BYTES} characters, each a byte, \\u0000 to \\u00ff", _is_typed),
     "cable-host": _words("reads", "stopped", "stalled"),
@@ -119,6 +133,17 @@ def require_board(events: tuple[Event, ...], board: Board) -> None:
                     f"{board.id} has no {part}: {action!r} at {event.t_ms} ms",
                     f"see boards/{board.id}/board.md, or simulate without --board",
                 )
+
+
+def require_real_receiver(events: tuple[Event, ...]) -> None:
+    """Raise HostToolError for what only the in-memory receiver can be told to do."""
+    for event in events:
+        if (event.action, event.value) in _ONLY_IN_MEMORY:
+            what = event.action if event.value is None else f"{event.action} {event.value}"
+            raise HostToolError(
+                f"a real receiver has no command for {what!r} at {event.t_ms} ms",
+                "simulate without --receiver",
+            )
 
 
 def _event(row: object, where: str) -> Event:

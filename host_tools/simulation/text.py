@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from host_tools.simulation.events import ScenarioEvent
 from host_tools.simulation.result import Peak, Result
+from host_tools.simulation.speaker import Spoken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +30,7 @@ def print_result(out: Console, result: Result) -> None:
         for e in result.detections
     ]
     lines += [(e["t_ms"], f"scenario: {action_text(e)}", None) for e in result.scenario]
+    lines += [(once.start_ms, spoken_text(once), "magenta") for once in result.spoken]
     for t_ms, text, style in sorted(lines, key=lambda line: line[0]):
         out.print(f"{t_ms / 1000:8.2f} s  {text}", style=style)
     if not was_listening(result):
@@ -80,6 +82,16 @@ def nothing_sent_text(reason: str | None) -> str:
     return f"stream opened, nothing sent ({reason})"
 
 
+def spoken_text(once: Spoken) -> str:
+    """Return what the loudspeaker did once, as text."""
+    what = once.what or "sound"
+    reason = f" ({once.reason})" if once.reason else ""
+    return (
+        f"loudspeaker on until {once.end_ms / 1000:.2f} s: {what}, "
+        f"{once.sound_ms / 1000:.2f} s of sound{reason}"
+    )
+
+
 def was_listening(result: Result) -> bool:
     """Return whether the microphone was on at any time."""
     return any(event["on"] for event in result.microphone)
@@ -99,6 +111,14 @@ def action_text(event: ScenarioEvent) -> str:
     action, value = event["action"], event["value"]
     if action == "press":
         return "mute button"
+    if action == "speak":
+        return f"receiver wants to say: {value}"
+    if action == "speak-stop":
+        return "receiver ends the sound"
+    if action == "chime":
+        return f"receiver asks for a chime: {value}"
+    if action == "volume":
+        return f"receiver sets the volume: {value} %"
     if action == "request":
         return f"receiver asks: {value}"
     if action == "power-loss":

@@ -21,6 +21,7 @@ from host_tools.simulation.events import (
     FeaturesEvent,
     ProbabilityEvent,
     SentEvent,
+    SoundEvent,
     StartEvent,
 )
 
@@ -28,6 +29,7 @@ VERSION = 1
 MAX_LINE_BYTES = 1 << 16
 
 CHUNK_MS = 10
+SAMPLES_PER_MS = 16
 #: `board` of the start event when no board was named.
 NO_BOARD = "SIM"
 #: What every simulated device has for `receiver_name`; it is in the audit records.
@@ -37,6 +39,7 @@ RECEIVER_NAME = "earnest-receiver"
 DEVICE_EVENTS = {
     "light": ("state", "rgb", "mic"),
     "mic": ("on",),
+    "speaker": ("on",),
     "state": ("from", "to", "reason"),
     "lost": ("samples_from", "samples_to"),
     "message": ("type", "bytes"),
@@ -88,6 +91,18 @@ def sent_event(t_ms: int, samples_from: int, samples_to: int) -> SentEvent:
         "samples_from": samples_from,
         "samples_to": samples_to,
         "bytes": 2 * (samples_to - samples_from),
+    }
+
+
+def sound_event(t_ms: int, peak: int) -> SoundEvent:
+    """Return 10 ms that the loudspeaker played up to now; `peak` is 0..32768."""
+    until = t_ms * SAMPLES_PER_MS
+    return {
+        "t_ms": t_ms,
+        "event": "sound",
+        "samples_from": until - CHUNK_MS * SAMPLES_PER_MS,
+        "samples_to": until,
+        "peak": peak,
     }
 
 

@@ -16,6 +16,8 @@ from host_tools.simulation.runner import Settings
 WORDS = "okay naboo"
 #: How much from before the speech is sent, see gate.Gate.
 HOLD_MS = 300
+#: How long the microphone stays off after the loudspeaker.
+REST_MS = 200
 COMMAND = "Turn on the light in the kitchen, please."
 
 
@@ -38,8 +40,11 @@ def silence(seconds: float) -> np.ndarray:
     return speech.silence(seconds)
 
 
-def simulate(tmp_path, samples: np.ndarray, rows=(), **settings) -> Result:
-    """Run the device on the samples with the scenario `rows`: (t_ms, action) or with a value."""
+def simulate(tmp_path, samples: np.ndarray, rows=(), checked=True, **settings) -> Result:
+    """Run the device on the samples with the scenario `rows`: (t_ms, action) or with a value.
+
+    `checked`: False for a firmware that breaks its promises.
+    """
     path = tmp_path / "sound.wav"
     audio.write(path, samples)
     events = [dict(zip(("t_ms", "action", "value"), row, strict=False)) for row in rows]
@@ -49,7 +54,9 @@ def simulate(tmp_path, samples: np.ndarray, rows=(), **settings) -> Result:
         audio.open_audio(path),
         Settings(models, scenario=scenario.check(events), **settings),
     )
-    check_promises(result)
+    if checked:
+        check_promises(result)
+        check_speaker(result)
     return result
 
 
@@ -110,6 +117,43 @@ def check_promises(result: Result) -> None:
             assert stream.samples_from == first_sample(result, stream), stream
             assert stream.samples_to <= stream.end_ms * 16, stream
             assert stream.first_byte_after_ms is not None and stream.first_byte_after_ms <= 40
+
+
+def check_speaker(result: Result) -> None:
+    """What must hold of the loudspeaker in every simulation; the trace alone is asked."""
+    mic_on = speaker_on = is_recorded = False
+    rest_until_ms = 0
+    light = ("NOT_READY", False)
+    state = "NOT_READY"
+    for event in result.events:
+        kind = event["event"]
+        if kind == "light":
+            light = (event["state"], event["mic"])
+            if speaker_on and event["state"] != "FAILED":
+                assert event["rgb"] != [0, 0, 0], ("dark while the amplifier is on", event)
+        elif kind == "mic":
+            mic_on = event["on"]
+            assert not (mic_on and speaker_on), ("both on", event)
+            assert not mic_on or event["t_ms"] >= rest_until_ms, ("too early", event)
+        elif kind == "speaker":
+            speaker_on = event["on"]
+            if speaker_on:
+                assert not mic_on, ("both on", event)
+                assert light == ("SPEAKING", False), ("the light comes before the sound", light)
+                assert is_recorded, ("the record comes before the sound", event)
+                assert state == "IDLE", state
+            else:
+                rest_until_ms = event["t_ms"] + REST_MS
+        elif kind == "sound":
+            assert speaker_on, ("a sound, and the amplifier is off", event)
+        elif kind == "audit" and event["kind"] in ("speak-start", "speak-end"):
+            is_recorded = event["kind"] == "speak-start"
+        elif kind == "state":
+            state = event["to"]
+        elif kind == "power":
+            mic_on = speaker_on = is_recorded = False
+            light, state = ("NOT_READY", False), "NOT_READY"
+            rest_until_ms = 0
 
 
 def first_sample(result: Result, stream) -> int:

@@ -88,7 +88,7 @@ def people(duration_s: float, seed: int) -> tuple[scenario.Event, ...]:
 def run(duration_s: float, seed: int = 0, on_event=None) -> Result:
     """Simulate; the promises are checked on the whole trace."""
     settings = Settings(
-        (find_model("okay_nabu"),), scenario=people(duration_s, seed), with_heap=True
+        (find_model("okay_nabu"),), scenario=people(duration_s, seed), heap_step_ms=60_000
     )
     result = simulate("soak", Endless(duration_s, seed), settings, on_event)
     check_promises(result)

@@ -21,7 +21,10 @@ BEHIND = {
         (SIMULATED / "simulated_device.py", "Drivers"),
     ],
     "Microphone": [(DRIVERS / "i2s_microphone.py", "I2SMicrophone"), (WORLD, "Microphone")],
-    "Speaker": [(DRIVERS / "i2s_speaker.py", "I2SSpeaker")],
+    "Speaker": [
+        (DRIVERS / "i2s_speaker.py", "I2SSpeaker"),
+        (SIMULATED / "simulated_speaker.py", "Speaker"),
+    ],
     "LightDriver": [
         (DRIVERS / "lights.py", "NeoPixelLight"),
         (DRIVERS / "lights.py", "APA102Light"),

@@ -94,8 +94,9 @@ def test_anything_else_is_refused_in_words(tmp_path, text, words):
 
 def test_every_event_and_key_is_documented():
     text = (ROOT / "docs/trace.md").read_text()
-    sent = {"sent": tuple(trace.sent_event(0, 0, 160))[2:]}
-    for kind, keys in (trace.DEVICE_EVENTS | sent).items():
+    made = {"sent": tuple(trace.sent_event(0, 0, 160))[2:]}
+    made["sound"] = tuple(trace.sound_event(10, 1))[2:]
+    for kind, keys in (trace.DEVICE_EVENTS | made).items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{kind}` | ")][:1]
         for key in keys:
             assert f"`{key}`" in row, (kind, key)
