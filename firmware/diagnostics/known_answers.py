@@ -111,8 +111,7 @@ def model_answer(model: "Any") -> int:
     crc = 0
     model.reset()
     for number in range(SLICES):
-        for i in range(40):
-            values[i] = noise.next() >> 8 if number % 4 else 255 * (noise.next() & 1)
+        _fill_slice(values, noise, number)
         kernels.load(arena, values, model._input_at)
         ops = model._on_slice
         if (number + 1) % model.header.stride == 0:
@@ -123,6 +122,42 @@ def model_answer(model: "Any") -> int:
             crc = binascii.crc32(arena, crc)
     model.reset()
     return crc & 0xFFFFFFFF
+
+
+def walk_errors(model: "Any") -> int:
+    """After how many of SLICES slices of noise `Model.push`, which on the chip runs all ops in one
+    call, has left another arena than the same ops one by one.
+    """
+    from wakeword import kernels
+
+    arena = model._arena
+    values = bytearray(40)
+    want = []
+    noise = Noise(4)
+    model.reset()
+    for number in range(SLICES):
+        _fill_slice(values, noise, number)
+        kernels.load(arena, values, model._input_at)
+        ops = model._on_slice
+        if (number + 1) % model.header.stride == 0:
+            ops = ops + model._on_stride
+        for kernel, at in ops:
+            kernel(arena, model._data, at)
+        want.append(binascii.crc32(arena))
+    errors = 0
+    noise = Noise(4)
+    model.reset()
+    for number in range(SLICES):
+        _fill_slice(values, noise, number)
+        model.push(values)
+        errors += binascii.crc32(arena) != want[number]
+    model.reset()
+    return errors
+
+
+def _fill_slice(values: bytearray, noise: Noise, number: int) -> None:
+    for i in range(40):
+        values[i] = noise.next() >> 8 if number % 4 else 255 * (noise.next() & 1)
 
 
 def _clear_workspace(arena: bytearray, data: bytes, at: int) -> None:

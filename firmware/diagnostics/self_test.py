@@ -160,6 +160,10 @@ def _kernels(config, expected):
                 False,
                 "model %s: %08x, not %08x: install the firmware again" % (name, answer, want),
             )
+        errors = known_answers.walk_errors(model)
+        if errors:
+            words = "model %s in one call: %d of %d slices wrong: install the firmware again"
+            return result("kernels", False, words % (name, errors, known_answers.SLICES))
     if unknown:
         words = "no known answer for %s: `earnest selftest` brings it" % ", ".join(unknown)
         return result("kernels", None, "front end is right; " + words)

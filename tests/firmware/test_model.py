@@ -4,6 +4,7 @@ import gc
 import os
 
 import micropython
+from diagnostics.known_answers import walk_errors
 from wakeword.model import Model, ModelFormatError, read
 from wakeword.model_format import check, crc32
 
@@ -53,6 +54,22 @@ def test_an_inference_each_stride_and_the_probability_stays_between():
 def test_random_models_have_outputs_that_vary():
     for name in ("stride1", "stride2", "stride4"):
         assert len(set(outputs(load(name), slices(160)))) > 12, name
+
+
+class Forgetful(Model):
+    """A model whose push leaves an op out, as a wrong walk would."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        self._whole = self._whole[:1] + self._whole[2:]
+
+
+def test_the_self_test_compares_a_push_with_its_ops_one_by_one():
+    for name in ("okay_nabu", "stride1", "stride4"):
+        model = load(name)
+        assert walk_errors(model) == 0, name
+        assert walk_errors(Forgetful(model._data)) > 0, name
+        assert (model.probability, model.inferred) == (0, False)
 
 
 def test_reset_is_a_new_model_at_any_phase():
