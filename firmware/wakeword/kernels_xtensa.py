@@ -24,14 +24,15 @@ from micropython import const
 _CALLX8 = const(0x0000E0)  # s: function
 _MAX = const(0x530000)  # r = max(s, t)
 _MIN = const(0x430000)  # r = min(s, t)
-_MOVLTZ = const(0xA30000)  # r = s if t < 0
 _MOVEQZ = const(0x830000)  # r = s if t is 0
-_LOOPNEZ = const(0x009076)  # s: count; | bytes of the body - 1 << 16
+_ADDX2 = const(0x900000)  # r = 2 * s + t
+_SRA = const(0xB10000)  # r = t >> the shift amount register, signed
 _LOW_15 = const(0xE40000)  # EXTUI r, t, 0, 15: r = t & 0x7FFF
-_WSR_ACCLO = const(0x131000)  # t: the accumulator's low word
-_RSR_ACCLO = const(0x031000)
 _WSR_M2 = const(0x132200)
 _RSR_M2 = const(0x032200)
+_LOOPNEZ = const(0x009076)  # s: count; | bytes of the body - 1 << 16
+_WSR_ACCLO = const(0x131000)  # t: the accumulator's low word
+_RSR_ACCLO = const(0x031000)
 _LDINC_M0 = const(0x800004)  # s += 4; m0 = word at s
 _LDINC_M1 = const(0x801004)
 _MULA_AA_LL = const(0x780004)  # accumulator += low half of s * low half of t, both signed
@@ -230,8 +231,10 @@ def depthwise(a2, a3, a4, a5):
     mov(a2, a5)
 
 
-# requantise, as its namesake but for the last rounding: abs(r) / 2**right with ties up is
-#     ((2 * abs(r) >> right) + 1) >> 1
+# requantise, as its namesake but for the last rounding:
+#     ((2 * r + (r >> 31) >> right) + 1) >> 1
+# is r / 2**right with ties away from zero.  The 1 less than 2 * r makes a negative tie fall, and
+# vanishes where right is 0; |r| < 2**30, so nothing wraps.
 # There are no registers to spare: m2 keeps None.
 @micropython.asm_xtensa
 def requantise(a2, a3, a4, a5):
@@ -273,17 +276,17 @@ def requantise(a2, a3, a4, a5):
     l32i(a10, a4, 24)  # low
     l32i(a11, a4, 28)  # high
     mov(a4, a8)
-    movi(a8, 0x40000000)
+    movi(a8, 1)
+    slli(a8, a8, 31)  # twice the 2**30 that is added to what is stored
     data(3, _WSR_M2 | 5 << 4)
-    # a channel a time, 42 instructions
-    data(3, _LOOPNEZ | 4 << 8 | (109 - 1) << 16)
+    # a channel a time, 39 instructions
+    data(3, _LOOPNEZ | 4 << 8 | (100 - 1) << 16)
     l32i_n(a12, a6, 0)
     l32i_n(a13, a3, 0)
     l32i_n(a14, a3, 4)  # m
-    l32i_n(a15, a3, 8)
-    sub(a12, a12, a8)
-    sub(a13, a13, a8)
+    l32i_n(a15, a3, 8)  # left << 8 | right
     add_n(a12, a12, a13)
+    add_n(a12, a12, a8)
     srli(a13, a15, 8)
     ssl(a13)
     sll(a12, a12)  # a
@@ -302,20 +305,18 @@ def requantise(a2, a3, a4, a5):
     add_n(a5, a5, a13)
     add_n(a12, a12, a5)
     addi_n(a12, a12, 1)
-    srai(a12, a12, 1)  # r
-    abs_(a13, a12)
-    add_n(a13, a13, a13)
+    srai(a13, a12, 1)  # r
+    srai(a12, a12, 31)
+    data(3, _ADDX2 | 12 << 12 | 13 << 8 | 12 << 4)
     l32i_n(a15, a3, 8)
     ssr(a15)
-    srl(a13, a13)
-    addi_n(a13, a13, 1)
-    srli(a13, a13, 1)
-    neg(a14, a13)
-    data(3, _MOVLTZ | 13 << 12 | 14 << 8 | 12 << 4)
-    add_n(a13, a13, a9)
-    data(3, _MAX | 13 << 12 | 13 << 8 | 10 << 4)
-    data(3, _MIN | 13 << 12 | 13 << 8 | 11 << 4)
-    s8i(a13, a7, 0)
+    data(3, _SRA | 12 << 12 | 12 << 4)
+    addi_n(a12, a12, 1)
+    srai(a12, a12, 1)
+    add_n(a12, a12, a9)
+    data(3, _MAX | 12 << 12 | 12 << 8 | 10 << 4)
+    data(3, _MIN | 12 << 12 | 12 << 8 | 11 << 4)
+    s8i(a12, a7, 0)
     addi_n(a6, a6, 4)
     add_n(a7, a7, a2)
     addi_n(a3, a3, 12)
