@@ -8,8 +8,8 @@ docs/xtensa.md); as a .py file it is a SyntaxError there, and `model` falls back
 Calling convention: viper's, f(function object, n_args, n_kw, args) in a2 to a5.  Each function
 first fetches its arguments through mp_fun_table: arena, model (as addresses) and `at`, to a2, a3,
 a4, then the op's words.  callx8 destroys a8 to a15 and nothing else.  The result is None.
-With n_args 0, which Python cannot ask for, `args` has the three arguments as plain words and the
-result is worthless: so `walk_xtensa` calls them, without the conversions.
+With n_args 0, which no Python code asks for, `args` has the three arguments as plain words and
+the result is worthless: so `walk_xtensa` calls them, without the conversions.
 
 `data(3, ...)` encodes instructions the assembler has no name for; all are in the configuration of
 both the S3's LX7 (core-isa.h: MAC16, MINMAX, LOOPS) and qemu's dc233c.  The first

@@ -7,13 +7,13 @@ it is a SyntaxError there.  Imports micropython only.
 
 Calling convention: viper's, f(function object, n_args, n_kw, args) in a2 to a5.  Each function
 first converts its arguments through mp_fun_table, to a2, a3, a4, a5; callx8 destroys a8 to a15 and
-nothing else.  With n_args 0, which Python cannot ask for, `args` has the arguments as plain words,
-and so is window's result; the others' is worthless: so `walk_xtensa` calls them, without the
-conversions.  a0, the return address, is kept at a1 + 0 by the assembler's own entry and restored
-by its exit, so it is free; so are the words at a1 + 4, + 8, + 12.
+nothing else.  With n_args 0, which no Python code asks for, `args` has the arguments as plain
+words, and so is window's result; the others' is worthless: so `walk_xtensa` calls them, without
+the conversions.  a0, the return address, is kept at a1 + 0 by the assembler's own entry and
+restored by its exit, so it is free; so are the words at a1 + 4, + 8, + 12.
 
 `data(3, ...)` encodes instructions the assembler has no name for; all are in the configuration of
-both the S3's LX7 (MAC16, MUL16, MUL32_HIGH, MINMAX, SEXT, LOOPS) and qemu's dc233c.  MAC16 works
+both the S3's LX7 (MAC16, MUL16, MINMAX, SEXT, LOOPS) and qemu's dc233c.  MAC16 works
 on the low and high halves of registers: "LH" multiplies the low half of the first by the high half
 of the second.  The first instruction of a loop must not cross a 4-byte word on the chip (qemu does
 not care), so a loop instruction stands at 1 or 2 modulo 4; nops set it right.
