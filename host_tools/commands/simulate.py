@@ -103,6 +103,7 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     metavar="FILE",
     help="The receiver answers every stream with this sound, 30 s at most.",
 )
+@click.option("--answers", is_flag=True, help="With --receiver: `earnest receive --answers`.")
 @click.option(
     "--echo",
     "echo_db",
@@ -151,6 +152,7 @@ def command(
     scenario_path: str | None,
     receiver: bool,
     reply_path: Path | None,
+    answers: bool,
     echo_db: float | None,
     config_path: str | None,
     board_name: str | None,
@@ -191,6 +193,10 @@ def command(
         scenario.require_board(events, board)
     if receiver:
         scenario.require_real_receiver(events)
+    if answers and (reply_path is not None or not receiver):
+        raise HostToolError(
+            "--answers is a real receiver's", "add --receiver, and leave out --reply"
+        )
     settings = Settings(
         models,
         microphone,
@@ -200,6 +206,7 @@ def command(
         config_name=config_path or "the configuration",
         muted=muted,
         with_receiver=receiver,
+        answers=answers,
         storage=storage,
         board=board,
         reply=read_reply(reply_path) if reply_path is not None else None,

@@ -40,6 +40,8 @@ from wakeword.model import read
 
 #: How long, in turns of 1 ms of the host, sound waits for what a real network has to do.
 PATIENCE_TURNS = 5000
+#: For the answer to a stream, which a receiver has to think about.
+REPLY_TURNS = 30000
 #: The first of them take no time: what has only to be written is.
 QUICK_TURNS = 8
 #: How long 10 ms of sound take, in ms of the host, while the scenario disturbs a real network:
@@ -83,6 +85,7 @@ class Device:
         self._console = None
         self._received = 0
         self._awaits_reply = False
+        self._refused = 0  # sounds, when the newest stream ran
         trace = traced.Trace(settings["first_slice"], settings["start_ms"], settings["features"])
         self._trace = trace
         self.world = trace.world = simulated.SimulatedWorld(
@@ -158,7 +161,7 @@ class Device:
         if world.requests:  # the host has passed the request on
             world.requests.clear()
             asked = self._received  # before the request was told: the answer may be here already
-        for turn in range(PATIENCE_TURNS):
+        for turn in range(REPLY_TURNS):
             if network.look():
                 await asyncio.sleep_ms(0)  # the turn of who reads
             is_streaming = (
@@ -174,6 +177,8 @@ class Device:
             is_connecting = network.is_busy and not streamer.is_connected
             if not is_lost and not world.is_patient:
                 await asyncio.sleep_ms(DISTURBED_MS)
+                break
+            if turn >= PATIENCE_TURNS and not self._awaits_reply:
                 break
             is_waiting = is_asked or is_pinging or is_waiting_for_sound
             if not (is_lost or is_streaming or is_ending or is_waiting or is_connecting):
@@ -193,8 +198,12 @@ class Device:
             is_coming = speech.takes_audio and not incoming.is_complete
             return is_coming and incoming.count < SOUND_BYTES
         if gate.state == STREAMING:
-            self._awaits_reply = self._settings["expects_reply"] and gate.is_acknowledged
+            is_asked = gate.is_acknowledged and speech.has_speaker
+            self._awaits_reply = is_asked and self._settings["expects_reply"]
+            self._refused = speech.refused
             return False
+        if speech.refused != self._refused:  # it was answered, in vain
+            self._awaits_reply = False
         return self._awaits_reply and gate.state == IDLE and not streamer.is_in_stream
 
 

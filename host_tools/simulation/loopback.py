@@ -21,6 +21,7 @@ from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Dev
 from host_tools.shared_firmware import ROOT
 from host_tools.simulation import scenario
 from host_tools.simulation.sent_streams import ReceivedStream
+from host_tools.simulation.speaker import ToldSound
 from host_tools.simulation.trace import RECEIVER_NAME
 
 HOST = "127.0.0.1"
@@ -30,15 +31,17 @@ _END_S = 10.0
 
 class LoopbackReceiver:
     """A running receiver; `data` is its folder, where it keeps what it may keep; `reply` is a WAV
-    file that answers every stream."""
+    file that answers every stream; else, where it `answers`, it does so by itself."""
 
-    def __init__(self, data: Path, reply: Path | None = None) -> None:
+    def __init__(self, data: Path, reply: Path | None = None, answers: bool = False) -> None:
         self._data = data
         self._signer = authority.open_or_make(data / "authority")
         command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data)]
         command += ["--host", HOST, "--port", "0", "--name", RECEIVER_NAME, "--json", "--commands"]
         if reply is not None:
             command += ["--reply", str(reply)]
+        elif answers:
+            command += ["--answers"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -107,6 +110,18 @@ class LoopbackReceiver:
             for event in self.events
             if event["event"] == "stream-stop"
         ]
+
+    def sounds(self) -> list[ToldSound]:
+        """Return what it says of the sounds that it sent, once it has ended."""
+        return [
+            {key: event[key] for key in ToldSound.__annotations__}  # type: ignore[misc]
+            for event in self.events
+            if event["event"] == "played"
+        ]
+
+    def wake_words(self) -> list[str | None]:
+        """Return the wake words that it was told of, once it has ended."""
+        return [event["name"] for event in self.events if event["event"] == "detection"]
 
     def close(self) -> None:
         """Stop the process; harmless when it has stopped."""

@@ -15,7 +15,7 @@ from host_tools.simulation.events import (
     ScenarioEvent,
 )
 from host_tools.simulation.sent_streams import SentStreams
-from host_tools.simulation.speaker import Played, Spoken, spoken
+from host_tools.simulation.speaker import Played, Spoken, ToldSound, spoken
 from host_tools.simulation.tape import Envelope, Tape
 
 
@@ -41,6 +41,8 @@ class Result:
     streams: SentStreams
     played: Played = field(default_factory=Played)
     has_receiver: bool = False
+    sounds: list[ToldSound] = field(default_factory=list)  # that a real receiver sent
+    wake_words: list[str | None] = field(default_factory=list)  # that it was told of
     wall_s: float = 0.0
     events: list[Event] = field(default_factory=list)  # without features and probabilities
     times_ms: list[list[int]] = field(default_factory=list)  # per model: of each inference
@@ -144,5 +146,6 @@ class Result:
             "streams": [stream.as_json() for stream in self.streams.all],
             "sent_bytes": self.streams.bytes,
             "spoken": [asdict(once) for once in self.spoken],
+            "sounds": self.sounds,
             "real_time_factor": round(self.real_time_factor, 4),
         }

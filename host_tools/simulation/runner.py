@@ -55,6 +55,7 @@ class Settings:
     reply: Samples | None = None  # the receiver's answer to every stream; None: it gives none
     echo_db: float | None = None  # of the loudspeaker at the microphone; None: it hears none
     with_receiver: bool = False  # a real one, over real TLS
+    answers: bool = False  # the real receiver answers by itself
     storage: Path | None = None  # the device's files stay here; None: gone afterwards
     board: Board | None = None  # whose parts; None: colour, button, speaker, a switch if moved
     heap_bytes: int | None = None  # None: as much as needed
@@ -123,6 +124,8 @@ def _events(result: Result, settings: Settings) -> Iterator[Event]:
             yield from run.events()
             if run.receiver is not None:
                 run.received += run.receiver.end()
+                result.sounds = run.receiver.sounds()
+                result.wake_words = run.receiver.wake_words()
         finally:
             if run.receiver is not None:
                 run.receiver.close()
@@ -154,7 +157,7 @@ class _Run:
         if settings.with_receiver:
             from host_tools.simulation.loopback import LoopbackReceiver
 
-            self.receiver = LoopbackReceiver(temporary / "receiver", reply_wav)
+            self.receiver = LoopbackReceiver(temporary / "receiver", reply_wav, settings.answers)
             self._receiver_config = self.receiver.settings(self._storage)
 
     def events(self) -> Iterator[Event]:
@@ -290,7 +293,7 @@ def device_settings(
             "has_speaker": board is None or board.pins.has_speaker,
         },
         "sound": None,
-        "expects_reply": settings.reply is not None,
+        "expects_reply": settings.reply is not None or settings.answers,
         "echo_q15": _echo_q15(settings.echo_db),
         "start_ms": power_on.start_ms,
         "reported_ms": power_on.reported_ms,

@@ -10,6 +10,7 @@ import wave
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -22,6 +23,16 @@ SAMPLES_PER_MS = 16
 CHUNK_SAMPLES = 160
 MAX_REPLY_S = 30.0
 _BLOCK_SAMPLES = 1 << 16
+
+
+class ToldSound(TypedDict):
+    """What a real receiver says of a sound: what it sent, how much sounded, and why it ended."""
+
+    kind: str
+    samples: int
+    sha256: str
+    ms: int
+    why: str
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ def print_sent(out: Console, result: Result) -> None:
         if result.has_receiver and stream.received is not None:
             got = stream.received
             out.print(f"            receiver: {got['samples']} samples, SHA-256 {got['sha256']}")
+    for sound in result.sounds:
+        out.print(
+            f"  receiver: sent {sound['samples'] / 16000:.2f} s of sound ({sound['kind']}), "
+            f"{sound['ms'] / 1000:.2f} s were heard ({sound['why']})"
+        )
     sent_s = sum(stream.samples for stream in result.streams.all) / 16000
     whole = f"of {result.duration_s:.2f} s of audio"
     if sent_s:
