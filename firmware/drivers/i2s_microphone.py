@@ -8,8 +8,8 @@ buffer: stopping the port in mid-read would end in that thread as a crash, its q
 and a callback that finds the scheduler full is lost.  Asyncio's StreamReader waits for a flag
 that the DMA interrupt sets, allocates at every read, and was seen to freeze on octal SPIRAM
 (micropython #16029).  So: the port is polled once, which switches it to the non-blocking mode for
-good, and from then on `readinto` takes what is there, with a few milliseconds of sleep in
-between; neither the flag nor the stream layer is waited for.
+good, and from then on `readinto` takes what is there, and sleeps until the DMA should have more;
+neither the flag nor the stream layer is waited for.
 """
 
 import asyncio
@@ -36,11 +36,14 @@ RATE_HZ = const(16000)
 SAMPLES = const(160)
 CHUNK_MS = const(10)
 _RAW_WORDS = const(320)
+_RAW_BYTES = const(1280)
 _CHUNK_WORDS = const(80)
 #: Without a sample for this long the port is taken for dead.
 SILENT_MS = const(500)
 _WAIT_MS = const(4)
+#: The DMA hands over a buffer of 256 pairs at a time.
 _DMA_BYTES = const(256 * 8)
+_DMA_MS = const(16)
 #: Reads end at the borders of DMA buffers of 256 pairs, so inside a chunk at multiples of this.
 _STEP_BYTES = const(32 * 8)
 _ETIMEDOUT = const(116)
@@ -94,6 +97,8 @@ class I2SMicrophone:
         self._now_ms = 0
         self._ticks = 0
         self._last_data_ms = 0
+        self._arrived_ms = 0  # when the newest of the DMA's buffers was found
+        self._is_dry = True
         self._settling = 0
         self._i2s = None
         self._supply = None
@@ -133,7 +138,8 @@ class I2SMicrophone:
         self._converter.reset()
         self._health.reset()
         self._ticks = self._ticks_ms()
-        self._last_data_ms = self._now_ms
+        self._last_data_ms = self._arrived_ms = self._now_ms
+        self._is_dry = True
         self._ring.empty(self._now_ms)
 
     def stop(self):
@@ -181,6 +187,11 @@ class I2SMicrophone:
             self._judge()
         return True
 
+    def wait_ms(self):
+        """How long to wait after `try_read` found too little: until the DMA's next buffer."""
+        left_ms = self._arrived_ms + _DMA_MS - self._now_ms
+        return left_ms if left_ms > 0 else _WAIT_MS
+
     # --- what diagnostics ask ---
 
     @property
@@ -207,21 +218,32 @@ class I2SMicrophone:
     def _is_filled(self, i2s):
         """Take what the port has; whether the raw chunk is whole."""
         now_ms = self._now_ms
-        count = i2s.readinto(self._rest(self._filled)) or 0
+        filled = self._filled
+        rest = (
+            self._odd_rest(filled) if filled % _STEP_BYTES else self._rests[filled // _STEP_BYTES]
+        )
+        count = i2s.readinto(rest) or 0
         if count:
             self._last_data_ms = now_ms
+            if self._is_dry:
+                self._is_dry = False
+                self._arrived_ms = now_ms
         elif now_ms - self._last_data_ms > SILENT_MS:
             self._health.state = NO_DATA
             raise OSError(_ETIMEDOUT, "no samples")
-        self._filled += count
-        if self._filled < len(self._raw):
-            self._ring.empty(now_ms - self._filled // BYTES_PER_PAIR // 16)
+        filled += count
+        self._filled = filled
+        if filled < _RAW_BYTES:
+            self._is_dry = True
+            self._ring.empty(now_ms - filled // BYTES_PER_PAIR // 16)
             return False
         return True
 
     def _judge(self):
         """Whether the microphone lives, by the chunk that was just converted."""
         converter = self._converter
+        if self._health.is_well and converter.is_within(self._half_scale):
+            return
         seen = judge(converter.low, converter.high, converter.clamped, SAMPLES, self._half_scale)
         if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
             if is_alive(self._raw, 1 - self._channel):
@@ -254,11 +276,9 @@ class I2SMicrophone:
             ibuf=self._ring_bytes,
         )
 
-    def _rest(self, filled):
-        """What is still to be filled; allocates only at a border that the chip does not make."""
-        if filled % _STEP_BYTES:
-            return memoryview(self._raw)[filled:]
-        return self._rests[filled // _STEP_BYTES]
+    def _odd_rest(self, filled):
+        """What is still to be filled, from a border that the chip does not make; allocates."""
+        return memoryview(self._raw)[filled:]
 
 
 class _Read:
@@ -280,4 +300,4 @@ class _Read:
             self._done.__traceback__ = None
             raise self._done
         # MicroPython's sleep is its own iterator; the stubs say coroutine.
-        asyncio.sleep_ms(_WAIT_MS).__next__()  # type: ignore[attr-defined]
+        asyncio.sleep_ms(self._microphone.wait_ms()).__next__()  # type: ignore[attr-defined]

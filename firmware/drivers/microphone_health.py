@@ -62,6 +62,11 @@ class MicrophoneHealth:
         self._seen = OK
         self._count = 0
 
+    @property
+    def is_well(self):
+        """Whether another good chunk changes nothing."""
+        return self.state == OK and self._seen == OK
+
     def update(self, seen):
         """Take what `judge` returned; return whether `state` changed.  Allocates nothing."""
         if seen != self._seen:

@@ -57,6 +57,20 @@ class Converter:
         """`raw`: 8 bytes a pair; `out`: int16 little-endian samples.  Allocates nothing."""
         _convert(raw, out, self._words)
 
+    def is_within(self, half_scale):
+        """Whether the last chunk moved, within +-half_scale, unclamped: microphone_health.judge
+        would say OK.
+        """
+        words = self._words
+        low = words[_LOW]
+        high = words[_HIGH]
+        return (
+            low != high
+            and low >= _BIAS - half_scale
+            and high < _BIAS + half_scale
+            and not words[_CLAMPED]
+        )
+
     @property
     def low(self):
         """The lowest shifted sample of the last chunk, DC included: -2**19..2**19 - 1."""
