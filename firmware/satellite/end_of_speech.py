@@ -13,16 +13,19 @@ Integers only; allocates nothing.  Loudness is at most 15.7 million for a chunk 
 sixteenths (below 2^28); sums of a slice (0 to 10200) are kept in sixteenths.
 """
 
+from array import array
+
 import micropython
+from micropython import const
 
 STEP_MS = 10
 #: What the floor of change is taken to be before anything was heard, and its limits.
-FLOOR = 600
-MIN_FLOOR = 200
-MAX_FLOOR = 1500
+FLOOR = const(600)
+MIN_FLOOR = const(200)
+MAX_FLOOR = const(1500)
 #: Something begins this much above the floor, and lasts as long as it is HOLD above: it fades.
-MARGIN = 500
-HOLD = 300
+MARGIN = const(500)
+HOLD = const(300)
 #: Speech is louder than this, whoever speaks: 4 of 32768, on average.
 MIN_LOUDNESS = 1280
 #: Speech has at least this share, in sixteenths, of the loudest of the wake word: -8.5 dB.
@@ -37,13 +40,26 @@ LULL_BACK = 4
 #: Sound that has been steady for so long is not speech: before speech began, and after.
 STEADY_BEFORE_STEPS = 16
 STEADY_STEPS = 30
+#: Steps without change are counted up to here.
+_MAX_STEADY = const(1 << 20)
+#: What is followed from step to step, words of one buffer.
+_LOUDNESS = const(0)
+_LOUDEST = const(1)  # of late; of a wake word when one was just heard
+_CHANGE = const(2)
+_FLOOR = const(3)
+_IS_CHANGING = const(4)
+_STEADY = const(5)  # steps without change
 #: Smoothing, as shifts.  Loudness: 40 ms up, 160 ms down; the loudest of a wake word is forgotten
 #: in 1.3 s, that of a command in 20 s.
-_LOUDNESS_RISE, _LOUDNESS_FALL = 2, 4
-_WAKE_WORD_FALL, _COMMAND_FALL = 7, 11
+_LOUDNESS_RISE = const(2)
+_LOUDNESS_FALL = const(4)
+_WAKE_WORD_FALL = const(7)
+_COMMAND_FALL = const(11)
 #: Change: 80 ms up, 160 ms down; its floor 160 ms down, 5 s up.
-_CHANGE_RISE, _CHANGE_FALL = 3, 4
-_FLOOR_FALL, _FLOOR_RISE = 4, 9
+_CHANGE_RISE = const(3)
+_CHANGE_FALL = const(4)
+_FLOOR_FALL = const(4)
+_FLOOR_RISE = const(9)
 
 
 # r = sum(|x[i]| for i in range(160)) + sum(|x[i] - x[i - 1]| for i in range(1, 160)), x int16.
@@ -95,6 +111,64 @@ def loudness(chunk: ptr16) -> int:
     return total
 
 
+# r = sum(features[i] for i in range(40)), uint8: at most 10200.
+@micropython.viper
+def slice_sum(features: ptr8) -> int:
+    total = 0
+    count = 10
+    while count:
+        total += int(features[0]) + int(features[1]) + int(features[2]) + int(features[3])
+        features = ptr8(int(features) + 4)
+        count -= 1
+    return total
+
+
+# One step of the smoothing, p the words above, none negative:
+#     loudness += (heard - loudness) >> (_LOUDNESS_RISE if heard > loudness else _LOUDNESS_FALL)
+#     loudest = loudness if loudness > loudest else loudest - (loudest >> _WAKE_WORD_FALL)
+# and so with the change, in sixteenths, and its floor, which stays between its limits.
+@micropython.viper
+def follow(p: ptr32, heard: int, sixteenths: int):
+    now = p[_LOUDNESS]
+    if heard > now:
+        now += (heard - now) >> _LOUDNESS_RISE
+    else:
+        now += (heard - now) >> _LOUDNESS_FALL
+    p[_LOUDNESS] = now
+    loudest = p[_LOUDEST]
+    if now > loudest:
+        p[_LOUDEST] = now
+    else:
+        p[_LOUDEST] = loudest - (loudest >> _WAKE_WORD_FALL)
+    change = p[_CHANGE]
+    if sixteenths > change:
+        change += (sixteenths - change) >> _CHANGE_RISE
+    else:
+        change += (sixteenths - change) >> _CHANGE_FALL
+    p[_CHANGE] = change
+    floor = p[_FLOOR]
+    if change < floor:
+        floor += (change - floor) >> _FLOOR_FALL
+    else:
+        floor += (change - floor) >> _FLOOR_RISE
+    if floor < MIN_FLOOR << 4:
+        floor = MIN_FLOOR << 4
+    if floor > MAX_FLOOR << 4:
+        floor = MAX_FLOOR << 4
+    p[_FLOOR] = floor
+    if p[_IS_CHANGING]:
+        floor += HOLD << 4
+    else:
+        floor += MARGIN << 4
+    if change > floor:
+        p[_IS_CHANGING] = 1
+        p[_STEADY] = 0
+    else:
+        p[_IS_CHANGING] = 0
+        if p[_STEADY] < _MAX_STEADY:
+            p[_STEADY] += 1
+
+
 class EndOfSpeech:
     """Follows the sound; `update` returns True when the speech has ended, and a stream should.
 
@@ -115,21 +189,19 @@ class EndOfSpeech:
         self._lull_steps = self._quiet_steps * LULL_SIXTEENTHS // 16
         self._speech_steps = speech_ms // STEP_MS
         self._skip_steps = skip_ms // STEP_MS
+        self._words = array("i", (0,) * 6)
         self.reset()
 
     def reset(self):
         """Forget all that was heard: the microphone was off.  Allocates nothing."""
-        self._loudness = 0
-        self._loudest = 0  # of late; of a wake word when one was just heard
-        self._floor = FLOOR << 4
-        self._change = self._floor
-        self._is_changing = False
-        self._steady = 0  # steps without change
+        words = self._words
+        words[_LOUDNESS] = words[_LOUDEST] = words[_IS_CHANGING] = words[_STEADY] = 0
+        words[_FLOOR] = words[_CHANGE] = FLOOR << 4
         self.begin()
 
     def begin(self):
         """Take what was loudest of late for the wake word, and wait for speech."""
-        self._speaker = self._loudest  # the loudest of the wake word, then of the command
+        self._speaker = self._words[_LOUDEST]  # the loudest of the wake word, then of the command
         self._steps = 0
         self._speech = 0
         self._quiet = 0
@@ -138,17 +210,17 @@ class EndOfSpeech:
 
     def update(self, features, chunk):
         """Take a slice, a buffer of 40 uint8, and its chunk of 320 bytes.  Allocates nothing."""
-        self._follow_loudness(loudness(chunk))
-        self._follow_change(sum(features) << 4)
+        words = self._words
+        follow(words, loudness(chunk), slice_sum(features) << 4)
         self._steps += 1
         if not self.heard_speech:
-            self._wait_for_speech()
+            self._wait_for_speech(words)
             return False
-        now = self._loudness
+        now = words[_LOUDNESS]
         speaker = self._speaker
         speaker = now if now > speaker else speaker - (speaker >> _COMMAND_FALL)
         self._speaker = speaker
-        now = now << 4 if self._steady < STEADY_STEPS else 0
+        now = now << 4 if words[_STEADY] < STEADY_STEPS else 0
         if now > speaker * LULL_SHARE:
             self._lull = max(0, self._lull - LULL_BACK)
         else:
@@ -159,31 +231,11 @@ class EndOfSpeech:
             self._quiet += 1
         return self._quiet >= self._quiet_steps or self._lull >= self._lull_steps
 
-    def _follow_loudness(self, heard):
-        """Smooth the loudness, and follow the loudest of late."""
-        now = self._loudness
-        now += (heard - now) >> (_LOUDNESS_RISE if heard > now else _LOUDNESS_FALL)
-        self._loudness = now
-        loudest = self._loudest
-        self._loudest = now if now > loudest else loudest - (loudest >> _WAKE_WORD_FALL)
-
-    def _follow_change(self, sixteenths):
-        """Smooth the change, and follow its floor."""
-        change = self._change
-        change += (sixteenths - change) >> (_CHANGE_RISE if sixteenths > change else _CHANGE_FALL)
-        floor = self._floor
-        floor += (change - floor) >> (_FLOOR_FALL if change < floor else _FLOOR_RISE)
-        floor = min(max(floor, MIN_FLOOR << 4), MAX_FLOOR << 4)
-        self._change = change
-        self._floor = floor
-        self._is_changing = change > floor + ((HOLD if self._is_changing else MARGIN) << 4)
-        self._steady = 0 if self._is_changing else self._steady + 1
-
-    def _wait_for_speech(self):
-        now = self._loudness
+    def _wait_for_speech(self, words):
+        now = words[_LOUDNESS]
         if (
             self._steps > self._skip_steps
-            and self._steady < STEADY_BEFORE_STEPS
+            and words[_STEADY] < STEADY_BEFORE_STEPS
             and now > MIN_LOUDNESS
             and now << 4 > self._speaker * SPEECH_SHARE
         ):

@@ -159,8 +159,8 @@ def test_it_allocates_nothing_and_stays_a_small_integer():
             for features, chunk in sounds:
                 for _ in range(300):
                     end_of_speech.update(features, chunk)
-                    assert 0 <= end_of_speech._loudness < 1 << 24
-                    assert 0 <= end_of_speech._change < 1 << 20
+                    assert 0 <= end_of_speech._words[0] < 1 << 24
+                    assert 0 <= end_of_speech._words[2] < 1 << 20
             end_of_speech.begin()
         end_of_speech.reset()
     finally:
