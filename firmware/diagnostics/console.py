@@ -15,6 +15,9 @@ from . import frame, microphone, status, text
 from .records import newest
 
 STEP_MS = 20
+#: The step while nobody types: after so many looks that found nothing.
+QUIET_STEP_MS = 100
+QUIET_LOOKS = 100
 PIECE_BYTES = 64
 PIECE_MS = 8
 MAX_LINE_BYTES = 100
@@ -77,11 +80,14 @@ class Console:
 
     async def run(self):
         """Until cancelled; an error of the line is not the application's."""
+        quiet_looks = 0
         while True:
-            await self._sleep_ms(STEP_MS)
+            await self._sleep_ms(STEP_MS if quiet_looks < QUIET_LOOKS else QUIET_STEP_MS)
+            quiet_looks += 1
             try:
                 line = self._read()
                 if line is not None:
+                    quiet_looks = 0
                     await self._answer(line)
             except OSError:
                 pass  # the cable was pulled
