@@ -42,6 +42,16 @@ class Controls:
         """Whether there is a button; without one the switch alone mutes and unmutes."""
         return self._button is not None
 
+    def are_still(self):
+        """True when all else here has nothing to tell: button up, switch open, both for long."""
+        button = self._button
+        if button is not None:
+            if button.value() == self._pressed or not self._button_debounce.is_at_rest():
+                return False
+        if self._switch is None:
+            return True
+        return self._switch.value() != self._muted and self._switch_debounce.is_settled()
+
     def was_pressed(self):
         """True once for every press, however long it is held."""
         if self._button is None:

@@ -38,6 +38,11 @@ class ButtonDebounce:
         self._is_down = is_closed
         return is_closed
 
+    def is_at_rest(self):
+        """Whether `update` with an open contact, and `was_missed`, would change nothing."""
+        is_busy = self._level or self._is_down or self.was_closed
+        return not (is_busy or self._was_down or self._is_missed)
+
     def is_held(self, now_ms):
         """Whether it has been down for HOLD_MS, as of the last `update`."""
         return self._is_down and self._level and now_ms - self._since_ms >= HOLD_MS
@@ -74,6 +79,10 @@ class SwitchDebounce:
         self._was_held = False
         self._muted_since_ms = None
         self._open_since_ms = None
+
+    def is_settled(self):
+        """Whether `update` with an open switch would change nothing."""
+        return not (self.is_muted or self._was_held or self._open_since_ms is None)
 
     def update(self, reads_muted, now_ms):
         """Take the position read now; return the position that counts."""

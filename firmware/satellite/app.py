@@ -19,6 +19,7 @@ from .gate import (
     CHUNK_BYTES,
     END_OF_SPEECH,
     ERROR,
+    IDLE,
     MUTED,
     NO_CONSENT,
     NOT_READY,
@@ -32,6 +33,9 @@ from .speech import SPEAKING
 QUIET_STEP_MS = 10
 #: How many turns of the loop one coroutine makes.
 TURNS = 6000
+#: After so many turns at most the network has one of its own, though the microphone never waits
+#: and the streamer has nothing to do.
+PATIENCE_TURNS = 4
 #: How long to wait before what could not be stored is stored again.
 AGAIN_MS = 1000
 #: For how many turns after a press that ended a sound the button may be held, which mutes.
@@ -137,8 +141,7 @@ class App:
         parts = self.parts
         while turns > 0:
             turns -= 1
-            self._look()
-            if self._gate.may_listen and parts.mic.is_on():
+            if self._look():
                 try:
                     await parts.mic.read(self._chunk)
                 except OSError:
@@ -154,9 +157,10 @@ class App:
                 await parts.clock.sleep_ms(QUIET_STEP_MS)
             if self._speech.state < SPEAKING:  # while something sounds nothing is written
                 self._keep_records()
-            parts.streamer.notify()
+            is_awake = parts.streamer.notify()
             parts.watchdog.feed()
-            await asyncio.sleep_ms(0)  # reading what has waited does not: the network's turn
+            if is_awake or turns % PATIENCE_TURNS == 0:  # reading what has waited gives no turn
+                await asyncio.sleep_ms(0)
             if self._has_ended_task():
                 return
 
@@ -283,14 +287,21 @@ class App:
     # --- inside ---
 
     def _look(self):
-        """What a person did and what the gate says, before a chunk is waited for."""
-        now_ms = self.parts.clock.now_ms()
-        self._serve_controls()
+        """What a person did and what the gate says; whether to wait for a chunk."""
+        parts = self.parts
+        now_ms = parts.clock.now_ms()
+        if self._hold_turns or not parts.controls.are_still():
+            self._serve_controls()
         if self._ready_ms is not None:
             self._open_at_start(now_ms)
         if self._speech.state:
             self._speaking.turn(now_ms)
+        state = self._gate.state
+        if (state == IDLE or state == STREAMING) and parts.mic.is_on():
+            if parts.light.update(state, True, now_ms):
+                return True  # all is as it should be
         self._obey(now_ms)
+        return self._gate.may_listen and parts.mic.is_on()
 
     def _has_ended_task(self):
         for task in self._tasks:
@@ -306,7 +317,6 @@ class App:
         model = parts.engine.process(self._chunk)
         if parts.level.is_watched:
             parts.level.hear(self._chunk)
-        parts.counters.count("chunks")
         if parts.engine.slice_ready:
             self._look_for_speech()
         if model >= 0 and gate.state != STREAMING:
@@ -562,7 +572,8 @@ class App:
         now_ms = self.parts.clock.now_ms()
         if now_ms >= self._tick_again_ms:
             self._write_counts(now_ms)
-        self._record_end()
+        if self._in_stream:
+            self._record_end()
         wifi = self.parts.wifi
         if wifi is not None and wifi.renewals != self._renewals:
             self.parts.counters.count("wifi_renewals", wifi.renewals - self._renewals)

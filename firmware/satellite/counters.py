@@ -25,6 +25,7 @@ class Counters:
 
     def __init__(self):
         self._counts = {name: 0 for name in COUNTERS}
+        self._chunks = 0
         self._worst_step_us = 0
         self.busy_us = 0  # time worked on chunks; wraps at 2**30
 
@@ -35,7 +36,10 @@ class Counters:
         counts[name] += by if by < left else left
 
     def step(self, took_us):
-        """One chunk was worked on for `took_us`."""
+        """One chunk was worked on for `took_us`; counts the chunk, too."""
+        chunks = self._chunks
+        if chunks < _MAX:
+            self._chunks = chunks + 1
         self.busy_us = (self.busy_us + took_us) & _MAX
         if took_us > self._worst_step_us:
             self._worst_step_us = took_us if took_us < _MAX else _MAX
@@ -45,5 +49,6 @@ class Counters:
     def snapshot(self):
         """A new dict: the counters and `worst_step_us`."""
         result = dict(self._counts)
+        result["chunks"] = min(_MAX, result["chunks"] + self._chunks)
         result["worst_step_us"] = self._worst_step_us
         return result

@@ -102,6 +102,9 @@ class Controls:
 
     has_button = "whether there is a button; without one the switch alone mutes and unmutes"
 
+    def are_still(self):
+        """True only when the switch is open and none of the others has anything to tell."""
+
     def was_pressed(self):
         """True once for every press, however long it is held."""
 

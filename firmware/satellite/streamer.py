@@ -125,12 +125,16 @@ class Streamer:
     def notify(self):
         """Look again at gate and clock: something may have changed.  Allocates nothing.
 
-        Wakes the tasks only where something is due, since each turn of one makes coroutines.
+        Wakes the tasks only where something is due, since each turn of one makes coroutines;
+        returns whether it did.
         """
-        if self._writer is None or self._is_due():
+        is_due = self._writer is None or self._is_due()
+        if is_due:
             self._event.set()
         if self._is_writing or self._asked_ms is not None or self._unanswered:
             self._tick.set()
+            return True
+        return is_due
 
     def changed(self):
         """Something that `status` tells may have changed."""

@@ -73,7 +73,7 @@ class Board:
     overruns = attempts = renewals = 0
     has_colour = True
     reset = "power"
-    wifi = None
+    wifi = speaker = None
 
     def __init__(self):
         self.mic = I2SMicrophone(0, 1, 2, settle_ms=0, ticks_ms=self.ticks_ms)

@@ -277,6 +277,12 @@ class Controls:
         self._debounce = SwitchDebounce()
         self.has_button = has_button
 
+    def are_still(self):
+        world = self._world
+        if world.presses or world.switch:
+            return False
+        return world.switch is None or self._debounce.is_settled()
+
     def was_pressed(self):
         if not self._world.presses:
             return False

@@ -158,6 +158,9 @@ class Bench:
     # controls
     has_button = True
 
+    def are_still(self):
+        return False
+
     def was_pressed(self):
         if self.turn in self.presses:
             self.presses.remove(self.turn)
@@ -907,7 +910,7 @@ def test_a_microphone_that_never_waits_leaves_the_network_its_turn():
     bench.read = read
     bench.run_network = network
     bench.go()
-    assert len(seen) > 20, seen
+    assert seen[0] <= 4 and len(seen) >= 7, seen
 
 
 def test_what_the_network_does_is_recorded():

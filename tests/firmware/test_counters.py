@@ -43,14 +43,15 @@ def test_every_counter_is_counted_somewhere():
         with open("firmware/satellite/" + name + ".py") as file:
             source += file.read()
     for name in COUNTERS:
-        assert 'count("' + name + '"' in source, name
+        if name != "chunks":  # `step` counts it
+            assert 'count("' + name + '"' in source, name
 
 
 def test_counters_stop_at_the_largest_small_integer():
     counters = Counters()
     counters.count("chunks", 0x3FFFFFFE)
     for _ in range(3):
-        counters.count("chunks")
+        counters.step(0)
     counters.count("faults", 1 << 40)
     counters.step(1 << 40)
     snapshot = counters.snapshot()
@@ -62,8 +63,8 @@ def test_counting_allocates_nothing():
     micropython.heap_lock()
     try:
         for _ in range(300):
-            counters.count("chunks")
             counters.step(12000)
     finally:
         micropython.heap_unlock()
-    assert counters.snapshot()["late_chunks"] == 300
+    snapshot = counters.snapshot()
+    assert snapshot["late_chunks"] == snapshot["chunks"] == 300

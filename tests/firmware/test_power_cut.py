@@ -79,6 +79,9 @@ class Drivers:
     def ticks_us(self):
         return 1000 * self._now_ms
 
+    def are_still(self):
+        return False
+
     def was_pressed(self):
         is_pressed, self.presses = self.presses > 0, 0
         return is_pressed
