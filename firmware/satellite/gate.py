@@ -105,7 +105,7 @@ class Gate:
 
     Read: `state`, `muted`, `may_listen`, `stream_id`, `last_reason` (of the last stream's end),
     `sent_bytes` (of the present or last stream), `dropped_chunks`, `refused` and `closings` (what
-    muted or failed; counts).
+    muted or failed; counts), `stream_closings` (their count at the last wake word).
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class Gate:
         self.dropped_chunks = 0
         self.refused = 0
         self.closings = 0
+        self.stream_closings = 0
 
     # --- what it says ---
 
@@ -212,6 +213,7 @@ class Gate:
             return self._refuse()
         self._go(STREAMING, "wake")
         self.stream_id = stream_id
+        self.stream_closings = self.closings
         self.sent_bytes = 0
         self._heard = 0
         self._holding = True

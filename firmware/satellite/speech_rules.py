@@ -25,7 +25,7 @@ class Rules:
         self._noted = None  # the stream whose end was noted
         self._answerable = None  # the stream that may be answered, once
         self._ended_ms = 0
-        self._closings = 0  # of the gate, when that stream ended
+        self._closings = 0  # of the gate, when that stream began
         self._announced_ms = []
 
     def note_stream(self, now_ms):
@@ -34,11 +34,13 @@ class Rules:
         if gate.state == STREAMING or gate.stream_id == self._noted:
             return
         self._noted = gate.stream_id
+        if not gate.sent_bytes:  # nobody knows of it: the one before may still be answered
+            return
         reason = gate.last_reason
         is_well = reason == END_OF_SPEECH or reason == CAP or reason == RECEIVER
-        self._answerable = gate.stream_id if is_well and gate.sent_bytes else None
+        self._answerable = gate.stream_id if is_well else None
         self._ended_ms = now_ms
-        self._closings = gate.closings
+        self._closings = gate.stream_closings
 
     def why_not(self, kind, stream, now_ms):
         """A word of protocol.REFUSAL_REASONS, or None for a sound that may be made.
@@ -77,5 +79,5 @@ class Rules:
     def _may_answer(self, stream, now_ms):
         if self._answerable is None or stream != self._answerable:
             return False
-        # What muted or failed since then has closed that stream for good.
+        # What muted or failed since its wake word has closed that stream for good.
         return now_ms - self._ended_ms < ANSWER_MS and self._closings == self._gate.closings

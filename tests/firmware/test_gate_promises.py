@@ -62,7 +62,7 @@ DECIDES = (
     "_unanswered",
 )
 RINGS = ("_outbox", "_preroll")
-COUNTS = ("last_reason", "sent_bytes", "dropped_chunks", "refused", "closings")
+COUNTS = ("last_reason", "sent_bytes", "dropped_chunks", "refused", "closings", "stream_closings")
 SETTINGS = ("_max_chunks", "_consent_chunks", "_hold_chunks", "_no_speech_chunks")
 HOLD_MS, NO_SPEECH_MS = 20, 40
 
