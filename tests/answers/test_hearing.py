@@ -1,5 +1,6 @@
 """The built-in engine: what it hears, and what ends it."""
 
+import array
 import asyncio
 import sys
 
@@ -34,6 +35,32 @@ def test_it_hears_a_question_in_pieces_and_nothing_in_silence(engine):
     samples = speech.synthesise(QUESTION).tobytes()
     assert heard(samples[:10000], samples[10000:]) == "What time is it?"
     assert heard() == heard(bytes(3198)) == heard(bytes(64000)) == ""
+
+
+@pytest.mark.parametrize(
+    "before, words, after, start, end",
+    [
+        (16000, 8000, 24000, 13600, 26400),  # 150 ms on each side
+        (960, 8000, 1000, -1440, 11360),  # made, where there is less
+        (0, 8000, 0, -2400, 10400),
+        (160, 7, 4, -2400, 171 + 2400),
+    ],
+)
+def test_silence_around_the_words_is_cut_or_made(before, words, after, start, end):
+    noise = [100, -100]
+    loud = [(-1) ** n * 20000 for n in range(words)]
+    whole = noise * (before // 2) + loud + noise * (after // 2)
+    samples = array.array("h", whole)
+    cut = hearing_worker.trimmed(samples).tolist()
+    made = [0] * max(0, -start), [0] * max(0, end - len(samples))
+    assert cut == made[0] + whole[max(0, start) : min(end, len(whole))] + made[1]
+
+
+def test_what_is_all_silence_or_all_noise():
+    assert len(hearing_worker.trimmed(array.array("h"))) == 4800
+    assert not any(hearing_worker.trimmed(array.array("h", bytes(32000))))
+    noise = array.array("h", [300, -32768] * 8000)
+    assert hearing_worker.trimmed(noise)[2400:-2400] == noise
 
 
 @pytest.fixture
