@@ -1,8 +1,8 @@
-"""`earnest demo`: someone talks in a room, and the real firmware listens, sends, and is muted.
+"""`earnest demo`: someone talks in a room; the real firmware listens, sends, answers, is muted.
 
 Makes speech with the wake word in it, runs the whole simulated device with a real receiver over
-TLS, and prints on one time line what was said, done, heard and sent.  Audio, scenario, trace and
-plot stay in build/.
+TLS that answers by itself, and prints on one time line what was said, done, heard, sent and
+answered.  Audio, what the loudspeaker played, scenario, trace and plot stay in build/.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ from host_tools.simulation.runner import Settings, simulate
 from host_tools.simulation.text import print_sent
 
 WAKE_WORDS = "okay naboo"
+QUESTION = "What time is it?"
+#: How every answer to it begins.
+ANSWER = "It is "
 #: Who says what; None: somebody presses the mute button.
 SCENE: list[str | None] = [
     "Good morning. The kettle is on.",
     WAKE_WORDS,
-    "What is the weather like today?",
+    QUESTION,
     "We talked about this last week, you and I.",
     None,
     WAKE_WORDS,
+    QUESTION,
     "This is nobody's business.",
     None,
-    WAKE_WORDS,
-    "Turn the lights off, please.",
+    "That is all.",
 ]
 GAP_S = 0.6
-#: Silence after what is said to the device, in which it notices that the speech is over, and
-#: between the wake word and what follows.
-AFTER_COMMAND_S = 1.3
+#: Silence after what is said to the device, in which it notices that the speech is over and
+#: answers, and between the wake word and what follows.
+AFTER_COMMAND_S = 3.4
 PRESS_S = 0.4
 # A detection comes with the end of the word or shortly after it.
 LATEST_S = 0.7
@@ -55,7 +58,7 @@ Spans = list[tuple[float, float, str]]
 @click.command()
 @click.option("--folder", type=Path, default=MADE, show_default=True, help="Write the files here.")
 def command(folder: Path) -> int:
-    """Simulate a conversation with the wake word in it, and draw what the device sent."""
+    """Simulate a conversation with the wake word in it, and draw what the device sent and said."""
     from host_tools.simulation import plot
 
     out = Console(highlight=False, markup=False, soft_wrap=True)
@@ -71,11 +74,15 @@ def command(folder: Path) -> int:
     (folder / "demo-scenario.json").write_text(json.dumps(rows, indent=1) + "\n")
     out.print(f"2  converting the model {DEFAULT_MODEL}")
     model = find_model(DEFAULT_MODEL)
-    out.print("3  starting a receiver with certificates of its own")
+    out.print("3  starting a receiver with certificates of its own, which answers by itself")
     out.print("4  running the firmware in MicroPython\n")
     file = audio.open_audio(folder / "demo.wav")
     settings = Settings(
-        (model,), with_features=True, scenario=scenario.check(rows), with_receiver=True
+        (model,),
+        with_features=True,
+        scenario=scenario.check(rows),
+        with_receiver=True,
+        answers=True,
     )
     with open(folder / "demo.jsonl", "w", encoding="utf-8", newline="\n") as sink:
 
@@ -85,10 +92,14 @@ def command(folder: Path) -> int:
 
         result = simulate("demo.wav", file, settings, on_event)
     print_time_line(out, spans, result)
-    title = "Earnest sends what follows its wake word, and nothing while it is muted"
+    result.played.write(folder / "demo-answer.wav", result.samples)
+    title = (
+        "Earnest sends what follows its wake word and answers it, and nothing while it is muted"
+    )
     plot.draw(result, folder / "demo.png", tuple(spans), title)
     out.print(f"\nplot     {shown(folder / 'demo.png')}", style="bold")
     out.print(f"audio    {shown(folder / 'demo.wav')}")
+    out.print(f"answer   {shown(folder / 'demo-answer.wav')}")
     out.print(f"trace    {shown(folder / 'demo.jsonl')}\n")
     print_sent(out, result)
     is_kept = print_promise(out, spans, result)
@@ -109,7 +120,8 @@ def scene() -> tuple[Samples, Spans, list[int]]:
             spoken = speech.synthesise(text)
             start_s = length / speech.SAMPLE_RATE_HZ
             spans.append((start_s, start_s + spoken.size / speech.SAMPLE_RATE_HZ, text))
-            is_command = i > 0 and SCENE[i - 1] == WAKE_WORDS
+            is_muted = SCENE[:i].count(None) % 2 == 1
+            is_command = i > 0 and SCENE[i - 1] == WAKE_WORDS and not is_muted
             added = [spoken, speech.silence(AFTER_COMMAND_S if is_command else GAP_S)]
         parts += added
         length += sum(part.size for part in added)
@@ -131,6 +143,9 @@ def print_time_line(out: Console, spans: Spans, result: Result) -> None:
         elif event["event"] == "light":
             text = f"light  {event['state']}, microphone {'on' if event['mic'] else 'off'}"
             lines.append((at_s, text, _LIGHT_STYLES.get(event["state"])))
+    lines += [
+        (once.start_ms / 1000, f"SAYS   {once.words}", "bold magenta") for once in result.spoken
+    ]
     for at_s, text, style in sorted(lines, key=lambda line: line[0]):
         out.print(f"{at_s:7.2f} s  {text}", style=style)
     factor = result.real_time_factor
@@ -140,11 +155,12 @@ def print_time_line(out: Console, spans: Spans, result: Result) -> None:
     )
 
 
-_LIGHT_STYLES = {"IDLE": "green", "STREAMING": "blue", "MUTED": "red"}
+_LIGHT_STYLES = {"IDLE": "green", "STREAMING": "blue", "MUTED": "red", "SPEAKING": "white"}
 
 
 def print_promise(out: Console, spans: Spans, result: Result) -> bool:
-    """Print whether it heard what was said to it, and sent that alone; return False if not."""
+    """Print whether it heard what was said to it, sent that alone and answered it; return False
+    if not."""
     is_heard = heard_as_said(spans, result)
     is_sent = sent_as_promised(result)
     if is_heard:
@@ -161,7 +177,16 @@ def print_promise(out: Console, spans: Spans, result: Result) -> bool:
         )
     else:
         out.print("FAILED: what was sent is not what was promised", style="bold red")
-    return is_heard and is_sent
+    is_answered = answered_as_asked(result)
+    if is_answered:
+        out.print(
+            "answered what it was asked, aloud and whole, with its microphone off; nothing while "
+            "muted",
+            style="bold green",
+        )
+    else:
+        out.print("FAILED: what it answered is not what it was asked", style="bold red")
+    return is_heard and is_sent and is_answered
 
 
 def heard_as_said(spans: Spans, result: Result) -> bool:
@@ -193,6 +218,23 @@ def sent_as_promised(result: Result) -> bool:
         if any(start_s < high and end_s > low for low, high in muted):
             return False
     return result.streams.are_as_received
+
+
+def answered_as_asked(result: Result) -> bool:
+    """Return whether it answered each wake, with the time and to the end, and said nothing else;
+    and its microphone was off meanwhile."""
+    spoken = result.spoken
+    quiet = [
+        (off["t_ms"], on["t_ms"])
+        for off, on in zip(result.microphone, result.microphone[1:], strict=False)
+        if not off["on"]
+    ]
+    return len(spoken) == len(result.detections) and all(
+        once.reason == "end"
+        and (once.words or "").startswith(ANSWER)
+        and any(off <= once.start_ms and once.end_ms <= on for off, on in quiet)
+        for once in spoken
+    )
 
 
 def muted_spans(result: Result) -> list[tuple[float, float]]:

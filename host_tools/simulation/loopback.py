@@ -119,6 +119,11 @@ class LoopbackReceiver:
             if event["event"] == "played"
         ]
 
+    def answers(self) -> list[str]:
+        """Return the words of its replies, once it has ended."""
+        told = (event for event in self.events if event["event"] == "answer")
+        return [event["text"] for event in told if event["text"]]
+
     def wake_words(self) -> list[str | None]:
         """Return the wake words that it was told of, once it has ended."""
         return [event["name"] for event in self.events if event["event"] == "detection"]

@@ -162,7 +162,10 @@ def draw_played(axes: Axes, result: Result, end_s: float) -> None:
     for once in spoken:
         middle = min(max((once.start_ms + once.end_ms) / 2000, 0.06 * end_s), 0.94 * end_s)
         text = f"{once.what or 'sound'}: {once.sound_ms / 1000:.2f} s"
-        text += f"\n({once.reason})" if once.reason else ""
+        if once.words:
+            text += f"\n“{once.words}”"
+        elif once.reason:
+            text += f"\n({once.reason})"
         axes.annotate(
             text, (middle, 2.3 * peak), ha="center", va="top", fontsize=9, color=PLAYED,
             weight="bold",

@@ -42,6 +42,7 @@ class Result:
     played: Played = field(default_factory=Played)
     has_receiver: bool = False
     sounds: list[ToldSound] = field(default_factory=list)  # that a real receiver sent
+    answers: list[str] = field(default_factory=list)  # the words of its replies, where known
     wake_words: list[str | None] = field(default_factory=list)  # that it was told of
     wall_s: float = 0.0
     events: list[Event] = field(default_factory=list)  # without features and probabilities
@@ -79,7 +80,7 @@ class Result:
     @property
     def spoken(self) -> list[Spoken]:
         """Each time that the loudspeaker was on."""
-        return spoken(self.events, self.played, self.samples // 16)
+        return spoken(self.events, self.played, self.samples // 16, self.answers)
 
     @property
     def power(self) -> list[PowerEvent]:

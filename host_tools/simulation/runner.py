@@ -125,6 +125,7 @@ def _events(result: Result, settings: Settings) -> Iterator[Event]:
             if run.receiver is not None:
                 run.received += run.receiver.end()
                 result.sounds = run.receiver.sounds()
+                result.answers = run.receiver.answers()
                 result.wake_words = run.receiver.wake_words()
         finally:
             if run.receiver is not None:

@@ -7,7 +7,7 @@ long as the input and aligned with it, with silence elsewhere.
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
@@ -40,6 +40,7 @@ class Spoken:
     """Once that the loudspeaker was on: from when to when, in ms, what for, and why it ended.
 
     `what` is None without a record of it, and `reason` where more of the same sound followed.
+    `words` are those of a reply, where they are known.
     """
 
     start_ms: int
@@ -47,6 +48,7 @@ class Spoken:
     sound_ms: int
     what: str | None
     reason: str | None
+    words: str | None = None
 
 
 @dataclass
@@ -87,8 +89,18 @@ class Played:
             raise HostToolError(f"{path}: {error.strerror}", "choose another place") from error
 
 
-def spoken(events: Iterable[Event], played: Played, end_ms: int) -> list[Spoken]:
-    """Return each time that the loudspeaker was on; `end_ms` is when the input ended."""
+def spoken(
+    events: Iterable[Event], played: Played, end_ms: int, answers: Sequence[str] = ()
+) -> list[Spoken]:
+    """Return each time that the loudspeaker was on.
+
+    Args:
+        events: of the simulation.
+        played: what sounded.
+        end_ms: when the input ended.
+        answers: the words of the replies, in order, where they are known.
+    """
+    words = iter(answers)
     found: list[Spoken] = []
     what: str | None = None
     since_ms: int | None = None
@@ -97,7 +109,8 @@ def spoken(events: Iterable[Event], played: Played, end_ms: int) -> list[Spoken]
         nonlocal since_ms
         if since_ms is not None:
             sound_ms = played.sound_ms(since_ms, at_ms)
-            found.append(Spoken(since_ms, at_ms, sound_ms, what, None))
+            said = next(words, None) if what == "reply" else None
+            found.append(Spoken(since_ms, at_ms, sound_ms, what, None, said))
             since_ms = None
 
     for event in events:

@@ -90,6 +90,8 @@ def nothing_sent_text(reason: str | None) -> str:
 def spoken_text(once: Spoken) -> str:
     """Return what the loudspeaker did once, as text."""
     what = once.what or "sound"
+    if once.words:
+        what += f" “{once.words}”"
     reason = f" ({once.reason})" if once.reason else ""
     return (
         f"loudspeaker on until {once.end_ms / 1000:.2f} s: {what}, "
