@@ -12,7 +12,7 @@ def test_it_needs_a_real_receiver_and_takes_no_other_reply(tmp_path, capsys, opt
     wav = tmp_path / "a.wav"
     wav.write_bytes(b"")
     assert cli.run_command(command.command, [str(wav), *options]) == 2
-    assert "--answers is what a real receiver does" in capsys.readouterr().err
+    assert "--answers is a real receiver's" in capsys.readouterr().err
 
 
 def on(t_ms, what):
