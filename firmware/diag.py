@@ -3,8 +3,8 @@
 
 Short text for people; with json=True one line for programs (see diagnostics/frame.py).  Works with
 the application running, stopped by Ctrl-C, or never started.  The microphone starts only in
-`mic` and `selftest`, only where the device is not muted, and after the light.  Nothing here opens
-the gate, unmutes, or shows a key or a password.
+`mic` and `selftest`, the speaker in `selftest`, only where the device is not muted, and after the
+light.  Nothing here opens the gate, unmutes, or shows a key or a password.
 """
 
 from diagnostics import frame

@@ -1,9 +1,9 @@
 """Tests of every part of the device, while the application is stopped: pass or fail, and why.
 
 Place: `diag.selftest` runs them at the prompt; `earnest selftest` runs them one by one and asks
-the person about the light and the button.  `expected` maps a model's name to its known answer, for
-models that `vectors` does not know.  The microphone is tested by `microphone.measure`, which
-refuses while muted.
+the person about the light, the speaker and the button.  `expected` maps a model's name to its
+known answer, for models that `vectors` does not know.  The microphone is tested by
+`microphone.measure`, the speaker by `speaker.play`; both refuse while muted.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import json
 import os
 import time
 
-from . import known_answers, microphone, vectors
+from . import known_answers, microphone, speaker, vectors
 
 MANIFEST = "installed.json"
 FILE = "selftest.tmp"
@@ -36,6 +36,7 @@ NAMES = (
     "model",
     "microphone",
     "light",
+    "speaker",
     "button",
     "storage",
     "wifi",
@@ -64,6 +65,8 @@ def run(name, hardware, config, expected=None):
         return _microphone(hardware)
     if name == "light":
         return _light(hardware)
+    if name == "speaker":
+        return _speaker(hardware, config)
     if name == "button":
         return _button(hardware)
     if name == "storage":
@@ -207,6 +210,18 @@ def _light(hardware):
         return result("light", False, "cannot be driven: %s" % error)
     colours = "red, green, blue" if light.has_colour else "three times the same colour"
     return result("light", True, "driven; a person must have seen: " + colours)
+
+
+def _speaker(hardware, config):
+    volume = min(config.volume, config.volume_max)
+    try:
+        speaker.play(hardware, volume)
+    except speaker.Refused as error:
+        return result("speaker", None, str(error))
+    except OSError as error:
+        return result("speaker", False, "cannot play: %s" % error)
+    words = "played at %d %%; a person must have heard six notes, three up and again" % volume
+    return result("speaker", True, words)
 
 
 def _button(hardware):

@@ -1,4 +1,4 @@
-"""What the device says of itself: versions, state, microphone and light as read back, counters.
+"""What the device says of itself: versions, state, microphone, speaker and light as read back.
 
 Place: read by `diag.status` and the console; works on a running application, a stopped one, or
 none.  Of the configuration only the receiver's address and the model names are read; no key, no
@@ -77,6 +77,8 @@ def collect(app, hardware, is_running):
         result["storage_free_bytes"] = hardware.storage.free_bytes()
         if app is None:
             result["microphone"] = {"on": hardware.mic.is_on()}
+            speaker = hardware.speaker
+            result["speaker"] = None if speaker is None else {"on": speaker.is_on()}
     result["reset"] = _reset_reason()
     result["heap_free_bytes"] = gc.mem_free()
     result["heap_used_bytes"] = gc.mem_alloc()
@@ -135,6 +137,7 @@ def _of_app(result, app, recent):
         "overruns": parts.mic.overruns,
     }
     result["light"] = _light(parts.light)
+    result["speaker"] = _speaker(parts)
     config = parts.config
     result["receiver"] = {
         "address": "%s:%d" % (config.receiver_host, config.receiver_port)
@@ -170,6 +173,20 @@ def _light(light):
         return {"ok": False, "state": None, "mic": None}
     state, mic_on = light.shown
     return {"ok": True, "state": SHOWN_NAMES[state], "mic": mic_on}
+
+
+def _speaker(parts):
+    """As read back, and how loud; None on a board without one."""
+    speaker = parts.speaker
+    if speaker is None:
+        return None
+    speech = parts.speech
+    return {
+        "on": speaker.is_on(),
+        "late": speaker.late,
+        "volume": speech.volume,
+        "volume_max": speech.volume_max,
+    }
 
 
 def _health_name(number):

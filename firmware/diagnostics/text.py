@@ -44,7 +44,7 @@ def status_lines(status):
 
 
 def _listening_lines(status):
-    """Mute, microphone and light, as far as there are any."""
+    """Mute, microphone, speaker and light, as far as there are any."""
     lines = []
     if "muted" in status:
         by = status["mute_source"]
@@ -57,11 +57,26 @@ def _listening_lines(status):
         if "health" in mic:
             text += ", health %s, %d overruns" % (mic["health"], mic["overruns"])
         lines.append("microphone  %s (read back)" % text)
+    if "speaker" in status:
+        lines.append("speaker     %s" % _speaker_text(status["speaker"]))
     if "light" in status:
         light = status["light"]
         text = "cannot be driven" if not light["ok"] else "shows %s" % light["state"]
         lines.append("light       %s" % text)
     return lines
+
+
+def _speaker_text(speaker):
+    if speaker is None:
+        return "none"
+    text = "on" if speaker["on"] else "off"
+    if "volume" in speaker:
+        text += ", volume %d %% of at most %d %%, late %d times" % (
+            speaker["volume"],
+            speaker["volume_max"],
+            speaker["late"],
+        )
+    return text + " (read back)"
 
 
 def level_lines(levels):

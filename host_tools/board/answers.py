@@ -35,6 +35,18 @@ class MicrophoneStatus(_Microphone, total=False):
     overruns: int
 
 
+class _Speaker(TypedDict):
+    on: bool
+
+
+class SpeakerStatus(_Speaker, total=False):
+    """As read back; volumes in percent."""
+
+    late: int
+    volume: int
+    volume_max: int
+
+
 class LightStatus(TypedDict):
     """What the light shows; `state` and `mic` are None when it cannot be driven."""
 
@@ -73,6 +85,7 @@ class Status(_Status, total=False):
     mute_switch: bool | None
     mute_source: str
     microphone: MicrophoneStatus
+    speaker: SpeakerStatus | None
     light: LightStatus
     wifi: str
     wifi_attempts: int

@@ -23,10 +23,31 @@ from host_tools.models.known_answers import model_answers
 
 BAD = 1
 NAMES = (
-    *("memory", "firmware", "kernels", "model", "microphone", "light"),
+    *("memory", "firmware", "kernels", "model", "microphone", "light", "speaker"),
     *("button", "storage", "wifi", "receiver"),
 )
-NEEDS_PERSON = ("light", "button")
+#: What a person is told before each of these.
+ANNOUNCED = {
+    "light": "look at the light: red, green, blue (one colour: three times on)",
+    "speaker": "listen: three notes upwards, twice",
+    "button": "press the device's button, within 10 seconds",
+}
+#: What a person is asked after these: (question, reason if so, reason if nobody answers, if not).
+ASKED = {
+    "light": (
+        "did the light show that, in this order?",
+        "seen by a person",
+        "driven without an error; nobody was asked",
+        "a person did not see it: check the light's wire, LIGHT and LIGHT_PINS",
+    ),
+    "speaker": (
+        "did you hear them, without crackling?",
+        "heard by a person",
+        "played without an error; nobody was asked",
+        "a person did not hear it: check the amplifier's wires and supply, SPEAKER_SCK, "
+        "SPEAKER_WS, SPEAKER_SD and SPEAKER_ENABLE",
+    ),
+}
 TIMEOUT_S = 60.0
 NOBODY_PRESSES = "nobody was asked to press it"
 
@@ -34,7 +55,7 @@ EPILOG = """\b
 Examples:
   earnest selftest
   earnest selftest --only kernels --only storage
-  earnest selftest --no-person --json     (the light is driven, nobody is asked)
+  earnest selftest --no-person --json     (the light is driven, a chime played, nobody is asked)
 
 \b
 The firmware is stopped while it is tested and started again at the end, also after Ctrl-C.
@@ -47,14 +68,16 @@ Exit status 1 when a test failed.
 @click.option(
     "--only", type=click.Choice(NAMES), multiple=True, help="Run this test only; repeatable."
 )
-@click.option("--person/--no-person", default=True, help="Ask about the light and the button.")
+@click.option(
+    "--person/--no-person", default=True, help="Ask about the light, the speaker and the button."
+)
 @json_option
 def command(port: str | None, only: tuple[str, ...], person: bool, as_json: bool) -> int:
-    """Test memory, installed files, kernels, model, microphone, light, button, storage, Wi-Fi
-    and receiver.
+    """Test memory, installed files, kernels, model, microphone, light, speaker, button, storage,
+    Wi-Fi and receiver.
 
-    The kernels compute a known answer on the chip itself, compared bit for bit.  The microphone is
-    not tested while the device is muted.
+    The kernels compute a known answer on the chip itself, compared bit for bit.  Microphone and
+    speaker are not tested while the device is muted.
     """
     console = Console(highlight=False, soft_wrap=True)
     results = []
@@ -83,8 +106,8 @@ def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[Te
         if name == "button" and not person:
             yield {"test": name, "ok": None, "reason": NOBODY_PRESSES}
             continue
-        if name in NEEDS_PERSON and person:
-            _announce(name)
+        if name in ANNOUNCED and person:
+            click.echo(ANNOUNCED[name], err=True)
         arguments = repr(name)
         try:
             if name == "kernels":
@@ -94,8 +117,8 @@ def tests(link: SerialLink, names: tuple[str, ...], person: bool) -> Iterator[Te
             raise
         except (DeviceError, LinkError) as error:  # it raised, or hangs
             result = {"test": name, "ok": False, "reason": error.message}
-        if name == "light" and result["ok"] and person:
-            result = _ask_about_light(result)
+        if name in ASKED and result["ok"] and person:
+            result = _ask(result)
             person = result["ok"] is not None  # nobody answered: nobody will press a button
         yield result
 
@@ -129,27 +152,18 @@ def expected(link: SerialLink) -> dict[str, int]:
     return found
 
 
-def _announce(name: str) -> None:
-    if name == "light":
-        click.echo("look at the light: red, green, blue (one colour: three times on)", err=True)
-    else:
-        click.echo("press the device's button, within 10 seconds", err=True)
-
-
-def _ask_about_light(result: TestResult) -> TestResult:
+def _ask(result: TestResult) -> TestResult:
+    """Ask the person whether they saw or heard it."""
+    question, perceived, not_asked, not_perceived = ASKED[result["test"]]
     try:
-        is_seen = click.confirm("did the light show that, in this order?", default=None, err=True)
+        is_so = click.confirm(question, default=None, err=True)
     except click.Abort as error:
         if not isinstance(error.__context__, EOFError):  # Ctrl-C
             raise
-        return {**result, "ok": None, "reason": "driven without an error; nobody was asked"}
-    if is_seen:
-        return {**result, "reason": "seen by a person"}
-    return {
-        **result,
-        "ok": False,
-        "reason": "a person did not see it: check the light's wire, LIGHT and LIGHT_PINS",
-    }
+        return {**result, "ok": None, "reason": not_asked}
+    if is_so:
+        return {**result, "reason": perceived}
+    return {**result, "ok": False, "reason": not_perceived}
 
 
 def show(result: TestResult, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.board.answers import Status
+from host_tools.board.answers import SpeakerStatus, Status
 from host_tools.board.audit_log import describe
 from host_tools.board.console import START_AGAIN, ask
 from host_tools.commands.options import json_option, port_option
@@ -23,7 +23,8 @@ Examples:
 What to look for:
   state STOPPED       the firmware does not run: see "last error"; press RESET
   microphone on       while muted this must say off; health other than OK: earnest mic
-  light               "cannot be driven" keeps the microphone off
+  speaker on          the device speaks: its microphone must say off meanwhile
+  light               "cannot be driven" keeps microphone and speaker off
   receiver            "not connected": is `earnest receive` running, is the Wi-Fi connected?
 """
 
@@ -32,7 +33,8 @@ What to look for:
 @port_option
 @json_option
 def command(port: str | None, as_json: bool) -> None:
-    """Show versions, state, who muted, microphone and light as read back, network and errors.
+    """Show versions, state, who muted, microphone, speaker and light as read back, network and
+    errors.
 
     The device keeps running and listening. It never sends a key, a password or audio.
     """
@@ -68,6 +70,8 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
             words += f", health {mic['health']}, {mic['overruns']} overruns"
         bad = mic.get("health", "OK") != "OK" or (mic["on"] and state not in ("IDLE", "STREAMING"))
         found.append(("microphone", words + " (read back)", "yellow" if bad else ""))
+    if "speaker" in status:
+        found.append(_speaker_row(status["speaker"], status))
     if "light" in status:
         light = status["light"]
         words = f"shows {light['state']}" if light["ok"] else "cannot be driven"
@@ -98,6 +102,19 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
     for record in status["faults"]:
         found.append(("record", describe(record), "yellow"))
     return found
+
+
+def _speaker_row(speaker: SpeakerStatus | None, status: Status) -> tuple[str, str, str]:
+    """One that is on beside the microphone, or while muted, is wrong."""
+    if speaker is None:
+        return "speaker", "none: it answers with its light only", ""
+    words = "on" if speaker["on"] else "off"
+    if "volume" in speaker:
+        late = speaker["late"]
+        words += f", volume {speaker['volume']} % of at most {speaker['volume_max']} %"
+        words += f", {late} time{'s' * (late != 1)} late"
+    is_bad = speaker["on"] and (status["microphone"]["on"] or status.get("muted", True))
+    return "speaker", words + " (read back)", "bold red" if is_bad else ""
 
 
 def show(status: Status, console: Console) -> None:

@@ -19,8 +19,9 @@ FORBIDDEN = {
     *("wifi_password", "wifi_ssid", "ssl_key", "ssl_certificate", "_password", "_ssid"),
     *("eval", "exec", "compile", "__import__", "getattr", "setattr", "webrepl"),
 }
-#: Starts the microphone: one place, after the mute and the light were looked at.
-STARTS = "microphone.py"
+#: What is started, and where: microphone and speaker in one place each, after the mute and the
+#: light were looked at.
+STARTS = {"microphone.py": ["mic"], "speaker.py": ["chime", "speaker"]}
 
 
 def used(path):
@@ -68,19 +69,31 @@ def test_it_has_no_words_for_it(path):
     text = path.read_text(encoding="utf-8")
     for words in (".key.der", "config.json", "wifi_password"):
         assert words not in text, words
-    starts = sum(
-        isinstance(node, ast.Call)
+    starts = [
+        ast.unparse(node.func.value)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "start"
-        for node in ast.walk(ast.parse(text))
-    )
-    assert starts == (1 if path.name == STARTS else 0)
+    ]
+    assert sorted(starts) == STARTS.get(path.name, [])
 
 
-def test_the_microphone_starts_after_mute_and_light():
-    text = (FIRMWARE / "diagnostics" / STARTS).read_text(encoding="utf-8")
-    body = text[text.index("def measure") :]
-    order = [body.index(words) for words in ("is_muted(", "light.update(IDLE", "mic.start()")]
+@pytest.mark.parametrize(
+    "name, function, steps",
+    (
+        ("microphone.py", "def measure", ("is_muted(", "light.update(IDLE", "mic.start()")),
+        (
+            "speaker.py",
+            "def play",
+            ("is_muted(", "mic.is_on()", "light.update(SPEAKING", "speaker.start()"),
+        ),
+    ),
+)
+def test_microphone_and_speaker_start_after_mute_and_light(name, function, steps):
+    text = (FIRMWARE / "diagnostics" / name).read_text(encoding="utf-8")
+    body = text[text.index(function) :]
+    order = [body.index(words) for words in steps]
     assert order == sorted(order)
 
 

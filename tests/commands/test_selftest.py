@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -20,6 +21,7 @@ from host_tools import cli
 from host_tools.board.serial_link import SerialLink
 from host_tools.commands import selftest
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE
+from host_tools.shared_firmware import ROOT
 from tests.commands.test_status import wait_until_running
 from tests.fakes.board import live_board
 from tests.fakes.receivers import new_device, receiving
@@ -304,6 +306,9 @@ PLANTED = {
     "stuck microphone": ("world.sound = lambda n: (77 << 14, 0)", "microphone", "STUCK"),
     "no I2S port": ("world.bus_is_dead = True", "microphone", "NO_DATA"),
     "light that does not follow": ("world.shorted[48] = 1", "light", "does not follow"),
+    "amplifier that stays off": ("world.shorted[13] = 0", "speaker", "does not come on"),
+    "amplifier that stays on": ("world.shorted[13] = 1", "speaker", "cannot be switched off"),
+    "no light before the sound": ("world.shorted[48] = 1", "speaker", "light cannot be driven"),
     "dead button": (
         "import diagnostics.self_test\ndiagnostics.self_test.BUTTON_MS = 500",
         "button",
@@ -323,6 +328,61 @@ def test_planted_faults(tmp_path, fault):
         status, results = run(board, name, arguments=person)
         assert status == 1 and results[name]["ok"] is False, results
         assert words in results[name]["reason"], results
+
+
+def amplifier(board):
+    """What happened to the amplifier's pin (13) and to the clocks, as [(what, level)]."""
+    with SerialLink(board.port) as link:
+        said = link.exec(
+            "import machine\n"
+            "print([e for e in machine.world.events if e[0] == 13 or e[0] == 'clock'])"
+        )
+    return ast.literal_eval(said.decode().strip())
+
+
+def test_a_chime_is_played_and_a_person_asked(tmp_path):
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        status, results = run(board, "speaker", arguments=(), answer="y\n")
+        assert status == 0 and results["speaker"]["reason"] == "heard by a person", results
+        # Off when it is made, then clock and amplifier, then amplifier and clock.
+        assert amplifier(board) == [(13, 0), ("clock", 1), (13, 1), (13, 0), ("clock", 0)]
+        status, results = run(board, "speaker", arguments=(), answer="n\n")
+        assert status == 1 and "SPEAKER_ENABLE" in results["speaker"]["reason"]
+        status, results = run(board, "speaker")
+        assert status == 0 and "played at 60 %" in results["speaker"]["reason"]
+        config = board.folder / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"volume_max": 0}))
+        assert run(board, "speaker")[1]["speaker"]["ok"] is None
+
+
+def test_a_chime_sounds_whole_at_the_volume_set(tmp_path):
+    """By what the stand-in of the chip has played; a busy computer may put silence in between."""
+    plant = (
+        SOUND
+        + """
+_deinit = machine.I2S.deinit
+def deinit(self):
+    _deinit(self)
+    if self.player:
+        with open("played", "wb") as file:
+            file.write(self.player.samples)
+machine.I2S.deinit = deinit
+"""
+    )
+    with live_board.board(tmp_path, plant=plant, runs=False) as board:
+        assert run(board, "speaker")[0] == 0
+        played = np.frombuffer((board.folder / "played").read_bytes(), "<i2")
+    assert 18_500 < np.count_nonzero(played) <= 19_200, "1.2 s of notes"
+    peak = np.abs(played.astype(int)).max()
+    assert 0.98 * 16384 * 0.36 < peak <= 16384 * 0.36 + 1, "at 60 %: 0.36 of full"
+
+
+def test_a_board_without_a_speaker_says_so(tmp_path):
+    with live_board.board(tmp_path, plant=SOUND, runs=False) as board:
+        text = (ROOT / "boards" / "ESPRESSIF_DEVKITC_1" / "board.py").read_text()
+        (board.folder / "board.py").write_text(text)
+        status, results = run(board, "speaker")
+        assert status == 0 and results["speaker"]["reason"] == "this board has none"
 
 
 def test_a_person_is_asked_about_light_and_button(tmp_path):
@@ -364,7 +424,9 @@ def test_nobody_at_the_terminal_skips_what_needs_a_person_and_nothing_else(
 def test_muted_means_no_microphone_and_the_mute_stays(tmp_path):
     """Whether the microphone's clock ever ran is written down by the chip's stand-in."""
     with live_board.board(tmp_path, muted=True, plant=SOUND, runs=False) as board:
-        status, results = run(board, "microphone", "light", "storage", "wifi")
+        status, results = run(board, "microphone", "light", "speaker", "storage", "wifi")
+        assert results["speaker"]["ok"] is None and "muted" in results["speaker"]["reason"]
+        assert (13, 1) not in amplifier(board)
         assert results["microphone"]["ok"] is None and "muted" in results["microphone"]["reason"]
         assert status == 0, results
         before = (board.folder / "mute.state").read_bytes()

@@ -73,12 +73,15 @@ def test_a_running_device(tmp_path):
         assert exit_status == 0 and told["running"] and told["state"] == "IDLE"
         assert told["microphone"] == {"on": True, "health": "OK", "overruns": 0}
         assert told["light"] == {"ok": True, "state": "IDLE", "mic": True}
+        volumes = {"late": 0, "volume": 60, "volume_max": 80}
+        assert told["speaker"] == {"on": False} | volumes
         assert told["board"] == live_board.BOARD and told["models"][0]["name"] == "okay_nabu"
         assert told["muted"] is False and told["mute_source"] == "none"
         assert told["wifi"] == "wrong password" and not told["receiver"]["connected"]
         for secret in (live_board.PASSWORD, "home", "the device's key"):
             assert secret not in text, secret
         _, text = call(status.command, board)
+        assert "off, volume 60 % of at most 80 %, 0 times late" in " ".join(text.split())
         assert "state" in text and "IDLE" in text and live_board.PASSWORD not in text
         # A person types the same by hand, and nothing else is executed.
         with Live(board.port) as live:

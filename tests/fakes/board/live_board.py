@@ -20,7 +20,7 @@ from tests.fakes.board import pty_board
 from tests.fakes.board.pty_board import PtyBoard
 
 pty_board.HEAP_BYTES = 8 << 20
-BOARD = "ESPRESSIF_DEVKITC_1"
+BOARD = "ESPRESSIF_DEVKITC_1_SPEAKER"
 PASSWORD = "top-secret-password"
 OPEN = b"earnest mute 1 open\n"
 
