@@ -29,7 +29,8 @@ import micropython
 # and fully_connected.h, the accumulator without its bias):
 #     acc[c] = sum(x[i] * (w[c][i] - 128) for i in range(8 * blocks))
 # computed as sum(x * w) - 128 * sum(x), since all x are shared by the channels. x, w: uint8.  The
-# layer's input is padded to a multiple of 8 with weights of 128 (zero), whatever lies there.
+# layer's input is padded to a multiple of 8 with weights of 128 (zero), whatever lies there; the
+# rows of weights to a multiple of 16.
 # Bounds: sum(x * w) <= 255 * sum(w) < 2**31 and |acc| < 2**30, by bounds.py.  Stored: acc + 2**30,
 # a word each.
 @micropython.viper
@@ -42,6 +43,7 @@ def dot(x: ptr8, w: ptr8, at: int):
     channels = p[5]
     out = ptr32(arena + p[6])
     w = ptr8(int(w) + p[7])
+    padding = (blocks & 1) << 3
 
     x = ptr8(start)
     total = 0
@@ -71,6 +73,7 @@ def dot(x: ptr8, w: ptr8, at: int):
             x = ptr8(int(x) + 8)
             w = ptr8(int(w) + 8)
             i -= 1
+        w = ptr8(int(w) + padding)
         out[0] = s
         out = ptr32(int(out) + 4)
         channels -= 1
@@ -80,7 +83,7 @@ def dot(x: ptr8, w: ptr8, at: int):
 # bias):
 #     acc[c] = sum(x[c][k] * (w[c][k] - 128) for k in range(4 * blocks))
 # x: uint8, each channel's history contiguous, `p[4]` bytes from channel to channel; w: uint8,
-# padded with 128. Bounds: as for dot.  Stored: acc + 2**30, a word each.
+# padded with 128 to a multiple of 16. Bounds: as for dot.  Stored: acc + 2**30, a word each.
 @micropython.viper
 def depthwise(x: ptr8, w: ptr8, at: int):
     p = ptr32(int(w) + at)
@@ -92,6 +95,7 @@ def depthwise(x: ptr8, w: ptr8, at: int):
     channels = p[6]
     out = ptr32(arena + p[7])
     w = ptr8(int(w) + p[8])
+    padding = (0 - (blocks << 2)) & 15
     one = 1
     offset = one << 30
     while channels:
@@ -109,6 +113,7 @@ def depthwise(x: ptr8, w: ptr8, at: int):
             x = ptr8(int(x) + 4)
             w = ptr8(int(w) + 4)
             i -= 1
+        w = ptr8(int(w) + padding)
         out[0] = s
         out = ptr32(int(out) + 4)
         row += pitch

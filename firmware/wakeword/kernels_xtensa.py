@@ -122,6 +122,9 @@ def dot(a2, a3, a4, a5):
     l32i(a11, a4, 28)
     add(a11, a11, a3)  # weights
     l32i(a12, a4, 20)  # channels
+    slli(a3, a7, 30)
+    srli(a3, a3, 15)
+    srli(a3, a3, 13)  # 8 bytes more in a row of weights where blocks of 8 are odd, else 0
     movi(a13, 0x00FF00FF)
     addi(a8, a8, -4)
     movi(a2, 0)
@@ -144,6 +147,7 @@ def dot(a2, a3, a4, a5):
     addi_n(a11, a11, 4)
     # end of the loop
     data(3, _RSR_ACCLO | 14 << 4)
+    add_n(a11, a11, a3)
     add_n(a14, a14, a9)
     s32i_n(a14, a10, 0)
     addi_n(a10, a10, 4)
@@ -197,6 +201,10 @@ def depthwise(a2, a3, a4, a5):
     add(a10, a10, a2)  # accumulators
     l32i(a11, a4, 32)
     add(a11, a11, a3)  # weights
+    neg(a3, a8)
+    slli(a3, a3, 30)
+    srli(a3, a3, 15)
+    srli(a3, a3, 13)  # bytes more in a row of weights, to a multiple of 16
     movi(a2, 0x40000000)
     label(CHANNEL)
     mov_n(a12, a6)
@@ -223,6 +231,7 @@ def depthwise(a2, a3, a4, a5):
     addi(a12, a12, 4)
     # end of the loop
     data(3, _RSR_ACCLO | 14 << 4)
+    add_n(a11, a11, a3)
     s32i_n(a14, a10, 0)
     addi_n(a10, a10, 4)
     add_n(a6, a6, a7)

@@ -25,7 +25,14 @@ except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
     _fast = kernels
     from .walk import walk
 
-# All from one module: walk_xtensa calls no other kernels than those of kernels_xtensa.
+try:
+    from uctypes import addressof
+
+    from . import kernels_vector_xtensa as _vector
+except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
+    _vector = None
+
+# walk_xtensa calls no other kernels than those of kernels_xtensa and kernels_vector_xtensa.
 _KERNELS = {
     DOT: _fast.dot,
     DEPTHWISE: _fast.depthwise,
@@ -33,6 +40,20 @@ _KERNELS = {
     PUSH: _fast.push,
     LOOKUP: _fast.lookup,
 }
+
+
+def _kernels_for(arena, data):
+    """Return the kernel of each kind of op: with the vector unit where there is one, and where
+    both buffers lie at multiples of 16, as all that MicroPython allocates does on the chip (its
+    heap is of blocks of 16 bytes).
+    """
+    if _vector is None or (addressof(arena) | addressof(data)) & 15:
+        return _KERNELS
+    chosen = dict(_KERNELS)
+    chosen[DOT] = _vector.dot
+    chosen[DEPTHWISE] = _vector.depthwise
+    return chosen
+
 
 _BLOCK_BYTES = 256
 
@@ -59,13 +80,14 @@ class Model:
 
     def __init__(self, data):
         self.header, ops = check(data)
-        program = tuple((_KERNELS[kind], at) for kind, at in ops)
+        self._data = data
+        self._arena = bytearray(self.header.arena_bytes)
+        kernel_of = _kernels_for(self._arena, data)
+        program = tuple((kernel_of[kind], at) for kind, at in ops)
         self._on_slice = program[: self.header.input_op_count]
         self._on_stride = program[self.header.input_op_count :]
         self._short = ((_fast.load, self.header.input_at),) + self._on_slice
         self._whole = self._short + self._on_stride
-        self._data = data
-        self._arena = bytearray(self.header.arena_bytes)
         self._input_at = self.header.input_at
         self._output_at = self.header.output_at
         self._stride = self.header.stride

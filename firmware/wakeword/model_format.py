@@ -18,7 +18,7 @@ if False:  # for type checkers alone: it is not compiled
     Ops = list[tuple[int, int]]
 
 MAGIC = b"EWM\0"
-VERSION = 1
+VERSION = 2
 #: magic, version, header bytes, file bytes, CRC-32 of everything after the CRC, source SHA-256,
 #: arena bytes, MACs, input ops, ops, stride, features, cutoff, window, input multiplier, offset,
 #: divisor, name bytes, where the ops start, where the fills start, fills, where the input slice
@@ -50,6 +50,11 @@ DOT, DEPTHWISE, REQUANTISE, PUSH, LOOKUP = 1, 2, 3, 4, 5
 OP_WORDS = {DOT: 9, DEPTHWISE: 9, REQUANTISE: 9, PUSH: 9, LOOKUP: 5}
 FILL_BYTES = 12
 CHANNEL_BYTES = 12
+#: The chip's vector unit takes this many bytes at a time, from a multiple of it: weights and
+#: workspaces begin there, rows of weights are of whole ones.
+VECTOR_BYTES = 16
+#: It reads this far beyond a dot's or depthwise's inputs, rounded up, and beyond a dot's weights.
+PAST_INPUTS, PAST_WEIGHTS = 16, 32
 
 
 class ModelFormatError(ValueError):
@@ -94,7 +99,8 @@ class Header:
         ) = struct.unpack_from(HEADER, data, 0)
         if version != VERSION:
             raise ModelFormatError(
-                "model file of version %d; this firmware reads version %d" % (version, VERSION)
+                "model file of version %d; this firmware reads version %d: make it again with "
+                "`earnest install` or `earnest convert`" % (version, VERSION)
             )
         if header_bytes != HEADER_BYTES:
             raise ModelFormatError("header of %d bytes, not %d" % (header_bytes, HEADER_BYTES))
@@ -194,8 +200,13 @@ def _inside(what: str, start: int, size: int, limit: int) -> None:
         raise ModelFormatError("%s: %d bytes at %d lie outside %d" % (what, size, start, limit))
 
 
-def _aligned(what: str, start: int) -> None:
-    if start % 4:
+def row_bytes(weights: int) -> int:
+    """Return the bytes of a row of weights in the file."""
+    return -(-weights // VECTOR_BYTES) * VECTOR_BYTES
+
+
+def _aligned(what: str, start: int, size: int = 4) -> None:
+    if start % size:
         raise ModelFormatError("%s at %d is not aligned" % (what, start))
 
 
@@ -216,11 +227,14 @@ def _check_dot(words: "Words", header: Header, rings: "Rings") -> None:
     _kind, start, _at, _step, blocks, channels, out, weights, work = words
     moved = _position(words, header, rings)
     _aligned("accumulators", out)
-    _inside("input of dot", start, moved + 8 * blocks, header.arena_bytes)
+    if blocks == 0 or channels == 0:
+        raise ModelFormatError("dot of %d blocks, %d channels" % (blocks, channels))
+    row = row_bytes(8 * blocks)
+    _inside("input of dot", start, moved + row + PAST_INPUTS, header.arena_bytes)
     _inside("accumulators", out, 4 * channels, header.arena_bytes)
-    _aligned("weights", weights)
-    _inside("weights", weights, 8 * blocks * channels, header.file_bytes)
-    _aligned("workspace", work)
+    _aligned("weights", weights, VECTOR_BYTES)
+    _inside("weights", weights, row * channels + PAST_WEIGHTS, header.file_bytes)
+    _aligned("workspace", work, VECTOR_BYTES)
     _inside("workspace", work, 16 * blocks + 8, header.arena_bytes)
 
 
@@ -228,12 +242,14 @@ def _check_depthwise(words: "Words", header: Header, rings: "Rings") -> None:
     _kind, start, _at, _step, pitch, blocks, channels, out, weights = words
     moved = _position(words, header, rings)
     _aligned("accumulators", out)
-    if channels == 0:
-        raise ModelFormatError("depthwise of no channels")
-    size = moved + pitch * (channels - 1) + 4 * blocks
+    if blocks == 0 or channels == 0:
+        raise ModelFormatError("depthwise of %d blocks, %d channels" % (blocks, channels))
+    row = row_bytes(4 * blocks)
+    size = moved + pitch * (channels - 1) + row + PAST_INPUTS
     _inside("input of depthwise", start, size, header.arena_bytes)
     _inside("accumulators", out, 4 * channels, header.arena_bytes)
-    _inside("weights", weights, 4 * blocks * channels, header.file_bytes)
+    _aligned("weights", weights, VECTOR_BYTES)
+    _inside("weights", weights, row * channels, header.file_bytes)
 
 
 def _check_requantise(words: "Words", header: Header, _rings: "Rings") -> None:

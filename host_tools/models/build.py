@@ -75,7 +75,8 @@ def _file(plan: Plan, manifest: Manifest, source_sha256: bytes, stride: int) -> 
     ops = plan.input_ops + plan.ops
     ops_at = _aligned(fmt.HEADER_BYTES + len(name))
     fills_at = ops_at + 4 * sum(len(op) for op in ops)
-    constants_at = fills_at + fmt.FILL_BYTES * len(plan.fills)
+    fills_end = fills_at + fmt.FILL_BYTES * len(plan.fills)
+    constants_at = -(-fills_end // fmt.VECTOR_BYTES) * fmt.VECTOR_BYTES
     body = bytearray(name)
     body.extend(bytes(ops_at - fmt.HEADER_BYTES - len(name)))
     for op in ops:
@@ -85,6 +86,7 @@ def _file(plan: Plan, manifest: Manifest, source_sha256: bytes, stride: int) -> 
         body.extend(struct.pack(f"<{len(words)}I", *words))
     for fill in plan.fills:
         body.extend(struct.pack("<3I", *fill))
+    body.extend(bytes(constants_at - fills_end))
     body.extend(plan.constants)
 
     def header(crc32: int) -> bytes:

@@ -123,6 +123,7 @@ class _Planner:
         self.rings: dict[tuple[Any, ...], Ring] = {}
         self.scratch: dict[int, int] = {}
         self.reads: dict[int, list[Rows]] = {}
+        self.constants_end = 0  # as far as the kernels read
 
     def run(self) -> Plan:
         for number in range(1, len(self.layers)):
@@ -137,6 +138,7 @@ class _Planner:
                 if int((ring.row >> 20).max()) == number:
                     for row in range(ring.rows_per_inference):
                         self._push(ring, row, self.plan.ops)
+        self.plan.constants.extend(bytes(max(0, self.constants_end - len(self.plan.constants))))
         output = np.array([self.flow.output])
         if lag_of(output)[0]:
             raise HostToolError("the output is a past value")
@@ -186,6 +188,7 @@ class _Planner:
             at += 4
         self.accumulators_at = at
         at += 4 * max(layer.channels for layer in self.layers[1:])
+        at = -(-at // model_format.VECTOR_BYTES) * model_format.VECTOR_BYTES
         self.work_at = at
         at += 2 * max(
             (self._padded(layer) for layer in self.layers[1:] if layer.kind == "dot"), default=0
@@ -201,10 +204,7 @@ class _Planner:
             if value:
                 self.plan.fills.append((at, ring.size, value))
             at += ring.size
-        at += max(
-            DOT_BLOCK, DEPTHWISE_BLOCK
-        )  # what the last block of a read may touch beyond its values
-        self.plan.arena_bytes = -(-at // 4) * 4
+        self.plan.arena_bytes = -(-at // 4) * 4  # _emit adds what reads touch beyond their values
 
     def _padded(self, layer: Layer) -> int:
         assert layer.weights is not None
@@ -276,8 +276,23 @@ class _Planner:
         skipped = ring.depth - ring.rows_per_inference + read.first
         return ring.at + skipped * ring.row_bytes, ring.position_at, ring.row_bytes
 
-    def _constants(self, data: bytes) -> int:
-        self.plan.constants.extend(bytes(-len(self.plan.constants) % 4))
+    def _last_start(self, number: int, row: int) -> int:
+        """Where a layer's last input begins, with the ring as far on as it goes: arena offset."""
+        start, _, step = self._start(number, row)
+        if not step:
+            return start
+        by_channel = self.layers[number].kind == "depthwise"
+        ring = self._ring(self.reads[number][row], by_channel)
+        last = start + (ring.depth - 1) * step
+        return last + (self.layers[number].channels - 1) * ring.pitch if by_channel else last
+
+    def _reads_to(self, end: int) -> None:
+        """Make the arena large enough for a vector read that ends here."""
+        end = -(-(end + model_format.PAST_INPUTS) // 4) * 4
+        self.plan.arena_bytes = max(self.plan.arena_bytes, end)
+
+    def _constants(self, data: bytes, alignment: int = 4) -> int:
+        self.plan.constants.extend(bytes(-len(self.plan.constants) % alignment))
         at = len(self.plan.constants)
         self.plan.constants.extend(data)
         return at
@@ -292,9 +307,13 @@ class _Planner:
         self.plan.worst = max(self.plan.worst, channels.worst)
         n = channels.weights.shape[1]
         blocks = -(-n // block)
-        padded = np.full((layer.channels, blocks * block), 128, np.uint8)
+        row_bytes = model_format.row_bytes(blocks * block)
+        padded = np.full((layer.channels, row_bytes), 128, np.uint8)
         padded[:, :n] = channels.weights + 128
-        weights = self._constants(padded.tobytes())
+        weights = self._constants(padded.tobytes(), model_format.VECTOR_BYTES)
+        if layer.kind == "dot":
+            past = len(self.plan.constants) + model_format.PAST_WEIGHTS
+            self.constants_end = max(self.constants_end, past)
         words = np.stack(
             [
                 channels.bias + (1 << 30),
@@ -308,6 +327,7 @@ class _Planner:
         zero, low, high = output_range(layer)
         for row in range(layer.rows):
             start, position, step = self._start(number, row)
+            self._reads_to(self._last_start(number, row) + row_bytes)
             if layer.kind == "dot":
                 self.plan.ops.append(
                     [

@@ -1,7 +1,8 @@
 """Finds every kernel of the firmware: all functions that mpy-cross makes machine code of.
 
 A module `kernels.py` may have a sibling `kernels_xtensa.py` whose assembler
-functions take the place of the viper functions of the same name on the chip; the viper function
+functions take the place of the viper functions of the same name on the chip, and another,
+`kernels_vector_xtensa.py`, that take theirs on an ESP32-S3; the viper function
 stays as the reference. Nothing is listed by hand, so a new kernel cannot be missed. Assembler
 beside a module without viper functions (`walk_xtensa.py`) calls kernels and is none itself.
 """
@@ -18,9 +19,9 @@ from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.machine import Function, XtensaMachine
 from host_tools.xtensa.mpy import from_bytes
 
-VIPER, ASSEMBLER = "viper", "assembler"
-VARIANTS = (VIPER, ASSEMBLER)
-_ASSEMBLER_SUFFIX = "_xtensa"
+VIPER, ASSEMBLER, VECTOR = "viper", "assembler", "vector"
+VARIANTS = (VIPER, ASSEMBLER, VECTOR)  # each takes what it lacks from the one before
+_ASSEMBLER_SUFFIX, _VECTOR_SUFFIX = "_xtensa", "_vector_xtensa"
 
 
 @lru_cache(maxsize=4)
@@ -49,11 +50,14 @@ def kernel_modules() -> dict[str, list[str]]:
     return found
 
 
-def _is_assembler_of_kernels(module: str) -> bool:
-    if not module.endswith(_ASSEMBLER_SUFFIX):
-        return False
-    namesake = module.removesuffix(_ASSEMBLER_SUFFIX)
-    return namesake in kernel_modules() or namesake not in compiled_firmware()
+def _variant_of(module: str) -> tuple[str | None, str]:
+    """Return (variant, module of the references) of a firmware module; None for no kernels."""
+    for suffix, variant in ((_VECTOR_SUFFIX, VECTOR), (_ASSEMBLER_SUFFIX, ASSEMBLER)):
+        if module.endswith(suffix):
+            reference = module.removesuffix(suffix)
+            is_one = reference in kernel_modules() or reference not in compiled_firmware()
+            return (variant if is_one else None), reference
+    return (VIPER if module in kernel_modules() else None), module
 
 
 def walkers(machine: XtensaMachine) -> dict[str, Function]:
@@ -62,33 +66,33 @@ def walkers(machine: XtensaMachine) -> dict[str, Function]:
 
 
 def kernel_names(variant: str = VIPER) -> list[str]:
-    """Return the full names of the kernels in this variant, e.g. `wakeword.kernels.dot`."""
+    """Return the full names of the kernels that this variant itself has, e.g.
+    `wakeword.kernels.dot`.
+    """
     viper = [f"{module}.{name}" for module, names in kernel_modules().items() for name in names]
     if variant == VIPER:
         return viper
-    assembler = []
+    own = []
     for module, data in compiled_firmware().items():
-        if _is_assembler_of_kernels(module):
+        kind, reference = _variant_of(module)
+        if kind == variant:
             for name in machine_code(from_bytes(data)):
-                full = f"{module.removesuffix(_ASSEMBLER_SUFFIX)}.{name}"
+                full = f"{reference}.{name}"
                 if full not in viper:
                     raise HostToolError(f"{full} exists in assembler only, without its reference")
-                assembler.append(full)
-    return assembler
+                own.append(full)
+    return own
 
 
 def load_kernels(machine: XtensaMachine, variant: str = VIPER) -> dict[str, Function]:
-    """Load all kernels; with ASSEMBLER, those that have one are the assembler functions."""
+    """Load all kernels; with ASSEMBLER or VECTOR, those that have one are the assembler or the
+    vector functions.
+    """
     loaded: dict[str, Function] = {}
-    for module in kernel_modules():
-        for name, function in machine.load(compiled_firmware()[module]).items():
-            loaded[f"{module}.{name}"] = function
-    if variant == ASSEMBLER:
-        names = kernel_names(ASSEMBLER)
+    for kind in VARIANTS[: VARIANTS.index(variant) + 1]:
         for module, data in compiled_firmware().items():
-            if _is_assembler_of_kernels(module):
-                for name, function in machine.load(data).items():
-                    full = f"{module.removesuffix(_ASSEMBLER_SUFFIX)}.{name}"
-                    assert full in names
-                    loaded[full] = function
+            own_kind, reference = _variant_of(module)
+            if own_kind == kind:
+                for name, function in machine.load(data, vector=kind == VECTOR).items():
+                    loaded[f"{reference}.{name}"] = function
     return loaded

@@ -2,7 +2,8 @@
 
 Runs the kernels' machine code, as the chip will, on a Linux host. The CPU is dc233c: windowed
 registers, 32-bit multiply, zero-overhead loops, as the ESP32-S3 has them. It does not have the
-S3's vector instructions (an illegal instruction ends the process).
+S3's vector instructions: functions that use them are loaded with vector=True and run in the
+interpreter (vector_calls.py), on the same memory.
 
     with XtensaMachine() as machine:
         kernels = machine.load(compile_firmware("kernels.py"))
@@ -28,6 +29,7 @@ from host_tools.xtensa import qemu_program
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.instruction_log import InstructionLog
 from host_tools.xtensa.mpy import KIND_VIPER, OBJ_FUN_TABLE, from_bytes
+from host_tools.xtensa.vector_calls import interpret
 
 SHARED_BYTES = 16 << 20
 GUARD_BYTES = 32
@@ -50,12 +52,13 @@ _RUNTIME_NAMES = {
 
 @dataclass(frozen=True)
 class Function:
-    """A viper function in the machine's memory."""
+    """A viper function in the machine's memory; with `vector`, for the interpreter."""
 
     name: str
     address: int
     size: int
     fun_obj: int
+    vector: bool = False
 
 
 class Object(int):
@@ -87,7 +90,7 @@ class XtensaMachine:
         self._guards = np.zeros(0, np.int64)
         self._owners: list[tuple[int, int]] = []
         self._current = "the monitor"
-        self._called: list[str] = []
+        self._called: list[tuple[str, int | None]] = []  # None: the log has the count
         self._folder = tempfile.TemporaryDirectory(prefix="earnest-xtensa-")
         with tempfile.TemporaryFile() as file:
             file.truncate(SHARED_BYTES)
@@ -120,6 +123,7 @@ class XtensaMachine:
         except HostToolError:
             self.close()
             raise
+        self.from_obj = table[qemu_program.NATIVE_FROM_OBJ]
         table[:3] = _NONE, _FALSE, _TRUE
         self._fun_table = self._place("tables", struct.pack(f"<{len(table)}I", *table))
 
@@ -189,6 +193,16 @@ class XtensaMachine:
         start = address - qemu_program.SHARED_BASE
         return self._memory[start : start + size]
 
+    def is_in_buffer(self, address: int, size: int) -> bool:
+        """Return whether these bytes lie in one buffer."""
+        return any(at <= address and address + size <= at + n for at, n in self._owners)
+
+    @staticmethod
+    def is_code_or_table(address: int, size: int) -> bool:
+        """Return whether these bytes lie below all buffers: arguments, tables, code."""
+        base = qemu_program.SHARED_BASE
+        return base <= address and address + size <= base + _DATA
+
     def check_guards(self) -> None:
         """Raise HostToolError if a byte just before or after a buffer was changed."""
         wrong = self._guards[self._array[self._guards] != _GUARD]
@@ -202,8 +216,11 @@ class XtensaMachine:
 
     # --- code ---------------------------------------------------------------------------------
 
-    def load(self, mpy_file: bytes) -> dict[str, Function]:
-        """Load a .mpy file's viper functions; returns them by name."""
+    def load(self, mpy_file: bytes, vector: bool = False) -> dict[str, Function]:
+        """Load a .mpy file's viper functions; returns them by name.
+
+        vector: they use the S3's vector unit.
+        """
         mpy = from_bytes(mpy_file)
         objects = [
             self._fun_table if constant.kind == OBJ_FUN_TABLE else 0 for constant in mpy.constants
@@ -213,9 +230,7 @@ class XtensaMachine:
         loaded = {}
         for name, code in machine_code(mpy).items():
             if code.kind == KIND_VIPER:
-                address = self._place("code", code.data)
-                fun_obj = self._place("tables", struct.pack("<4I", 0, context, 0, address))
-                loaded[name] = Function(name, address, len(code.data), fun_obj)
+                loaded[name] = self.load_code(name, code.data, context, vector)
         return loaded
 
     def place_tuple(self, *items: Function | Object | int) -> Object:
@@ -232,6 +247,14 @@ class XtensaMachine:
             self._place("tables", struct.pack(f"<{2 + len(words)}I", 0, len(words), *words))
         )
 
+    def load_code(
+        self, name: str, code: bytes, context: int = 0, vector: bool = False
+    ) -> Function:
+        """Load the machine code of a function; `context` is its module's, for the fun table."""
+        address = self._place("code", code)
+        fun_obj = self._place("tables", struct.pack("<4I", 0, context, 0, address))
+        return Function(name, address, len(code), fun_obj, vector)
+
     def call(self, function: Function, *args: int) -> int | bool | None:
         """Call a function with integers and addresses; returns what Python would get."""
         assert len(args) <= MAX_ARGUMENTS
@@ -244,9 +267,14 @@ class XtensaMachine:
             for a in args
         ]
         struct.pack_into(f"<{len(args)}I", self._memory, qemu_program.ARGS, *values)
+        if function.vector:
+            result, count = interpret(self, function, len(args))
+            self._called.append((function.name, count))
+            self.check_guards()
+            return None if result == _NONE else result
         words = (function.address, function.fun_obj, len(args), base + qemu_program.ARGS)
         struct.pack_into("<7I", self._memory, 0, *words, 0, 0, qemu_program.NO_TRAP)
-        self._called.append(function.name)
+        self._called.append((function.name, None))
         try:
             self._stdin.write(b"c")
         except BrokenPipeError as error:
@@ -265,7 +293,8 @@ class XtensaMachine:
         """Return [(function, instructions executed in it)] of every call; end the machine."""
         assert self._log, "made without count=True"
         self.close()
-        return list(zip(self._called, self._log.per_call(), strict=True))
+        logged = iter(self._log.per_call())
+        return [(name, next(logged) if n is None else n) for name, n in self._called]
 
     def _wait(self) -> None:
         """Wait for the monitor's byte; explain why when it does not come."""

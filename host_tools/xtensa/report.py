@@ -20,7 +20,7 @@ Rows = list[list[str]]
 
 
 def best(result: Measurement) -> Variant:
-    """Return the variant that runs on the chip: assembler where there is some."""
+    """Return the variant that runs on the chip: the last, with the vector unit."""
     return result.variants[-1]
 
 
@@ -39,31 +39,27 @@ def _display(kernel: str) -> str:
 
 
 def kernel_table(result: Measurement) -> tuple[list[str], Rows]:
-    """Return (header, rows): for each kernel and sum, instructions per call and per second."""
-    header = ["kernel", "calls/s"]
-    for variant in result.variants:
-        header += [variant.name, "M/s"]
+    """Return (header, rows): for each kernel and sum, instructions per call with each variant, and
+    million instructions per second on the chip.
+    """
+    header = ["kernel", "calls/s", *(variant.name for variant in result.variants), "M/s"]
     by_name: list[dict[str, KernelCost]] = [
         {kernel.name: kernel for kernel in variant.kernels} for variant in result.variants
     ]
     rows = []
     for kernel in result.variants[0].kernels:
         row = [_display(kernel.name), f"{kernel.calls_per_second:.0f}"]
-        for kernels in by_name:
-            cost = kernels[kernel.name]
-            row += [f"{cost.per_call:,.0f}", f"{cost.per_second / 1e6:.2f}"]
-        rows.append(row)
+        row += [f"{kernels[kernel.name].per_call:,.0f}" for kernels in by_name]
+        rows.append([*row, f"{by_name[-1][kernel.name].per_second / 1e6:.2f}"])
     inferences = 100 / result.stride
     for title, rate, per in (
         ("front end, per 10 ms step", 100, "front_end_per_step"),
         ("model, per inference", inferences, "per_inference"),
         ("all, per 10 ms step", 100, "per_step"),
     ):
-        row = [title, f"{rate:.0f}"]
-        for variant in result.variants:
-            count = getattr(variant, per)
-            row += [f"{count:,.0f}", f"{count * rate / 1e6:.2f}"]
-        rows.append(row)
+        counts = [getattr(variant, per) for variant in result.variants]
+        row = [title, f"{rate:.0f}", *(f"{count:,.0f}" for count in counts)]
+        rows.append([*row, f"{counts[-1] * rate / 1e6:.2f}"])
     return header, rows
 
 
@@ -143,8 +139,8 @@ def markdown(results: list[Measurement], speaker: dict[str, int]) -> str:
     kernels, rows_of_kernels = kernel_table(results[0])
     parts = [
         _markdown_table(header, rows),
-        f"Instructions per kernel call, and million instructions per second (M/s), for "
-        f"{results[0].model}:",
+        f"Instructions per kernel call, and million instructions per second on the chip (M/s), "
+        f"for {results[0].model}:",
         _markdown_table(kernels, rows_of_kernels),
     ]
     _, header, rows_of_speaker = speaker_table(speaker)

@@ -24,6 +24,7 @@ class Touched:
     file: list[tuple[int, int]] = field(default_factory=list)
     words: list[int] = field(default_factory=list)  # arena offsets read or written as a word
     file_words: list[int] = field(default_factory=list)
+    vectors: list[int] = field(default_factory=list)  # offsets of what is loaded by 16 bytes
     positions: list[int] = field(default_factory=list)  # moved by push
     rows: dict[int, set[int]] = field(default_factory=dict)  # by position
 
@@ -82,19 +83,22 @@ def _moved(t: Touched, position: int, step: int) -> int:
 
 def _dot(t, start, position, step, blocks, channels, out, weights, work):
     moved = _moved(t, position, step)
-    t.reads.append((start, start + moved + 8 * blocks))
+    row = -(-8 * blocks // 16) * 16
+    t.vectors += [weights, work]
+    t.reads.append((start, start + moved + row + 16))
     _words(t, t.writes, out, channels)
     _words(t, t.writes, work, 4 * blocks)  # pairs of halves: 2 bytes a value
     t.reads.append((work, work + 16 * blocks + 8))  # the loop loads two words ahead
-    t.file.append((weights, weights + 8 * blocks * channels))
-    t.file_words.append(weights)
+    t.file.append((weights, weights + row * channels + 32))
 
 
 def _depthwise(t, start, position, step, pitch, blocks, channels, out, weights):
     moved = _moved(t, position, step)
-    t.reads.append((start, start + moved + pitch * (channels - 1) + 4 * blocks))
+    row = -(-4 * blocks // 16) * 16
+    t.vectors.append(weights)
+    t.reads.append((start, start + moved + pitch * (channels - 1) + row + 16))
     _words(t, t.writes, out, channels)
-    t.file.append((weights, weights + 4 * blocks * channels))
+    t.file.append((weights, weights + row * channels))
 
 
 def _requantise(t, accumulators, out, pitch, channels, zero, low, high, table):
@@ -133,6 +137,8 @@ def unsafe(data: bytes) -> str:
                 return f"{what} of {low}..{high} in {limit}"
     if any(at % 4 for at in (*t.words, *t.file_words)):
         return "a word that is not aligned"
+    if any(at % 16 for at in t.vectors):
+        return "16 bytes that are not aligned"
     for position, rows in t.rows.items():
         if len(rows) != 1:
             return f"rings of {rows} rows share position {position}"

@@ -96,3 +96,8 @@ def constants_at(ops: list[list[int]], fills: int = 0, name: bytes = b"a") -> in
     """Where the constants of `write(ops, ...)` begin."""
     words = sum(len(op) for op in ops)
     return fmt.HEADER_BYTES + (len(name) + 3) // 4 * 4 + 4 * words + fmt.FILL_BYTES * fills
+
+
+def weights_at(ops: list[list[int]], fills: int = 0) -> int:
+    """The first place for weights in the constants of `write(ops, ...)`: a multiple of 16."""
+    return -(-constants_at(ops, fills) // 16) * 16

@@ -10,11 +10,11 @@ import pytest
 
 from firmware.wakeword import model_format as fmt
 from host_tools.models.build import convert_model
-from host_tools.xtensa.kernels import ASSEMBLER, VIPER, kernel_names
+from host_tools.xtensa.kernels import VARIANTS, kernel_names
 from host_tools.xtensa.kernels import load_kernels as on_chip
 from host_tools.xtensa.machine import XtensaMachine
 from tests.generators.model_ranges import get, ops_of, touched, unsafe
-from tests.generators.model_words import FIELDS, changed, constants_at, signed, write
+from tests.generators.model_words import FIELDS, changed, constants_at, signed, weights_at, write
 from tests.generators.random_models import random_model
 from tests.generators.viper import Memory, load_kernels
 
@@ -87,11 +87,12 @@ def test_the_crc_is_that_of_zlib_over_all_that_follows_it():
 
 
 def test_another_version_is_refused_and_both_are_named():
-    for version in (0, 2, 7, 65535):
+    for version in (0, 1, 3, 65535):
         with pytest.raises(fmt.ModelFormatError) as caught:
             check(changed(converted()[0], version=version))
         assert f"version {version}" in str(caught.value)
         assert f"version {fmt.VERSION}" in str(caught.value)
+        assert "`earnest install` or `earnest convert`" in str(caught.value)
 
 
 def test_an_unknown_kind_is_refused_and_both_numbers_are_named():
@@ -189,14 +190,17 @@ def one_op(kind: int, shift: int = 0):
     """
     push = [PUSH, 8, 1, 60, 0, 2, 1, 1, 1]
     ops, constants = {
-        DOT: ([[DOT, 8, 0, 0, 1, 1, 60, None, 16]], bytes(8)),
-        DEPTHWISE: ([[DEPTHWISE, 8, 0, 0, 6, 2, 3, 52, None]], bytes(24)),
+        DOT: ([[DOT, 32, 0, 0, 1, 1, 60, None, 32]], bytes(16 + 32)),
+        DEPTHWISE: ([[DEPTHWISE, 20, 0, 0, 6, 2, 3, 52, None]], bytes(3 * 16)),
         REQUANTISE: ([[REQUANTISE, 52, 13, 25, 3, 255, 0, 255, None]], bytes(36)),
         PUSH: ([push], b""),
         LOOKUP: ([[LOOKUP, 60, 4, 60, None]], bytes(256)),
     }[kind]
-    at = constants_at(ops) + shift
-    return [[at if word is None else word for word in op] for op in ops], constants
+    at = constants_at(ops)
+    padding = -at % fmt.VECTOR_BYTES if kind in (DOT, DEPTHWISE) else 0
+    at += padding + shift
+    ops = [[at if word is None else word for word in op] for op in ops]
+    return ops, bytes(padding) + constants
 
 
 def with_word(kind: int, word: int, value: int) -> bytes:
@@ -214,11 +218,11 @@ def test_the_op_that_fits_exactly_is_accepted(kind):
 
 ONE_PAST = (
     # dot: start, position, step, blocks, channels, out, weights, workspace
-    [(DOT, 1, 57), (DOT, 2, 61), (DOT, 2, 64), (DOT, 2, 2), (DOT, 3, 1), (DOT, 4, 2), (DOT, 4, 0)]
-    + [(DOT, 5, 2), (DOT, 5, 0), (DOT, 6, 64), (DOT, 6, 58), (DOT, 8, 44), (DOT, 8, 18)]
+    [(DOT, 1, 33), (DOT, 2, 61), (DOT, 2, 64), (DOT, 2, 2), (DOT, 3, 1), (DOT, 4, 3), (DOT, 4, 0)]
+    + [(DOT, 5, 2), (DOT, 5, 0), (DOT, 6, 64), (DOT, 6, 58), (DOT, 8, 48), (DOT, 8, 24)]
     # depthwise: start, position, step, pitch, blocks, channels, out, weights
-    + [(DEPTHWISE, 1, 45), (DEPTHWISE, 2, 64), (DEPTHWISE, 2, 1), (DEPTHWISE, 3, 1)]
-    + [(DEPTHWISE, 4, 25), (DEPTHWISE, 5, 3), (DEPTHWISE, 5, 0), (DEPTHWISE, 6, 4)]
+    + [(DEPTHWISE, 1, 21), (DEPTHWISE, 2, 64), (DEPTHWISE, 2, 1), (DEPTHWISE, 3, 1)]
+    + [(DEPTHWISE, 4, 7), (DEPTHWISE, 5, 5), (DEPTHWISE, 5, 0), (DEPTHWISE, 6, 4)]
     + [(DEPTHWISE, 6, 0), (DEPTHWISE, 7, 56), (DEPTHWISE, 7, 50)]
     # requantise: accumulators, out, pitch, channels, zero, low, high
     + [(REQUANTISE, 1, 56), (REQUANTISE, 1, 50), (REQUANTISE, 2, 14), (REQUANTISE, 3, 26)]
@@ -238,7 +242,7 @@ def test_one_past_is_refused(kind, word, value):
 
 
 AT_THE_LIMIT = (
-    [(DOT, 1, 56), (DOT, 2, 60), (DOT, 8, 40), (DEPTHWISE, 1, 44), (DEPTHWISE, 4, 24)]
+    [(DOT, 1, 31), (DOT, 2, 60), (DOT, 8, 16), (DEPTHWISE, 1, 19), (DEPTHWISE, 5, 4)]
     + [(REQUANTISE, 5, 0), (REQUANTISE, 6, 255), (REQUANTISE, 7, 0), (PUSH, 1, 63), (PUSH, 8, 0)]
     + [(PUSH, 7, 1000), (DOT, 6, 0)]
 )
@@ -253,13 +257,14 @@ def test_at_the_limit_is_accepted(kind, word, value):
 
 @pytest.mark.parametrize("kind", (DOT, DEPTHWISE, REQUANTISE, LOOKUP))
 def test_constants_must_lie_inside_the_file(kind):
-    for past in (1, 4, 1 << 20):
+    unit = {DOT: 16, DEPTHWISE: 16, REQUANTISE: 4, LOOKUP: 1}[kind]
+    for past in (1, unit, 1 << 20):
         assert not is_accepted(write(*one_op(kind, past)))
     # One unit more of room in front and behind is one unit of freedom.
-    ops, constants = one_op(kind, 4)
-    check(write(ops, constants + bytes(4)))
-    if kind in (DOT, REQUANTISE):
-        assert not is_accepted(write(*one_op(kind, 2)[:1], constants + bytes(4)))
+    ops, constants = one_op(kind, unit)
+    check(write(ops, constants + bytes(unit)))
+    if unit > 1:
+        assert not is_accepted(write(*one_op(kind, unit // 2)[:1], constants + bytes(unit)))
 
 
 def test_channel_tables():
@@ -284,22 +289,22 @@ def ring(rows: int = 4, row_bytes: int = 4, position: int = 0) -> list[int]:
 def test_readers_of_rings():
     def data(reader, *pushes, **fields):
         ops = [*pushes, reader]
-        ops[-1][ops[-1].index(-1)] = constants_at(ops, len(fields.get("fills", ())))
-        fields = {"input_at": 8, "output_at": 8, "arena_bytes": 128, **fields}
-        return write(ops, bytes(64), **fields)
+        ops[-1][ops[-1].index(-1)] = weights_at(ops, len(fields.get("fills", ())))
+        fields = {"input_at": 8, "output_at": 8, "arena_bytes": 160, **fields}
+        return write(ops, bytes(80), **fields)
 
-    dot = [DOT, 96, 0, 4, 1, 1, 48, -1, 56]
+    dot = [DOT, 96, 0, 4, 1, 1, 48, -1, 64]
     check(data(list(dot), ring()))
     assert not is_accepted(data(list(dot))), "nothing was pushed"
-    # 3 rows on from 108, and 8 bytes more: the arena's end
-    check(data([DOT, 108, 0, 4, 1, 1, 48, -1, 56], ring()))
-    assert not is_accepted(data([DOT, 109, 0, 4, 1, 1, 48, -1, 56], ring()))
-    assert not is_accepted(data([DOT, 108, 0, 5, 1, 1, 48, -1, 56], ring()))
+    # 3 rows on from 116, and 16 + 16 bytes more: the arena's end
+    check(data([DOT, 116, 0, 4, 1, 1, 48, -1, 64], ring()))
+    assert not is_accepted(data([DOT, 117, 0, 4, 1, 1, 48, -1, 64], ring()))
+    assert not is_accepted(data([DOT, 116, 0, 5, 1, 1, 48, -1, 64], ring()))
     wide = [DEPTHWISE, 100, 0, 4, 8, 1, 2, 48, -1]
     check(data(list(wide), ring()))
-    check(data([DEPTHWISE, 104, 0, 4, 8, 1, 2, 48, -1], ring()))
-    assert not is_accepted(data([DEPTHWISE, 105, 0, 4, 8, 1, 2, 48, -1], ring()))
-    assert not is_accepted(data([DEPTHWISE, 104, 0, 5, 8, 1, 2, 48, -1], ring()))
+    check(data([DEPTHWISE, 108, 0, 4, 8, 1, 2, 48, -1], ring()))
+    assert not is_accepted(data([DEPTHWISE, 109, 0, 4, 8, 1, 2, 48, -1], ring()))
+    assert not is_accepted(data([DEPTHWISE, 108, 0, 5, 8, 1, 2, 48, -1], ring()))
     assert not is_accepted(data(list(dot), ring(), ring(3))), "two depths"
     check(data(list(dot), ring(), ring()))
 
@@ -312,11 +317,13 @@ def test_nothing_but_push_may_write_a_position(position, first, second):
     def data(*ops, fills=(), **fields):
         fields = {"input_at": 8, "output_at": 8, "arena_bytes": 160, **fields}
         ops = [*rings, *ops]
-        at = constants_at(ops, len(fills))
+        at = weights_at(ops, len(fills))
         ops = [[at if word == -1 else word for word in op] for op in ops]
-        return write(ops, bytes(256), fills, **fields)
+        return write(ops, bytes(16 + 256), fills, **fields)
 
     check(data())
+    check(data([DOT, 8, 12, 0, 1, 1, 64, -1, 48]))
+    check(data([DEPTHWISE, 8, 12, 0, 1, 1, 1, 64, -1]))
     clear = position + 4 if position else position
     for at in (position, position + 3):
         assert not is_accepted(data(fills=((at, 1, 1),))), "a fill"
@@ -325,8 +332,8 @@ def test_nothing_but_push_may_write_a_position(position, first, second):
         assert not is_accepted(data([REQUANTISE, 8, at, 1, 1, 0, 0, 0, -1])), "requantise"
         assert not is_accepted(data([PUSH, 8, 1, at, 12, 1, 1, 1, 0])), "another ring"
         assert not is_accepted(data(input_at=at)), "the input"
-    assert not is_accepted(data([DOT, 8, 12, 0, 1, 1, position, -1, 56])), "accumulators"
-    assert not is_accepted(data([DOT, 8, 12, 0, 1, 1, 56, -1, position])), "a workspace"
+    assert not is_accepted(data([DOT, 8, 12, 0, 1, 1, position, -1, 48])), "accumulators"
+    assert not is_accepted(data([DOT, 8, 12, 0, 1, 1, 64, -1, 0])), "a workspace"
     assert not is_accepted(data([DEPTHWISE, 8, 12, 0, 1, 1, 1, position, -1])), "accumulators"
     assert is_accepted(data(fills=((8, 1, 1),), input_at=8)) and clear % 4 == 0
 
@@ -334,7 +341,7 @@ def test_nothing_but_push_may_write_a_position(position, first, second):
 @pytest.mark.parametrize(
     "op, size",
     (
-        ([DOT, 8, 0, 0, 1, 3, None, -1, 8], 12),
+        ([DOT, 8, 0, 0, 1, 3, None, -1, 16], 12),
         ([DOT, 8, 0, 0, 1, 1, 8, -1, None], 16),
         ([DEPTHWISE, 8, 0, 0, 4, 1, 3, None, -1], 12),
         ([REQUANTISE, 8, None, 3, 4, 0, 0, 0, -1], 10),
@@ -343,19 +350,24 @@ def test_nothing_but_push_may_write_a_position(position, first, second):
     ),
 )
 def test_what_an_op_writes_may_end_where_a_position_begins(op, size):
-    """A word at 128 is a ring's position; the op's output stands just before it, or after."""
+    """A word at 128 is a ring's position; the op's output stands just before it, or after: a
+    workspace at the next multiple of 16.
+    """
     other = [PUSH, 8, 1, 60, 128, 1, 1, 1, 1]
 
     def data(at):
         ops = [other, [at if word is None else word for word in op]]
-        end = constants_at(ops)
+        end = weights_at(ops)
         ops[1] = [end if word == -1 else word for word in ops[1]]
-        return write(ops, bytes(256), input_at=200, output_at=8, arena_bytes=256)
+        return write(ops, bytes(16 + 256), input_at=200, output_at=8, arena_bytes=256)
 
     unit = 4 if op[0] in (DOT, DEPTHWISE) else 1
-    for at, allowed in ((128 - size, True), (132, True), (128 - size + unit, False)):
+    after = 132
+    if op[-1] is None:
+        unit, after = 16, 144
+    for at, allowed in ((128 - size, True), (after, True), (128 - size + unit, False)):
         assert is_accepted(data(at)) == allowed, at
-    assert not is_accepted(data(132 - unit)) and not is_accepted(data(128))
+    assert not is_accepted(data(after - unit)) and not is_accepted(data(128))
 
 
 def test_rings_are_of_at_most_4096_rows():
@@ -436,7 +448,7 @@ def test_what_is_safe_is_mostly_accepted():
     outside, is not aligned, is empty, or is not a valid number.
     """
     rng = random.Random(5)
-    reasons = ("unknown kind", "0 bytes at", "to ", "a ring", "ring of", "of no channels")
+    reasons = ("unknown kind", "0 bytes at", "to ", "a ring", "ring of", "blocks, ")
     reasons += ("wake word", "out of range", "is not aligned", "fill ", "lie outside the file")
     for _ in range(600):
         data = bytearray(rng.choice(converted()[:12]))
@@ -531,9 +543,9 @@ def test_accepted_mutants_run_in_micropython(run_micropython, tmp_path):
     assert out.strip() == b"all ran"
 
 
-@pytest.mark.parametrize("variant", (VIPER, ASSEMBLER))
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_accepted_mutants_stay_inside_on_xtensa(qemu, variant):
-    """The chip's machine code between guard bytes."""
+    """The chip's machine code between guard bytes; of the vector kernels, each load and store."""
     if not kernel_names(variant):
         pytest.skip("no assembler kernels")
     names = Interpreter.KERNELS

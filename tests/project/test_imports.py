@@ -29,6 +29,8 @@ DIAGNOSIS = (
 MAIN = None  # the composition root knows everything
 LIMITS = {  # longest match wins
     "wakeword/": PURE | {"binascii"},
+    "wakeword/model.py": PURE | {"uctypes"},  # whether buffers lie as the vector unit needs
+    "wakeword/kernels_vector_xtensa.py": PURE | {"sys"},  # which chip this is
     "satellite/": SATELLITE,
     "satellite/app.py": SATELLITE | {"asyncio", "time", "gc"},
     "satellite/streamer.py": SATELLITE | {"asyncio", "time"},

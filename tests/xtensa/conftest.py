@@ -2,15 +2,17 @@
 
 import pytest
 
-from host_tools.xtensa.kernels import VARIANTS, kernel_names, load_kernels
+from host_tools.xtensa.kernels import VARIANTS, load_kernels
 from host_tools.xtensa.machine import XtensaMachine
 
 
 def pytest_generate_tests(metafunc):
-    """Run what uses `chip` on the viper kernels and, where there are some, the assembler ones."""
-    if "chip" in metafunc.fixturenames:
-        variants = [variant for variant in VARIANTS if kernel_names(variant)]
-        metafunc.parametrize("chip", variants, indirect=True)
+    """Run what uses `chip` on the viper and the assembler kernels, `each_chip` on those with the
+    vector unit, too.
+    """
+    for fixture, variants in (("chip", VARIANTS[:2]), ("each_chip", VARIANTS)):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, variants, indirect=True)
 
 
 @pytest.fixture
@@ -23,11 +25,21 @@ def machine(qemu):
 @pytest.fixture
 def chip(qemu, request):
     """`chip(name, *arguments)` calls a kernel by its full name; `chip.machine` has the memory."""
+    yield from _chip(request.param)
+
+
+@pytest.fixture
+def each_chip(qemu, request):
+    """As `chip`."""
+    yield from _chip(request.param)
+
+
+def _chip(variant):
     with XtensaMachine() as xtensa:
-        kernels = load_kernels(xtensa, request.param)
+        kernels = load_kernels(xtensa, variant)
 
         def call(name, *arguments):
             return xtensa.call(kernels[name], *arguments)
 
-        call.machine, call.kernels, call.variant = xtensa, kernels, request.param
+        call.machine, call.kernels, call.variant = xtensa, kernels, variant
         yield call

@@ -58,8 +58,8 @@ class ModelOnTheChip:
 
 
 @pytest.mark.parametrize("name", list(known_models()))
-def test_the_chip_gives_the_answer_that_selftest_knows(chip, monkeypatch, name):
-    model = ModelOnTheChip(chip, find_model(name).path.read_bytes())
+def test_the_chip_gives_the_answer_that_selftest_knows(each_chip, monkeypatch, name):
+    model = ModelOnTheChip(each_chip, find_model(name).path.read_bytes())
     wakeword = ModuleType("wakeword")
     wakeword.kernels = SimpleNamespace(load=model.load)
     monkeypatch.setitem(sys.modules, "wakeword", wakeword)

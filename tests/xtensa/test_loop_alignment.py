@@ -7,6 +7,7 @@ is strict about it and qemu is not, so running the code does not show a mistake;
 import struct
 
 from host_tools.shared_firmware import FIRMWARE
+from host_tools.xtensa import instruction_words
 from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.kernels import compiled_firmware
@@ -16,8 +17,8 @@ _LOOPS = (0x8, 0x9, 0xA)  # LOOP, LOOPNEZ, LOOPGTZ: upper half of the second byt
 
 
 def size_of(code, at):
-    """Bytes of the instruction: 2 for the short forms (first nibble 8 to 13), else 3."""
-    return 2 if 8 <= code[at] & 15 <= 13 else 3
+    """Bytes of the instruction: 2 for the short forms, 4 for some of the vector unit, else 3."""
+    return instruction_words.size_of(code[at])
 
 
 def instructions(code):

@@ -9,7 +9,8 @@ import struct
 
 import pytest
 
-from host_tools.xtensa.kernels import ASSEMBLER, kernel_modules
+from firmware.wakeword import model_format
+from host_tools.xtensa.kernels import VIPER, kernel_modules
 from tests.xtensa import model_oracles as oracle
 
 K = "wakeword.kernels."
@@ -41,35 +42,45 @@ def words(*values):
     return struct.pack(f"<{len(values)}I", *values)
 
 
+def aligned(at, size):
+    return -(-at // size) * size
+
+
+def rows_of_weights(w):
+    """Each channel's weights, padded to whole rows."""
+    return b"".join(row.ljust(model_format.row_bytes(len(row)), b"\x80") for row in w)
+
+
 @pytest.mark.parametrize("w_fill", FILLS)
 @pytest.mark.parametrize("x_fill", FILLS)
-def test_dot(chip, x_fill, w_fill):
+def test_dot(each_chip, x_fill, w_fill):
     rng = random.Random(x_fill + w_fill)
     for blocks, channels, position, step in ((1, 1, 0, 0), (5, 3, 2, 8), (30, 4, 1, 40)):
         n = 8 * blocks
         x = FILLS[x_fill](rng, n)
         w = [FILLS[w_fill](rng, n) for _ in range(channels)]
-        start, out = 8, 8 + position * step + n + (-n - position * step) % 4
-        workspace = out + 4 * channels
+        start = 8
+        out = aligned(start + position * step + model_format.row_bytes(n) + 16, 4)
+        workspace = aligned(out + 4 * channels, 16)
         after = workspace + 16 * blocks
         arena = bytearray(rng.randbytes(after + 8))
         arena[0:4] = words(position)
         arena[start + position * step : start + position * step + n] = x
-        at = 12
+        at = 12  # the weights 36 bytes on, at a multiple of 16
         op = words(1, start, 0, step, blocks, channels, out, at + 36, workspace)
-        model = bytes(at) + op + b"".join(w)
+        model = bytes(at) + op + rows_of_weights(w) + bytes(32)
         want = bytearray(arena)
         sums = oracle.accumulators([x] * channels, w)
         want[out : out + 4 * channels] = words(*(s + ONE30 for s in sums))
-        got = bytearray(run(chip, "dot", arena, model, at))
-        if chip.variant == ASSEMBLER:
+        got = bytearray(run(each_chip, "dot", arena, model, at))
+        if each_chip.variant != VIPER:
             got[workspace:after] = want[workspace:after]
         assert got == want
 
 
 @pytest.mark.parametrize("w_fill", FILLS)
 @pytest.mark.parametrize("x_fill", FILLS)
-def test_depthwise(chip, x_fill, w_fill):
+def test_depthwise(each_chip, x_fill, w_fill):
     rng = random.Random(x_fill + w_fill)
     for blocks, channels, position, step, slack in (
         (1, 1, 0, 0, 0),
@@ -80,18 +91,17 @@ def test_depthwise(chip, x_fill, w_fill):
         rows = [FILLS[x_fill](rng, n) for _ in range(channels)]
         w = [FILLS[w_fill](rng, n) for _ in range(channels)]
         pitch, start = n + slack, 4
-        out = start + position * step + pitch * channels
-        out += -out % 4
+        out = aligned(start + position * step + pitch * channels + 32, 4)
         arena = bytearray(rng.randbytes(out + 4 * channels + 8))
         arena[0:4] = words(position)
         for c, row in enumerate(rows):
             first = start + position * step + c * pitch
             arena[first : first + n] = row
-        op = words(2, start, 0, step, pitch, blocks, channels, out, 36)
+        op = words(2, start, 0, step, pitch, blocks, channels, out, 48) + bytes(12)
         want = bytearray(arena)
         sums = oracle.accumulators(rows, w)
         want[out : out + 4 * channels] = words(*(s + ONE30 for s in sums))
-        assert run(chip, "depthwise", arena, op + b"".join(w)) == want
+        assert run(each_chip, "depthwise", arena, op + rows_of_weights(w)) == want
 
 
 def requantise_cases():
