@@ -95,6 +95,7 @@ def levels(app, peak):
         "state": STATE_NAMES[parts.gate.state],
         "muted": parts.gate.muted,
         "mic": mic_on,
+        "speaker": parts.speaker is not None and parts.speaker.is_on(),
         "light": _light(parts.light),
         "peak": peak if mic_on else 0,
         "probability": [model.probability for model in parts.engine.models],

@@ -106,6 +106,7 @@ class Levels(_Levels, total=False):
 
     muted: bool
     mic: bool
+    speaker: bool
     light: LightStatus
     peak: int
     probability: list[int]

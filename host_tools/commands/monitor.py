@@ -174,7 +174,9 @@ def panel(levels: Levels) -> Table:
             share = bar(probability / 255, cutoff / 255)
             table.add_row(name, f"{share} {probability / 255:6.2f}, cutoff {cutoff / 255:.2f}")
     else:
-        table.add_row("level", "the microphone is off")
+        is_speaking = levels.get("speaker", False)
+        words = "the microphone is off" + (": the loudspeaker is on" if is_speaking else "")
+        table.add_row("level", words)
     cpu = levels.get("cpu_share")
     table.add_row("CPU", "" if cpu is None else f"{cpu:.1%} of a core, for audio")
     lost = levels["overruns"]

@@ -247,6 +247,32 @@ def test_plots_are_drawn_one_for_each_file(simulate, recording, tmp_path):
     assert status == 0 and "<svg" in text
 
 
+def test_what_the_loudspeaker_says_is_written_beside_the_input(simulate, tmp_path):
+    audio.write(tmp_path / "in.wav", np.concatenate([wake_and_command(), speech.silence(3.0)]))
+    audio.write(tmp_path / "answer.wav", np.full(8000, 5000, np.int16))
+    out = tmp_path / "heard.wav"
+    options = ("--reply", tmp_path / "answer.wav", "--speaker", out, "--echo", "-6")
+    status, text, _ = simulate(tmp_path / "in.wav", *options)
+    assert status == 0 and "reply, 0.50 s of sound (end)" in text and str(out) in text
+    heard, rate = soundfile.read(out, dtype="int16")
+    assert rate == 16000 and heard.size == audio.read(tmp_path / "in.wav").size
+    assert set(heard.tolist()) == {0, (5000 * 11796 + 16384) >> 15}
+    assert np.count_nonzero(heard) == 8000
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    (
+        (("--speaker", "/no/such/folder/out.wav"), "no such folder"),
+        (("--reply", "/no/such/answer.wav"), "answer.wav"),
+        (("--echo", "3"), "3"),
+    ),
+)
+def test_bad_options_of_the_loudspeaker(simulate, recording, options, words):
+    status, _, err = simulate(recording, *options)
+    assert status == 2 and words in err
+
+
 def test_a_host_without_native_emitter_gets_a_sentence(simulate, recording, monkeypatch):
     monkeypatch.setattr("host_tools.micropython.has_native_emitter", lambda: False)
     status, out, err = simulate(recording)
