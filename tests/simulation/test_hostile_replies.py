@@ -42,6 +42,7 @@ class LightDriver:
     def show(self, r, g, b): pass
     def is_ok(self): return True
 """
+PATIENCE_MS = 10000
 #: What `Speaking` needs of an app, of the test's owner.
 APP = """
     both = mic = 0
@@ -65,8 +66,13 @@ LOOP = """
     task = asyncio.create_task(streamer.run())
     began, woken, chunk = time.ticks_ms(), False, b"\\x11\\x22" * 160
     owner.mic = True
-    while time.ticks_diff(time.ticks_ms(), began) < run_ms:
+    ended_ms = None  # the first connection
+    while ended_ms is None or time.ticks_diff(time.ticks_ms(), ended_ms) < 300:
         now_ms = time.ticks_ms()
+        if time.ticks_diff(now_ms, began) > run_ms:
+            break
+        if ended_ms is None and owner.ups and not streamer.is_connected:
+            ended_ms = now_ms
         if not woken and streamer.is_connected and gate.state == IDLE:
             woken = gate.wake(1234) and gate.speech()
         speaker.waiting = max(0, speaker.waiting - 1)
@@ -93,10 +99,10 @@ asyncio.run(main())
 """
 
 
-def device(run_ms, timers):
-    """The device of test_hostile_receivers, with a loudspeaker."""
+def device(timers):
+    """The device of test_hostile_receivers, with a loudspeaker; it ends with its connection."""
     source = DEVICE[: DEVICE.index("    task = asyncio.create_task")] + LOOP
-    source = source.replace(", 1500\n", f", {run_ms}\n")
+    source = source.replace(", 1500\n", f", {PATIENCE_MS}\n")
     source = source.replace("class Clock:", SPEAKER + "\nclass Clock:")
     source = source.replace("    def remote_refused(self, what): self.refused.append(what)\n", APP)
     source = source.replace(
@@ -133,10 +139,12 @@ START, END = line("audio-start", FORM), line("audio-stop")
 
 
 class Talker:
-    """One connection: answers pings, lets the device stream, then says what it is told."""
+    """One connection: answers pings, lets the device stream, then says what it is told, and hangs
+    up at a message of the type `until`."""
 
-    def __init__(self, *steps):
+    def __init__(self, *steps, until):
         self.steps = list(steps)  # (what to wait for in the device's words, what to say then)
+        self.until = until
         self.events = []
 
     def __call__(self, connection, receiver):
@@ -151,10 +159,9 @@ class Talker:
                 elif event.type == "audio-chunk" and len(self.of("audio-chunk")) == 3:
                     connection.sendall(line("stop", {"stream": STREAM}))
                 if self.steps and event.type == self.steps[0][0]:
-                    words = self.steps.pop(0)[1]
-                    if words is None:
-                        return
-                    connection.sendall(words)
+                    connection.sendall(self.steps.pop(0)[1])
+                elif not self.steps and event.type == self.until:
+                    return
 
     def of(self, kind):
         return [event.data for event in self.events if event.type == kind]
@@ -166,16 +173,16 @@ def run(run_micropython, tmp_path):
     from host_tools.receiver import authority
     from tests.simulation.test_hostile_receivers import NAME, Receiver
 
-    def run(*steps, run_ms=900, timers=False):
+    def run(*steps, until=None, timers=False):
         owner = authority.open_or_make(tmp_path / "owner")
         key, certificate = owner.sign_device()
         (tmp_path / "ca.cert.der").write_bytes(owner.certificate_der)
         (tmp_path / "device.cert.der").write_bytes(certificate)
         (tmp_path / "device.key.der").write_bytes(key)
-        talker = Talker(*steps)
+        talker = Talker(*steps, until=until)
         receiver = Receiver(talker, owner.server_context(NAME)[0])
         try:
-            out = run_micropython(device(run_ms, timers), receiver.port, tmp_path, "secure")
+            out = run_micropython(device(timers), receiver.port, tmp_path, "secure")
         finally:
             receiver.listener.close()
         said = json.loads(out.splitlines()[-1])
@@ -193,7 +200,7 @@ def scaled(samples, gain):
 
 def test_an_honest_reply_is_heard_sample_for_sample(run):
     said, talker = run(
-        ("audio-stop", speak()), ("speak-accepted", START + audio(SOUND) + END), run_ms=1300
+        ("audio-stop", speak()), ("speak-accepted", START + audio(SOUND) + END), until="played"
     )
     assert talker.of("speak-accepted") == [{"id": ID, "credit": 32000}]
     assert talker.of("played") == [{"id": ID, "ms": 300, "why": "end"}]
@@ -227,7 +234,7 @@ def test_audio_out_of_turn_ends_the_connection(run, name):
     )
     if when == "pong-or-status":
         steps = [("ping", PONG + words)]
-    said, talker = run(*steps, run_ms=700)
+    said, talker = run(*steps)
     assert refused in said["refused"] and "message" in said["refused"], said["refused"]
     assert said["heard"] <= 9600 and said["is_zero"] and said["speech"] == 0 and not said["on"]
 
@@ -244,7 +251,7 @@ REQUESTS = {
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_nobody_asked_for_is_refused_recorded_and_not_heard(run, name):
     words, why = REQUESTS[name]
-    said, talker = run(("audio-stop", words), run_ms=600)
+    said, talker = run(("audio-stop", words), until="speak-refused")
     assert talker.of("speak-refused") == [{"id": ID, "why": why}]
     assert len(said["refused"]) == 1 and said["refused"][0] in ("speak", "chime")
     assert said["heard"] == said["starts"] == 0
@@ -252,7 +259,9 @@ def test_what_nobody_asked_for_is_refused_recorded_and_not_heard(run, name):
 
 def test_a_stream_is_answered_once(run):
     said, talker = run(
-        ("audio-stop", speak() + line("speak-stop", {"id": ID})), ("played", speak(OTHER))
+        ("audio-stop", speak() + line("speak-stop", {"id": ID})),
+        ("played", speak(OTHER)),
+        until="speak-refused",
     )
     assert talker.of("played") == [{"id": ID, "ms": 0, "why": "receiver"}]
     assert talker.of("speak-refused") == [{"id": OTHER, "why": "stream"}]
@@ -264,7 +273,7 @@ def test_while_it_speaks_nothing_makes_it_listen(run):
     said, talker = run(
         ("audio-stop", speak()),
         ("speak-accepted", START + audio(SOUND) + b"".join(map(line, asks)) + END),
-        run_ms=1100,
+        until="played",
     )
     assert said["refused"] == list(asks) and said["both"] == 0
     assert talker.of("played") == [{"id": ID, "ms": 300, "why": "end"}]
@@ -275,7 +284,7 @@ def test_a_mute_silences_a_reply_and_refuses_the_next(run):
         ("audio-stop", speak()),
         ("speak-accepted", START + audio(SOUND) + line("mute") + END),
         ("played", speak(OTHER)),
-        run_ms=900,
+        until="speak-refused",
     )
     [played] = talker.of("played")
     assert played["why"] == "mute" and played["ms"] < 300 and said["heard"] < 9600
@@ -285,13 +294,15 @@ def test_a_mute_silences_a_reply_and_refuses_the_next(run):
 
 def test_a_flood_of_requests_ends_the_connection(run):
     words = speak(stream=OTHER)
-    said, talker = run(("audio-stop", words * 120), run_ms=700)
+    said, talker = run(("audio-stop", words * 120))
     assert "message" in said["refused"] and said["heard"] == 0
     assert len(talker.of("speak-refused")) <= 8192 // len(words)
 
 
 def test_the_network_gets_no_louder_than_its_owner_allows(run):
-    said, talker = run(("audio-stop", line("volume", {"percent": 100})), run_ms=500)
+    said, talker = run(
+        ("audio-stop", line("volume", {"percent": 100}) + line("ping")), until="pong"
+    )
     assert (
         said["volume"] == 80
         and ["volume", {"percent": 80, "source": "network"}] in said["records"]
@@ -300,10 +311,7 @@ def test_the_network_gets_no_louder_than_its_owner_allows(run):
 
 def test_when_the_receiver_goes_away_nothing_of_its_sound_is_left(run):
     said, talker = run(
-        ("audio-stop", speak()),
-        ("speak-accepted", START + audio(SOUND)),
-        ("credit", None),
-        run_ms=900,
+        ("audio-stop", speak()), ("speak-accepted", START + audio(SOUND)), until="credit"
     )
     assert said["is_zero"] and said["speech"] == 0 and not said["on"] and said["heard"] <= 9600
     assert said["records"][-1][0] == "speak-end" and said["records"][-1][1]["reason"] == "network"
