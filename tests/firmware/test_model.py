@@ -4,9 +4,12 @@ import gc
 import os
 
 import micropython
+import wakeword.model as model_module
 from diagnostics.known_answers import walk_errors
+from uctypes import addressof
+from wakeword import kernels
 from wakeword.model import Model, ModelFormatError, read
-from wakeword.model_format import check, crc32
+from wakeword.model_format import DEPTHWISE, DOT, check, crc32
 
 NEEDS_MODELS = True
 FOLDER = os.getenv("EARNEST_TEST_MODELS") or "models"
@@ -173,3 +176,41 @@ def test_a_file_that_is_not_there():
     except OSError:
         return
     raise AssertionError("read")
+
+
+class CountedVectors:
+    """The plain kernels in the place of the vector unit's; lists the ops that they ran."""
+
+    ran = []
+
+    @classmethod
+    def dot(cls, arena, data, at):
+        cls.ran.append(at)
+        kernels.dot(arena, data, at)
+
+    @classmethod
+    def depthwise(cls, arena, data, at):
+        cls.ran.append(at)
+        kernels.depthwise(arena, data, at)
+
+
+def test_vector_kernels_run_where_there_are_some_and_both_buffers_lie_right():
+    assert model_module._vector is None  # no ESP32-S3
+    plain = load("okay_nabu")
+    data = plain._data
+    values = slices(9)
+    want = outputs(plain, values)
+    _header, ops = check(data)
+    multiplies = [at for kind, at in ops if kind in (DOT, DEPTHWISE)]
+    shifted = bytearray(len(data) + 32)
+    room = 8 - addressof(shifted) % 16 + 16  # where a buffer lies at 8 modulo 16
+    shifted[room : room + len(data)] = data
+    beside = memoryview(shifted)[room : room + len(data)]
+    model_module._vector = CountedVectors
+    try:
+        for held, ran in ((data, 3 * multiplies), (beside, [])):
+            CountedVectors.ran = []
+            assert outputs(Model(held), values) == want
+            assert CountedVectors.ran == ran
+    finally:
+        model_module._vector = None

@@ -6,6 +6,8 @@ arithmetic, and on whole models with the viper kernels in qemu.
 
 import random
 import struct
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from firmware.wakeword import model_format as fmt
 from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
+from host_tools.shared_firmware import FIRMWARE
 from host_tools.xtensa import qemu_program
 from host_tools.xtensa.kernels import VECTOR, VIPER, kernel_names, load_kernels
 from host_tools.xtensa.machine import XtensaMachine
@@ -208,3 +211,23 @@ def test_random_models_give_what_viper_gives(vector_chip, seed):
 
 def test_the_vector_kernels_are_these_two():
     assert kernel_names(VECTOR) == [K + "dot", K + "depthwise"]
+
+
+def test_they_are_not_for_another_chip(monkeypatch):
+    """The module's own first lines: on a chip without the unit an instruction would stop it."""
+    source = (FIRMWARE / "wakeword" / "kernels_vector_xtensa.py").read_text(encoding="utf-8")
+    start = source[: source.index("@micropython.asm_xtensa")]
+    micropython = ModuleType("micropython")
+    micropython.const = lambda value: value
+    monkeypatch.setitem(sys.modules, "micropython", micropython)
+
+    def imported_on(machine):
+        monkeypatch.setattr(sys, "implementation", machine)
+        exec(start, {})
+
+    for machine in ("Generic ESP32 module with ESP32", "Generic ESP32S2 module with ESP32S2"):
+        with pytest.raises(ImportError):
+            imported_on(SimpleNamespace(_machine=machine))
+    with pytest.raises(ImportError):
+        imported_on(SimpleNamespace())
+    imported_on(SimpleNamespace(_machine="Generic ESP32S3 module with ESP32S3"))
