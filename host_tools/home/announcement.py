@@ -119,7 +119,7 @@ def decode(content: bytes) -> bytes:
         raise AnnouncementError("it is not audio that can be read") from error
     if len(frames) > most:
         raise AnnouncementError(f"it is longer than {MAX_AUDIO_S:.0f} s")
-    mono = np.nan_to_num(frames.mean(axis=1))
+    mono = np.clip(np.nan_to_num(frames.mean(axis=1)), -1.0, 1.0)
     common = gcd(rate_hz, RATE_HZ)
     if rate_hz != RATE_HZ:
         mono = resample_poly(mono, RATE_HZ // common, rate_hz // common)

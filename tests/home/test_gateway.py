@@ -8,7 +8,8 @@ from aioesphomeapi.core import RequiresEncryptionAPIError
 from aioesphomeapi.model import VoiceAssistantTimerEventType
 
 from host_tools.home import door as doors
-from host_tools.home import voice
+from host_tools.home import gateway, line, mouth, voice
+from host_tools.home.announcement import AnnouncementError
 from tests.fakes.home import STREAM, FakeHome, answering, house, until
 
 SPEECH = bytes(range(256)) * 40
@@ -375,6 +376,56 @@ def test_mute_volume_and_a_timer_reach_the_device(tmp_path):
     run(dialogue())
 
 
+def test_an_announcement_is_fetched_from_home_assistant_and_spoken(tmp_path, monkeypatch):
+    fetched = []
+
+    def samples_of(url, peer):
+        fetched.append((url, peer))
+        if url.endswith("bad"):
+            raise AnnouncementError("it is larger than 4 MiB")
+        return url[-2:].encode()
+
+    monkeypatch.setattr(mouth, "samples_of", samples_of)
+
+    async def dialogue():
+        async with house(tmp_path, "kitchen") as here:
+            satellite = here.connect("kitchen")
+            async with answering(here.home("kitchen")) as home:
+                announce = home.client.send_voice_assistant_announcement_await_response
+                done = await announce(
+                    "http://x/01", 5, "hello", preannounce_media_id="http://x/00"
+                )
+                assert done.success and satellite.spoken == [("announcement", b"0001")]
+                assert fetched == [("http://x/00", "127.0.0.1"), ("http://x/01", "127.0.0.1")]
+                assert not (await announce("http://x/bad", 5, "hello")).success
+                satellite.refuses = "off"
+                assert not (await announce("http://x/01", 5, "hello")).success
+                (told,) = here.host.events("home-cannot")
+                assert told["reason"] == "it is larger than 4 MiB"
+
+    run(dialogue())
+
+
+def test_one_announcement_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(mouth, "samples_of", lambda url, peer: b"12")
+
+    async def dialogue():
+        async with house(tmp_path, "kitchen") as here:
+            satellite = here.connect("kitchen")
+            satellite.is_quiet.clear()
+            one, two = here.home("kitchen"), here.home("kitchen")
+            async with answering(one), answering(two):
+                announce = one.client.send_voice_assistant_announcement_await_response
+                first = asyncio.create_task(announce("http://x/1", 5, "one"))
+                await until(lambda: satellite.spoken)
+                announce = two.client.send_voice_assistant_announcement_await_response
+                assert not (await announce("http://x/2", 5, "two")).success
+                satellite.is_quiet.set()
+                assert (await first).success and len(satellite.spoken) == 1
+
+    run(dialogue())
+
+
 def test_status_is_shown_and_a_device_that_is_gone_has_none(tmp_path):
     async def dialogue():
         async with house(tmp_path, "kitchen") as here:
@@ -457,8 +508,6 @@ def test_nobody_is_waited_for_for_ever(tmp_path, monkeypatch):
 
 
 def test_who_does_not_finish_the_handshake_is_hung_up_on(tmp_path, monkeypatch):
-    from host_tools.home import line
-
     monkeypatch.setattr(line, "HANDSHAKE_S", 0.1)
 
     async def dialogue():
@@ -491,8 +540,6 @@ def test_a_flood_of_connections_is_bounded(tmp_path, monkeypatch):
 
 
 def test_a_device_that_is_removed_or_renamed_or_gets_a_new_key(tmp_path, monkeypatch):
-    from host_tools.home import gateway
-
     monkeypatch.setattr(gateway, "LOOK_S", 0.02)
 
     async def dialogue():

@@ -1,0 +1,62 @@
+"""`earnest devices home-key`, and the options of `earnest receive` for Home Assistant."""
+
+import json
+import sys
+
+import pytest
+
+from host_tools.home.identity import IdentityBook
+from host_tools.receiver.devices import DeviceList
+from tests.fakes.receivers import earnest, new_device
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "receiver"
+    new_device(folder, "kitchen")
+    return folder
+
+
+def key(data, *options):
+    return earnest(data, "devices", "home-key", "kitchen", *options)
+
+
+def test_the_key_is_printed_alone_and_stays(data):
+    done = key(data)
+    id = DeviceList(data / "devices.json").named("kitchen").id
+    assert done.stdout == IdentityBook(data).of(id).key_text + "\n"
+    assert "port 6053" in done.stderr
+    assert key(data).stdout == done.stdout
+    told = json.loads(key(data, "--json").stdout)
+    assert told["key"] + "\n" == done.stdout
+    assert (told["device"], told["port"]) == ("kitchen", 6053) and len(told["mac"]) == 17
+
+
+def test_a_new_key(data):
+    before, after = key(data).stdout, key(data, "--new").stdout
+    assert before != after == key(data).stdout
+
+
+def test_a_device_that_is_not_there(data):
+    done = earnest(data, "devices", "home-key", "hall")
+    assert done.returncode == 2 and "there is no device 'hall'" in done.stderr
+    assert not (data / "home-assistant.json").exists()
+
+
+def test_announcing_an_address_that_nobody_can_reach(data):
+    done = earnest(data, "receive", "--home-assistant", "--home-mdns")
+    assert done.returncode == 2
+    assert "no other computer can reach" in done.stderr and "--home-host" in done.stderr
+
+
+def test_a_missing_extra_is_named_in_one_line(data, monkeypatch):
+    for module in [name for name in sys.modules if name.startswith("host_tools.home.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "aioesphomeapi", None)
+    done = earnest(data, "receive", "--home-assistant")
+    assert done.returncode == 2
+    first, hint = done.stderr.splitlines()[-2:]
+    assert first == (
+        "error: the Python package aioesphomeapi is missing; it is part of earnest[home]"
+    )
+    assert hint.startswith("hint: ") and "pip install '.[home]'" in hint and "3.11" in hint
