@@ -19,14 +19,14 @@ need_board = test -n "$(BOARD)" || { \
 	exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test claims lint format models convert simulate bench evaluate \
+.PHONY: help setup demo test test-home-assistant claims lint format models convert simulate bench evaluate \
 	flash install provision clean system-tools
 
 help: ## List the targets.
 	@echo "Earnest - two commands do everything: make demo, make test"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
-		while IFS='	' read -r name words; do printf '  make %-10s %s\n' "$$name" "$$words"; done
+		while IFS='	' read -r name words; do printf '  make %-20s %s\n' "$$name" "$$words"; done
 
 setup: $(STAMP) ## Make .venv with all that this platform has.
 
@@ -50,6 +50,10 @@ demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a mi
 
 test: $(STAMP) system-tools ## Run all tests, two processes a core.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# By hand, not in CI: 3 GB, root, and minutes.
+test-home-assistant: $(STAMP) ## Try a conversation through a real Home Assistant.
+	@$(BIN)/python -m tests.home_assistant
 
 claims: $(STAMP) ## Run the test of each claim; print claim, test, figure.
 	@$(BIN)/python -m tests.project.claims $(ARGS)

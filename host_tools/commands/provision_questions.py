@@ -47,7 +47,9 @@ def ask(
     click.echo(
         "\nAfter the wake word your sentence is sent to your receiver, and to nobody else. The "
         "audio is\ndiscarded when it has been answered. You may allow more. If you take that back "
-        "later, what was\nkept is deleted.",
+        "later, what was\nkept is deleted. If you let Home Assistant answer (`earnest receive "
+        "--home-assistant`), it gets\nthe audio too: it can keep what was said, and in debug mode "
+        "the audio, whatever you answer here.",
         err=err,
     )
     keep = click.confirm("May your receiver keep recordings?", current.keep_recordings, err=err)
