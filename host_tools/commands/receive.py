@@ -263,7 +263,7 @@ def _home_assistant(
             "name this computer's address on the network with --home-host",
         )
     neighbours = Neighbours(address) if is_announced else None
-    return HomeGateway(IdentityBook(data), devices, address, port, neighbours)
+    return HomeGateway(IdentityBook(data), devices, Statuses(data), address, port, neighbours)
 
 
 def _view(as_json: bool, is_verbose: bool) -> View:

@@ -67,6 +67,15 @@ def features(status: Status | None) -> int:
     return VOICE | SPEAKER | API_AUDIO | may
 
 
+def _words(shown: Shown) -> tuple[str, ...]:
+    return shown.known.words if shown.known else ()
+
+
+def _offered(shown: Shown) -> tuple[int, tuple[str, ...]]:
+    """Return what Home Assistant asks for only when it connects."""
+    return features(shown.known), _words(shown)
+
+
 class Dialogue:
     """One connection of a Home Assistant."""
 
@@ -90,8 +99,7 @@ class Dialogue:
         """Tell what changed.  When the device offers something else than before, hang up: Home
         Assistant comes back at once and asks again."""
         before, self._shown = self._shown, shown
-        is_other = features(before.status) != features(shown.status)
-        if shown.status is not None and is_other and self._is_greeted:
+        if self._is_greeted and _offered(before) != _offered(shown):
             return [HangUp()]
         if not self._is_watching:
             return []
@@ -134,7 +142,7 @@ class Dialogue:
             project_version=self._facts.version,
             esphome_version=_ESPHOME,
             api_encryption_supported=True,
-            voice_assistant_feature_flags=features(self._shown.status),
+            voice_assistant_feature_flags=features(self._shown.known),
         )
         return [Send(info)]
 
@@ -160,8 +168,7 @@ class Dialogue:
     def _configuration(self, message: Any) -> list[Wish]:
         """Name the device's own words and no others: each may lead to a pipeline of its own, and
         none can be chosen from here."""
-        status = self._shown.status
-        words = status.words if status else ()
+        words = _words(self._shown)
         known = [
             make("VoiceAssistantWakeWord", id=word, wake_word=phrase(word), trained_languages=[])
             for word in words
@@ -175,8 +182,7 @@ class Dialogue:
         return [Send(configuration)]
 
     def _configure(self, message: Any) -> list[Wish]:
-        words = self._shown.status.words if self._shown.status else ()
-        if set(message.active_wake_words) == set(words):
+        if set(message.active_wake_words) == set(_words(self._shown)):
             return []
         return [Refused("to choose the wake words")]
 

@@ -22,7 +22,7 @@ from host_tools.home.line import Closed, Line
 from host_tools.home.messages import make
 from host_tools.home.mouth import Mouth
 from host_tools.home.voice import Voice
-from host_tools.receiver.assistant import Host, Satellite
+from host_tools.receiver.assistant import Host, Satellite, Status
 from host_tools.receiver.transcription import clean
 
 #: Connections to one device's port.
@@ -43,12 +43,15 @@ class _Guest:
 class Door:
     """`open` listens; the rest is called in the event loop and returns at once."""
 
-    def __init__(self, host: Host, name: str, identity: Identity, version: str) -> None:
+    def __init__(
+        self, host: Host, name: str, identity: Identity, version: str, known: Status
+    ) -> None:
+        """`known` is the last status that the device told."""
         self._host = host
         self.name = name
         self.identity = identity
         self._facts = Facts(identity.name, f"Earnest {name}", identity.mac, version)
-        self._shown = Shown()
+        self._shown = Shown(known=known)
         self._guests: list[_Guest] = []
         self._server: asyncio.Server | None = None
         self._mouth = Mouth(host, self._tell, lambda is_on: self._show(is_speaking=is_on))
@@ -83,7 +86,8 @@ class Door:
     def connected(self, satellite: Satellite) -> None:
         """The device is there."""
         self._mouth.satellite = satellite
-        self._show(is_connected=True, status=satellite.status)
+        self._show(is_connected=True)
+        self.status_changed()
 
     def disconnected(self) -> None:
         """The device is gone."""
@@ -92,7 +96,8 @@ class Door:
 
     def status_changed(self) -> None:
         if self._mouth.satellite is not None:
-            self._show(status=self._mouth.satellite.status)
+            status = self._mouth.satellite.status
+            self._show(status=status, known=status or self._shown.known)
 
     def stream_started(self, stream: str, wake_word: str | None) -> None:
         """The device heard its wake word, and opened a stream."""

@@ -26,6 +26,8 @@ class Shown:
 
     is_connected: bool = False
     status: Status | None = None
+    #: The last status that the device told, also while it is gone: what it offers.
+    known: Status | None = None
     is_streaming: bool = False
     is_speaking: bool = False
     #: Since the receiver started.

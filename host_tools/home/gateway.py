@@ -1,19 +1,21 @@
 """The assistant that offers every device of the receiver to Home Assistant.
 
-A device's port is open from the start, also while the device is not connected: Home Assistant then
-shows that it is not.
+A device's port is open from when it has told its status for the first time, also while the device
+is not connected: Home Assistant then shows that it is not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from host_tools.errors import HostToolError
 from host_tools.home.door import Door
 from host_tools.home.identity import IdentityBook
 from host_tools.home.neighbours import Neighbours
-from host_tools.receiver.assistant import Assistant, Host, Satellite
+from host_tools.receiver.assistant import Assistant, Host, Satellite, Status
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.statuses import Statuses
 from host_tools.version import installed_version
 
 #: How soon a device that was added or removed meanwhile is noticed.
@@ -27,6 +29,7 @@ class HomeGateway(Assistant):
     Args:
         book: Who a device is to Home Assistant.
         devices: The receiver's list.
+        statuses: What each device told last.
         address: Where the doors are, 127.0.0.1 for a Home Assistant on this machine.
         port: Of the first device; 0 takes free ones.
         neighbours: Announces the doors on the network; None does not.
@@ -36,12 +39,14 @@ class HomeGateway(Assistant):
         self,
         book: IdentityBook,
         devices: DeviceList,
+        statuses: Statuses,
         address: str,
         port: int,
         neighbours: Neighbours | None = None,
     ) -> None:
         self._book = book
         self._devices = devices
+        self._statuses = statuses
         self._address = address
         self._port = port
         self._neighbours = neighbours
@@ -49,6 +54,7 @@ class HomeGateway(Assistant):
         #: By the device's id.
         self.doors: dict[str, Door] = {}
         self._satellites: dict[str, Satellite] = {}
+        self._news = asyncio.Event()
 
     def begin(self, host: Host) -> None:
         self._host = host
@@ -67,6 +73,8 @@ class HomeGateway(Assistant):
     def status_changed(self, satellite: Satellite) -> None:
         if door := self.doors.get(satellite.id):
             door.status_changed()
+        else:
+            self._news.set()
 
     def stream_started(self, satellite: Satellite, stream: str, wake_word: str | None) -> None:
         if door := self.doors.get(satellite.id):
@@ -92,7 +100,9 @@ class HomeGateway(Assistant):
                     if error.message != told:
                         told = error.message
                         self._warn(f"{error.message}; {error.hint}")
-                await asyncio.sleep(LOOK_S)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), LOOK_S)
+                self._news.clear()
         finally:
             for door in self.doors.values():
                 door.close()
@@ -112,16 +122,24 @@ class HomeGateway(Assistant):
                 if self._neighbours is not None:
                     await self._neighbours.withdraw(door.identity)
         for id, name in listed.items():
-            if id not in self.doors:
-                await self._open(id, name)
+            if id not in self.doors and (known := self._known(id)):
+                await self._open(id, name, known)
 
-    async def _open(self, id: str, name: str) -> None:
+    def _known(self, id: str) -> Status | None:
+        """Return what the device told last: Home Assistant asks what it offers only once."""
+        satellite = self._satellites.get(id)
+        if satellite is not None and satellite.status is not None:
+            return satellite.status
+        told = self._statuses.of(id)
+        return told.status if told else None
+
+    async def _open(self, id: str, name: str, known: Status) -> None:
         assert self._host is not None, "begin comes first"
         identity = self._book.of(id)
         port = self._port + identity.place if self._port else 0
         if port > _MAX_PORT:
             raise HostToolError(f"no port is left for {name}", "name a lower --home-port")
-        door = Door(self._host, name, identity, installed_version())
+        door = Door(self._host, name, identity, installed_version(), known)
         await door.open(self._address, port)
         self.doors[id] = door
         self._host.emit("home-offered", device=name, host=self._address, port=door.port)

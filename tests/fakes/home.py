@@ -11,7 +11,8 @@ from host_tools.home.gateway import HomeGateway
 from host_tools.home.identity import IdentityBook
 from host_tools.receiver.authority import open_or_make
 from host_tools.receiver.devices import DeviceList
-from tests.fakes.satellites import SOON_S, STREAM, FakeHost, FakeSatellite, until
+from host_tools.receiver.statuses import Statuses, ToldStatus
+from tests.fakes.satellites import SOON_S, STREAM, FakeHost, FakeSatellite, status, until
 
 
 class FakeHome:
@@ -92,8 +93,11 @@ class House:
         signer = open_or_make(folder / "authority")
         for name in names:
             self.list.add(name, signer, folder / name)
+            Statuses(folder).keep(self.id(name), ToldStatus(status(), 0.0))
         self.book = IdentityBook(folder)
-        self.gateway = HomeGateway(self.book, self.list, "127.0.0.1", 0, neighbours)
+        self.gateway = HomeGateway(
+            self.book, self.list, Statuses(folder), "127.0.0.1", 0, neighbours
+        )
         self.host = FakeHost()
         self.satellites = {}
 
@@ -131,6 +135,7 @@ class House:
         for task in list(self.host.tasks):
             task.cancel()
         await asyncio.gather(*self.host.tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # for the connections to close
 
 
 @asynccontextmanager

@@ -78,11 +78,15 @@ class FakeSatellite:
             raise SpeakRefused(self.refuses)
         heard = b""
         self.spoken.append((kind, heard))
-        async for piece in audio:
-            assert piece and len(piece) % 2 == 0
-            heard += piece
-            self.spoken[-1] = (kind, heard)
-        await self.is_quiet.wait()
+        try:
+            async for piece in audio:
+                assert piece and len(piece) % 2 == 0
+                heard += piece
+                self.spoken[-1] = (kind, heard)
+            await self.is_quiet.wait()
+        except asyncio.CancelledError:
+            self.asked.append("cancelled")
+            raise
         return Played(len(heard) // 32, "end")
 
     async def stop_speaking(self):

@@ -10,6 +10,7 @@ from aioesphomeapi.model import VoiceAssistantTimerEventType
 from host_tools.home import door as doors
 from host_tools.home import gateway, line, mouth, voice
 from host_tools.home.announcement import AnnouncementError
+from host_tools.receiver.authority import open_or_make
 from tests.fakes.home import STREAM, FakeHome, answering, house, until
 
 SPEECH = bytes(range(256)) * 40
@@ -261,7 +262,12 @@ def test_of_two_home_assistants_the_first_answers_and_then_the_second(tmp_path):
                 here.end("kitchen")
                 second.reply(b"intruder")
                 await second.client.device_info()
-                first.reply(ANSWER)
+                first.tell("TTS_STREAM_START")
+                first.client.send_voice_assistant_audio(ANSWER)
+                await until(lambda: satellite.spoken)
+                second.client.send_voice_assistant_audio(b"intruder")
+                await second.client.device_info()
+                first.tell("TTS_STREAM_END")
                 await until(lambda: first.finished == [True])
                 assert satellite.spoken == [("reply", ANSWER)]
                 assert second.started == [] and second.audio == b""
@@ -308,16 +314,19 @@ def test_a_new_command_ends_the_reply_to_the_one_before(tmp_path):
                 here.say("kitchen", SPEECH)
                 await until(lambda: home.started)
                 here.end("kitchen")
+                satellite.is_quiet.clear()
                 home.tell("TTS_STREAM_START")
                 home.client.send_voice_assistant_audio(ANSWER)
                 await until(lambda: satellite.spoken)
                 here.say("kitchen", SPEECH, stream="fedcba9876543210")
                 await until(lambda: len(home.started) == 2)
                 assert home.stops[-1] is True
+                satellite.is_quiet.set()
                 here.end("kitchen", stream="fedcba9876543210")
                 home.reply(ANSWER)
                 await until(lambda: home.finished == [True])
-                assert satellite.asked == [("reply", STREAM), ("reply", "fedcba9876543210")]
+                other = ("reply", "fedcba9876543210")
+                assert satellite.asked == [("reply", STREAM), "cancelled", other]
                 assert satellite.spoken[1] == ("reply", ANSWER)
 
     run(dialogue())
@@ -446,6 +455,13 @@ def test_status_is_shown_and_a_device_that_is_gone_has_none(tmp_path):
             home.client.button_command(2)
             await until(lambda: here.host.events("home-cannot"))
             assert satellite.asked == []
+            told, satellite.status = satellite.status, None
+            here.gateway.connected(satellite)
+            await until(lambda: home.states["Connection"] is True)
+            assert home.states["Muted"] is None, "it has not told yet"
+            satellite.status = told
+            here.gateway.status_changed(satellite)
+            await until(lambda: home.states["Muted"] is True)
             await home.close()
 
     run(dialogue())
@@ -469,9 +485,13 @@ def test_only_what_the_owner_allows_is_offered(tmp_path, changes, flags):
             satellite.status = type(satellite.status)(**{**vars(satellite.status), **changes})
             here.gateway.status_changed(satellite)
             await until(lambda: home.client._connection is None)
+            here.gateway.disconnected(satellite)
             again = here.home("kitchen")
             info = await again.connect()
-            assert info.voice_assistant_feature_flags == flags
+            assert info.voice_assistant_feature_flags == flags, "also while the device is gone"
+            here.gateway.connected(satellite)
+            await until(lambda: again.states.get("Connection") is True)
+            await again.client.device_info()
             await again.close()
 
     run(dialogue())
@@ -580,5 +600,47 @@ def test_a_port_that_is_taken_is_told_and_the_receiver_goes_on(tmp_path):
             assert message.startswith("cannot listen for Home Assistant on 127.0.0.1 port")
             assert "--home-port" in message
             await other.close()
+
+    run(dialogue())
+
+
+def test_who_does_not_read_is_hung_up_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(line, "MAX_UNREAD_BYTES", 20000)
+
+    async def dialogue():
+        async with house(tmp_path, "kitchen") as here:
+            satellite = here.connect("kitchen")
+            async with answering(here.home("kitchen")) as home:
+                here.say("kitchen", SPEECH)
+                await until(lambda: home.audio == SPEECH)
+                for _ in range(300):  # at once: nobody in this loop has time to read
+                    here.gateway.stream_audio(satellite, STREAM, bytes(32000))
+                await until(lambda: here.host.events("home-closed"))
+                (closed,) = here.host.events("home-closed")
+                assert closed["reason"] in ("it does not read what it is sent", "lost")
+
+    run(dialogue())
+
+
+def test_a_new_device_is_offered_once_it_has_told_its_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway, "LOOK_S", 60.0)
+
+    async def dialogue():
+        async with house(tmp_path, "kitchen") as here:
+            here.list.add("hall", open_or_make(tmp_path / "authority"), tmp_path / "hall")
+            hall = here.connect("hall")
+            hall.status = None
+            here.gateway.status_changed(hall)
+            here.connect("kitchen")
+            await asyncio.sleep(0.05)
+            assert len(here.gateway.doors) == 1
+            hall.status = here.satellites["kitchen"].status
+            here.gateway.status_changed(hall)
+            await until(lambda: len(here.gateway.doors) == 2)
+            home = here.home("hall")
+            info = await home.connect()
+            assert info.voice_assistant_feature_flags == 31
+            await until(lambda: home.states.get("Muted") is False)
+            await home.close()
 
     run(dialogue())

@@ -4,6 +4,7 @@ from firmware.satellite import protocol
 from host_tools.home.gateway import HomeGateway
 from host_tools.home.identity import IdentityBook
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.statuses import Statuses
 from tests.fakes.home import FakeHome, until
 from tests.fakes.receivers import FORM, SPEECH, STREAM, Device, new_device, serving
 
@@ -24,7 +25,7 @@ def test_a_conversation(tmp_path):
     folder = new_device(data, "kitchen")
     devices = DeviceList(data / "devices.json")
     book = IdentityBook(data)
-    gateway = HomeGateway(book, devices, "127.0.0.1", 0)
+    gateway = HomeGateway(book, devices, Statuses(data), "127.0.0.1", 0)
     id = devices.named("kitchen").id
     with serving(data, gateway) as here, Device(here.port, folder) as device:
         device.tell_status(timers=True, announcements=True)
@@ -67,7 +68,7 @@ def test_home_assistant_ends_the_devices_stream(tmp_path):
     folder = new_device(data, "kitchen")
     devices = DeviceList(data / "devices.json")
     book = IdentityBook(data)
-    gateway = HomeGateway(book, devices, "127.0.0.1", 0)
+    gateway = HomeGateway(book, devices, Statuses(data), "127.0.0.1", 0)
     with serving(data, gateway) as here, Device(here.port, folder) as device:
         device.tell_status()
         here.wait("status")

@@ -247,9 +247,8 @@ def main():
             folder = new_device(data, "kitchen")
             options = ("--home-assistant", "--home-port", HOME_PORT)
             with receiving(data, *options) as receiver:
-                receiver.wait("home-offered")
                 kitchen = Kitchen(receiver.port, folder)
-                receiver.wait("status")
+                receiver.wait("home-offered")
                 set_up(hands, checks, receiver, data)
                 converse(hands, checks, receiver, kitchen)
                 take_picture(hands, checks)
