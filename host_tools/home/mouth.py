@@ -88,14 +88,16 @@ class Mouth:
         if self.satellite is None:
             self._cannot(what, "it is not connected")
         else:
-            self._host.start(self._request(request(self.satellite)))
+            self._host.start(self._request(request, self.satellite))
 
     def _cannot(self, what: str, reason: str) -> None:
         self._tell("home-cannot", what=what, reason=reason)
 
-    async def _request(self, request: Coroutine[Any, Any, object]) -> None:
+    async def _request(
+        self, request: Callable[[Satellite], Coroutine[Any, Any, object]], satellite: Satellite
+    ) -> None:
         with contextlib.suppress(SpeakRefused, ConnectionLost):  # both are told by the receiver
-            await request
+            await request(satellite)
 
     async def _speak_reply(
         self, reply: Reply, stream: str, played: Callable[[bool], None]
