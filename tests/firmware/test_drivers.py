@@ -120,6 +120,27 @@ def test_read_can_be_awaited_beside_other_tasks():
     assert turns[0] >= 80, turns
 
 
+def test_the_port_is_looked_at_once_for_each_buffer_of_the_dma():
+    """And at once when it has come: a hundred chunks take a second."""
+    mic = microphone()
+    mic.start()
+    chunk = bytearray(320)
+    looks = chunks = 0
+    while chunks < 100:
+        looks += 1
+        if mic.try_read(chunk):
+            chunks += 1
+        else:
+            world.sleep_ms(mic.wait_ms())
+    assert looks - chunks <= 70, looks  # 62.5 buffers a second
+    assert world.now_us < 1020000, world.now_us
+    world.sleep_ms(100)  # the loop stood still
+    for _ in range(8):
+        while not mic.try_read(chunk):
+            world.sleep_ms(mic.wait_ms())
+    assert mic.wait_ms() <= 16
+
+
 def test_off_means_off():
     mic = microphone()
     assert not mic.is_on() and refuses(mic.try_read, bytearray(320))
@@ -371,6 +392,17 @@ def test_controls():
         presses += controls.was_pressed()
         world.sleep_ms(10)
     assert presses == 1 and muted[0] and not muted[10]
+    assert not controls.press_was_missed() and controls.are_still()
+    world.levels[0] = 0
+    assert not controls.are_still(), "it is down, or bounces"
+    world.levels[0] = 1
+    world.levels[9] = 1
+    assert not controls.are_still(), "on mute"
+    world.levels[9] = 0
+    assert controls.are_still(), "nobody looked meanwhile"
+    controls._closed(None)
+    assert not controls.are_still(), "the interrupt saw a tap"
+    controls.was_pressed(), controls.press_was_missed()
     world.levels[9] = 1
     assert controls.switch_muted() is True
     assert not controls.switch_was_moved(), "it was open at the start"

@@ -323,3 +323,49 @@ def test_a_button_held_at_the_start_presses_nothing():
     assert not button.update(True, 1000) and not button.was_missed(1000)
     button.was_closed = True
     assert not button.update(False, 2000) and not button.was_missed(2000)
+
+
+def test_what_is_at_rest_need_not_be_asked():
+    """Contacts that are only judged where they are not at rest say the same at every moment."""
+    button, switch = ButtonDebounce(), SwitchDebounce()
+    lazy_button, lazy_switch = ButtonDebounce(), SwitchDebounce()
+    is_closed = on_mute = False
+    seed, skipped, told = 5, 0, 0
+    for now_ms in range(0, 400000, 10):
+        seed = (seed * 1103515245 + 12345) & 0x7FFFFFFF
+        chance = seed >> 16
+        is_closed = not is_closed if chance % 29 == 0 else is_closed
+        on_mute = not on_mute if chance % 101 == 1 else on_mute
+        if chance % 1000 < (500 if is_closed else 6):  # the interrupt, of a tap too
+            button.was_closed = lazy_button.was_closed = True
+        news = (button.update(is_closed, now_ms), button.was_missed(now_ms))
+        news += (switch.update(on_mute, now_ms), switch.was_moved)
+        if not (is_closed or on_mute) and lazy_button.is_at_rest() and lazy_switch.is_settled():
+            lazy_news = (False, False, False, False)
+            skipped += 1
+        else:
+            lazy_news = (lazy_button.update(is_closed, now_ms), lazy_button.was_missed(now_ms))
+            lazy_news += (lazy_switch.update(on_mute, now_ms), lazy_switch.was_moved)
+        assert news == lazy_news, (now_ms, news, lazy_news)
+        told += any(news)
+        switch.was_moved = lazy_switch.was_moved = False
+    assert skipped > 5000 and told > 5000, (skipped, told)
+
+
+def test_a_chunk_that_is_within_is_one_that_is_well():
+    converter = Converter(160)
+    bias = 1 << 29
+    half = 1 << 16
+    within = 0
+    for low in (-half - 1, -half, -5, 0, 5, half - 1, half):
+        for high in (-half, -5, 0, 5, half - 1, half, half + 1):
+            for clamped in (0, 1, 100):
+                converter._words[5:8] = array("i", (low + bias, high + bias, clamped))
+                if low <= high and converter.is_within(half):
+                    within += 1
+                    assert health.judge(low, high, clamped, 160, half) == health.OK
+    assert within > 5
+    state = health.MicrophoneHealth()
+    assert state.is_well
+    state.update(health.STUCK)
+    assert not state.is_well, "a good chunk begins the count again"

@@ -116,3 +116,39 @@ def test_loudness_costs_little(qemu):
         machine.call(kernel, machine.alloc(struct.pack("<160h", *[-5, 7] * 80)))
     ((name, instructions),) = machine.counts()
     assert name == "loudness" and instructions < 8000, instructions
+
+
+def test_the_sum_of_a_slice(machine):
+    kernel = machine.load(compile_firmware(SATELLITE / "end_of_speech.py"))["slice_sum"]
+    for data in (bytes(40), b"\xff" * 40, random.Random(3).randbytes(40)):
+        assert machine.call(kernel, machine.alloc(data)) == sum(data)
+
+
+def followed(words, heard, sixteenths):
+    """One step by the formula that stands at the kernel."""
+    loudness, loudest, change, floor, is_changing, steady = words
+    loudness += (heard - loudness) >> (2 if heard > loudness else 4)
+    loudest = loudness if loudness > loudest else loudest - (loudest >> 7)
+    change += (sixteenths - change) >> (3 if sixteenths > change else 4)
+    floor += (change - floor) >> (4 if change < floor else 9)
+    floor = min(max(floor, 200 << 4), 1500 << 4)
+    is_changing = change > floor + ((300 if is_changing else 500) << 4)
+    steady = 0 if is_changing else min(steady + 1, 1 << 20)
+    return [loudness, loudest, change, floor, int(is_changing), steady]
+
+
+def test_following_the_sound(machine):
+    kernel = machine.load(compile_firmware(SATELLITE / "end_of_speech.py"))["follow"]
+    rng = random.Random(8)
+    words = [0, 0, 9600, 9600, 0, (1 << 20) - 2]
+    at = machine.alloc(struct.pack("<6i", *words))
+    changing = 0
+    for step in range(400):
+        loud = step // 50 % 2
+        heard = rng.randrange(15_700_000 if loud else 2000)
+        sixteenths = rng.randrange(10200 if loud else 900) << 4
+        machine.call(kernel, at, heard, sixteenths)
+        words = followed(words, heard, sixteenths)
+        assert list(struct.unpack("<6i", machine.read(at, 24))) == words, step
+        changing += words[4]
+    assert 100 < changing < 350
