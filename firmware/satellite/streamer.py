@@ -9,6 +9,7 @@ gate ends the stream.  All times are the device's clock.
 import asyncio
 
 from . import protocol, sound_messages
+from .chunk_words import clear_chunk
 from .gate import CHUNK_BYTES, NETWORK, NO_CONSENT, RECEIVER, STREAMING
 from .incoming import IncomingLimits
 from .speech import Speech
@@ -76,7 +77,6 @@ class Streamer:
         self._tick = asyncio.Event()
         self._audio = protocol.AudioChunk()
         self._chunk = self._audio.payload[:CHUNK_BYTES]  # all of it that is used
-        self._silence = bytes(CHUNK_BYTES)
         self._outgoing = []  # small messages, answers; bounded
         self._writer = None
         self._stream = 0  # the stream that was announced on this connection, 0 for none
@@ -260,7 +260,8 @@ class Streamer:
         try:
             await self._ping()
             while True:
-                await self._wait()
+                await self._event.wait()
+                self._event.clear()
                 await self._write_due()
         finally:
             self._has_ended = True
@@ -456,10 +457,12 @@ class Streamer:
                 count = self._gate.take(self._chunk)
                 self._writer.write(self._audio.message(count))
             finally:
-                self._chunk[:] = self._silence
+                clear_chunk(self._chunk)
             if self.owner is not None:
                 self.owner.sent(count)
-            await self._drain()
+            self._begin_write()  # as _drain, without a coroutine of its own
+            await self._writer.drain()
+            self._end_write()
 
     async def _end_stream(self):
         self._stream = 0
@@ -481,8 +484,14 @@ class Streamer:
         await self._drain()
 
     async def _drain(self):
+        self._begin_write()
+        await self._writer.drain()
+        self._end_write()
+
+    def _begin_write(self):
         self._written_ms = self._clock.now_ms()
         self._is_writing = True
-        await self._writer.drain()
+
+    def _end_write(self):
         self._is_writing = False
         self._has_written = True
