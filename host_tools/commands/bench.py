@@ -16,12 +16,12 @@ from host_tools.commands import bench_port
 from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
-from host_tools.xtensa import parser_cost
+from host_tools.xtensa import chunk_cost, parser_cost, speaker_cost
 from host_tools.xtensa import report as bench_report
 from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind, instructions_per_step
 from host_tools.xtensa.machine import find_qemu
 from host_tools.xtensa.measure import Measurement, measure
-from host_tools.xtensa.speaker_cost import instructions_per_chunk
+from host_tools.xtensa.report import Costs
 
 MIN_SECONDS, MAX_SECONDS = 0.2, 60.0
 
@@ -45,12 +45,13 @@ def _measure_all(
     return measurements
 
 
-def _print(measurements: list[Measurement], speaker: dict[str, int], console: Console) -> None:
+def _print(measurements: list[Measurement], costs: Costs, console: Console) -> None:
     for result in measurements:
         for table in bench_report.tables(result):
             console.print(_table(*table))
         console.print(bench_report.summary(result), highlight=False, soft_wrap=True)
-    console.print(_table(*bench_report.speaker_table(speaker)))
+    for table in bench_report.chunk_tables(costs):
+        console.print(_table(*table))
 
 
 def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
@@ -147,15 +148,15 @@ def command(
     names = tuple(known) if every else models or (DEFAULT_MODEL,)
     with_overhead = has_valgrind() if overhead is None else overhead
     measurements = _measure_all(names, seconds, with_overhead)
-    speaker = instructions_per_chunk()
+    costs = Costs(chunk_cost.instructions_per_chunk(), speaker_cost.instructions_per_chunk())
     if update:
-        bench_report.update(update, bench_report.markdown(measurements, speaker))
+        bench_report.update(update, bench_report.markdown(measurements, costs))
         click.echo(f"tables written to {update}", err=True)
     if as_json:
-        click.echo(json.dumps(bench_report.as_json(measurements, speaker), indent=2))
+        click.echo(json.dumps(bench_report.as_json(measurements, costs), indent=2))
     elif markdown:
-        click.echo(bench_report.markdown(measurements, speaker))
+        click.echo(bench_report.markdown(measurements, costs))
     elif not update:
-        _print(measurements, speaker, Console())
+        _print(measurements, costs, Console())
         if overhead is None and not with_overhead:
             click.echo(f"interpreter overhead: not counted ({VALGRIND_HINT})", err=True)

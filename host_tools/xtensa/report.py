@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,28 @@ def summary(result: Measurement) -> str:
     return "\n".join(lines)
 
 
-def speaker_table(costs: dict[str, int]) -> tuple[str, list[str], Rows]:
-    """Return (title, header, rows) of the speaker's kernels, which run while it plays."""
-    rows = [
-        [name, f"{count:,}", f"{count * CHUNKS_PER_SECOND / 1e6:.2f}"]
-        for name, count in costs.items()
-    ]
-    title = "speaker, while it plays: instructions per 10 ms chunk"
-    return title, ["kernel", "viper", "M/s"], rows
+@dataclass(frozen=True)
+class Costs:
+    """Instructions for 10 ms by kernel: of what is around the engine, of the speaker."""
+
+    around: dict[str, int]
+    speaker: dict[str, int]
+
+
+def chunk_tables(costs: Costs) -> list[tuple[str, list[str], Rows]]:
+    """Return (title, header, rows) of what is around the engine, and of the speaker."""
+    titles = (
+        "Instructions per 10 ms chunk around the engine; all but `convert` run in a stream only",
+        "Instructions per 10 ms chunk while the speaker plays, when the engine rests",
+    )
+    tables = []
+    for title, kernels in zip(titles, (costs.around, costs.speaker), strict=True):
+        rows = [
+            [name, f"{count:,}", f"{count * CHUNKS_PER_SECOND / 1e6:.2f}"]
+            for name, count in kernels.items()
+        ]
+        tables.append((title, ["kernel", "instructions", "M/s"], rows))
+    return tables
 
 
 def _markdown_table(header: list[str], rows: Rows) -> str:
@@ -113,8 +127,8 @@ def _markdown_table(header: list[str], rows: Rows) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def markdown(results: list[Measurement], speaker: dict[str, int]) -> str:
-    """Return a table of the models, one of the kernels of the first model, one of the speaker."""
+def markdown(results: list[Measurement], costs: Costs) -> str:
+    """Return tables: the models, the first model's kernels, around the engine, the speaker."""
     header = ["model", "MACs", "instructions per inference", "per 10 ms step", "M instr/s"]
     header += [
         f"share of a {CLOCK_HZ // 1_000_000} MHz core",
@@ -143,11 +157,8 @@ def markdown(results: list[Measurement], speaker: dict[str, int]) -> str:
         f"for {results[0].model}:",
         _markdown_table(kernels, rows_of_kernels),
     ]
-    _, header, rows_of_speaker = speaker_table(speaker)
-    parts += [
-        "Instructions per 10 ms chunk while the speaker plays, when the engine rests:",
-        _markdown_table(header, rows_of_speaker),
-    ]
+    for title, header, rows in chunk_tables(costs):
+        parts += [title + ":", _markdown_table(header, rows)]
     overhead = results[0].interpreter_overhead_per_step
     if overhead is not None:
         parts.append(
@@ -167,7 +178,7 @@ def update(path: Path, text: str) -> None:
     path.write_text(new, encoding="utf-8")
 
 
-def as_json(results: list[Measurement], speaker: dict[str, int]) -> dict[str, Any]:
+def as_json(results: list[Measurement], costs: Costs) -> dict[str, Any]:
     """Return the measurements for programs; `version` changes when the meaning of a field does."""
     models = []
     for result in results:
@@ -178,5 +189,6 @@ def as_json(results: list[Measurement], speaker: dict[str, int]) -> dict[str, An
         "version": JSON_VERSION,
         "clock_hz": CLOCK_HZ,
         "models": models,
-        "speaker_instructions_per_chunk": speaker,
+        "instructions_per_chunk_around": costs.around,
+        "speaker_instructions_per_chunk": costs.speaker,
     }

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from host_tools.commands import bench
 from host_tools.errors import HostToolError
 from host_tools.shared_firmware import FIRMWARE, ROOT
-from host_tools.xtensa import interpreter_cost
+from host_tools.xtensa import chunk_cost, interpreter_cost
 from host_tools.xtensa import report as bench_report
 from host_tools.xtensa.kernels import VIPER, kernel_names
 from host_tools.xtensa.measure import CLOCK_HZ
@@ -56,6 +57,20 @@ def test_the_speaker_has_its_row(report):
     costs = report["speaker_instructions_per_chunk"]
     assert set(costs) >= {"speaker.volume", "speaker.chime"}
     assert 160 * 10 < costs["speaker.volume"] < 4000  # 0.4 M instr/s
+
+
+def test_what_is_around_the_engine_has_its_rows(report):
+    costs = report["instructions_per_chunk_around"]
+    assert {"microphone.convert", "gate.copy", "gate.move"} <= set(costs)
+    assert 160 * 17 < costs["microphone.convert"] < 2800
+
+
+def test_code_around_the_engine_that_computes_wrongly_has_no_figure(qemu, monkeypatch):
+    monkeypatch.setattr(chunk_cost, "_GAIN_Q4", 17)
+    assert chunk_cost.instructions_per_chunk()["microphone.convert"] > 0
+    monkeypatch.setattr(chunk_cost, "_converted", lambda words: np.zeros(160, np.int16))
+    with pytest.raises(HostToolError, match="convert"):
+        chunk_cost.instructions_per_chunk()
 
 
 def test_ram_is_within_its_limit(report):
