@@ -36,6 +36,14 @@ for _n in _names:
    _found.append([_n[:-4], binascii.hexlify(_f.read(HEADER_BYTES)).decode()])
 print(json.dumps([_order, _found]))
 """
+#: Whether the board that board.py describes has a loudspeaker; a damaged one has none.
+_HAS_SPEAKER = """import json
+try:
+ import board
+except Exception:
+ board = None
+print(json.dumps([getattr(board, "SPEAKER_SD", None) is not None]))
+"""
 _CUTOFF_AT = 12  # in the header's fields; the window follows
 
 
@@ -51,6 +59,7 @@ class Inventory:
     has_key: bool
     #: Models on the board, as they were installed; None for one whose file is damaged.
     models: dict[str, Own | None]
+    has_speaker: bool
 
 
 def read_config(link: SerialLink) -> tuple[bytes | None, Config | None]:
@@ -84,6 +93,7 @@ def take_inventory(link: SerialLink) -> Inventory:
         link.get(used.ssl_ca, personal_data.MAX_FILE_BYTES),
         used.ssl_key in names,
         read_models(link),
+        link.exec_json(_HAS_SPEAKER) == [True],
     )
 
 

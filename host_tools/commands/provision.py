@@ -87,14 +87,17 @@ def command(
         )
     receiver_name = receiver.ca.server_context(None)[1]
     if given is None:
-        given = provision_questions.ask(current, present.models, receiver_name, as_json)
+        given = provision_questions.ask(
+            current, present.models, receiver_name, present.has_speaker, as_json
+        )
     elif present.config is None:
         given.setdefault("receiver_name", receiver_name)
     config = checked(current, given, present.models)
     planned = plan(present, config, receiver, _name_chooser(name, source is None), new_certificate)
 
     say(f"\nThe board on {port}:")
-    for what, value in provision_questions.listing(planned.config, present.models):
+    listing = provision_questions.listing(planned.config, present.models, present.has_speaker)
+    for what, value in listing:
         say(f"  {what:24} {value}")
     kept = f"as it is, valid until {planned.device.expires}" if planned.device else "none"
     say(

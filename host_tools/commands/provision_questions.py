@@ -23,7 +23,11 @@ NONE = "-"
 
 
 def ask(
-    current: Config, models: Mapping[str, Own | None], receiver_name: str, err: bool
+    current: Config,
+    models: Mapping[str, Own | None],
+    receiver_name: str,
+    has_speaker: bool,
+    err: bool,
 ) -> dict[str, Any]:
     """Return the owner's answers as fields of the configuration; Enter keeps what is in brackets.
 
@@ -31,6 +35,7 @@ def ask(
         current: what the board has, whose values are proposed.
         models: what the board can listen for, in the order proposed.
         receiver_name: the name in the receiver's certificate.
+        has_speaker: whether the board can speak; nothing is asked of it otherwise.
         err: ask on standard error, since standard output is for a program.
     """
     answers: dict[str, Any] = {}
@@ -59,12 +64,33 @@ def ask(
         current.share_for_training,
         err=err,
     )
+    if has_speaker:
+        answers |= _ask_loudspeaker(current, err)
     answers["muted_on_boot"] = click.confirm(
         "Start muted at every power-on? (No: restore the last mute state.)",
         current.muted_on_boot,
         err=err,
     )
     return answers
+
+
+def _ask_loudspeaker(current: Config, err: bool) -> dict[str, Any]:
+    click.echo(
+        "\nThis board has a loudspeaker. It answers what you said to it. You may allow more.",
+        err=err,
+    )
+    return {
+        "volume": _ask_field("Volume, in percent", "volume", current.volume, err),
+        "volume_max": _ask_field(
+            "The loudest that your receiver may set", "volume_max", current.volume_max, err
+        ),
+        "timers": click.confirm("May your receiver ring timers?", current.timers, err=err),
+        "announcements": click.confirm(
+            "May it announce something unasked, ten times an hour at most?",
+            current.announcements,
+            err=err,
+        ),
+    }
 
 
 def _ask_receiver(current: Config, receiver_name: str, err: bool) -> dict[str, Any]:
@@ -114,7 +140,9 @@ def _ask_words(current: Config, models: Mapping[str, Own | None], err: bool) -> 
     return {"models": words, "sensitivity": sensitivity}
 
 
-def listing(config: Config, models: Mapping[str, Own | None]) -> list[tuple[str, str]]:
+def listing(
+    config: Config, models: Mapping[str, Own | None], has_speaker: bool
+) -> list[tuple[str, str]]:
     """(what, value) of the configuration for people; the password is hidden."""
     ssid, host = config.wifi_ssid, config.receiver_host
     where = f"{host}, port {config.receiver_port}, certificate name {config.receiver_name}"
@@ -132,6 +160,12 @@ def listing(config: Config, models: Mapping[str, Own | None]) -> list[tuple[str,
         ("sensitivity", _sensitivity(config, models)),
         ("brightness", f"{config.brightness} of 255"),
     ]
+    if has_speaker:
+        rows += [
+            ("volume", f"{config.volume} %; the receiver may set {config.volume_max} % at most"),
+            ("timers", "may ring" if config.timers else "not allowed"),
+            ("announcements", "allowed" if config.announcements else "not allowed"),
+        ]
     return rows if ssid else [row for row in rows if row[0] != "Wi-Fi password"]
 
 
@@ -156,7 +190,7 @@ def _ask_field(words: str, field: str, current: Any, err: bool) -> Any:
         shown = bool(current)
         answer = click.prompt(words, default=current, show_default=shown, err=err, type=str)
         value: Any = "" if answer == NONE else answer
-        if field == "receiver_port" and str(value).isdecimal():
+        if isinstance(current, int) and str(value).isdecimal():
             value = int(value)
         try:
             configuration.Config({field: value})

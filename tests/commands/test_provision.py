@@ -19,7 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.models.catalog import find_model
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
-from host_tools.shared_firmware import FIRMWARE
+from host_tools.shared_firmware import FIRMWARE, ROOT
 from tests.fakes.board.small_firmware import at_operation
 
 SECRET = "pa$$ \"w\\ord' 12"
@@ -93,6 +93,21 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     changed = configuration.Config.from_json(stored(board))
     assert changed.wifi_password == SECRET and changed.keep_recordings is True
     assert stored(board, "device.key.der") == before["device.key.der"]
+
+
+def test_a_board_with_a_loudspeaker_is_asked_about_it(board, tmp_path):
+    text = (ROOT / "boards" / "ONJU_VOICE_V3" / "board.py").read_text()
+    (board.folder / "board.py").write_text(text)
+    typed = answers()
+    at = len(answers()) - 3  # before the mute at power-on
+    typed[at:at] = ["101", "40", KEEP, "y", KEEP]
+    status, shown = provision(board, tmp_path / "data", typed=typed)
+    assert status == 0, shown
+    assert "error: volume" in shown
+    assert "40 %; the receiver may set 80 % at most" in shown
+    config = configuration.Config.from_json(stored(board))
+    assert (config.volume, config.volume_max) == (40, 80)
+    assert (config.timers, config.announcements) == (True, False)
 
 
 def test_an_installation_that_was_cut_off_does_not_bring_an_old_consent_back(board, tmp_path):
