@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -451,3 +452,35 @@ def test_sounds_that_nobody_asked_for_end_an_idle_connection(talk):
     talk.device.socket.sendall(raw("played", id=UNKNOWN, ms=1, why="end"))
     reason = "protocol: played of a sound that nobody asked for"
     talk.receiver.wait("disconnected", reason=reason)
+
+
+def test_every_device_hears_its_own_reply(tmp_path):
+    """Three at once, each slow in its own way."""
+    data, listener = tmp_path / "data", Listener()
+    names = ("kitchen", "office", "hall")
+    folders = [new_device(data, name) for name in names]
+    replies, heard = [], {}
+    with serving(data, listener) as receiver, ExitStack() as stack:
+        devices = []
+        for number, folder in enumerate(folders):
+            devices.append(stack.enter_context(Device(receiver.port, folder)))
+            devices[-1].tell_status()
+            receiver.wait("status", connection=number + 1)
+        for satellite in listener.satellites:
+            mine = SPEECH[: 3000 * (1 + names.index(satellite.name))]
+            source = Source(pieces_of(mine[::-1], 500))
+            replies.append(receiver.submit(satellite.speak("reply", source(), stream=STREAM)))
+        asked = [device.accept(credit=1500) for device in devices]
+        for device in devices:
+            device.expect(protocol.AUDIO_START)
+        for name, device, request in zip(names, devices, asked, strict=True):
+            heard[name] = b""
+            while (event := device.next()).type == protocol.AUDIO_CHUNK:
+                heard[name] += event.payload
+                credit = {"id": request["id"], "bytes": len(event.payload)}
+                device.send(protocol.CREDIT, credit)
+            assert event.type == protocol.AUDIO_STOP
+            device.send(protocol.PLAYED, {"id": request["id"], "ms": 1, "why": "end"})
+        assert [reply.result(PATIENCE_S).why for reply in replies] == ["end"] * 3
+    for number, name in enumerate(names, 1):
+        assert heard[name] == SPEECH[: 3000 * number][::-1], name
