@@ -211,7 +211,7 @@ class EndOfSpeech:
     def update(self, features, chunk):
         """Take a slice, a buffer of 40 uint8, and its chunk of 320 bytes.  Allocates nothing."""
         words = self._words
-        follow(words, loudness(chunk), slice_sum(features) << 4)
+        follow(words, _loudness(chunk), slice_sum(features) << 4)
         self._steps += 1
         if not self.heard_speech:
             self._wait_for_speech(words)
@@ -245,3 +245,9 @@ class EndOfSpeech:
                 self._speaker = now
         elif self._speech:
             self._speech -= 1
+
+
+try:
+    from .end_of_speech_xtensa import loudness as _loudness
+except (ImportError, SyntaxError):  # not there, or not an ESP32-S3
+    _loudness = loudness

@@ -1,8 +1,7 @@
 """Counts what machine code around the engine costs a chunk, on the chip's own code.
 
 Every value is compared with a plain formula, so a figure exists only for code that computes
-correctly. `earnest bench` shows it beside the engine's. `convert` runs on every chunk, the others
-in a stream.
+correctly. `earnest bench` shows it beside the engine's. The gate's run in a stream only.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _SHIFT, _GAIN_Q4, _BIAS = 14, 16, 1 << 29
 #: Name in the table to (module, function), as the chip runs it.
 KERNELS = {
     "microphone.convert": ("drivers/pcm_xtensa.py", "convert"),
-    "end_of_speech.loudness": ("satellite/end_of_speech.py", "loudness"),
+    "end_of_speech.loudness": ("satellite/end_of_speech_xtensa.py", "loudness"),
     "gate.copy": ("satellite/chunk_words.py", "copy_chunk"),
     "gate.move": ("satellite/chunk_words.py", "move_chunk"),
     "gate.clear": ("satellite/chunk_words.py", "clear_chunk"),

@@ -109,7 +109,7 @@ class Costs:
 def chunk_tables(costs: Costs) -> list[tuple[str, list[str], Rows]]:
     """Return (title, header, rows) of what is around the engine, and of the speaker."""
     titles = (
-        "Instructions per 10 ms chunk around the engine; all but `convert` run in a stream only",
+        "Instructions per 10 ms chunk around the engine; those of the gate run in a stream only",
         "Instructions per 10 ms chunk while the speaker plays, when the engine rests",
     )
     tables = []
