@@ -3,7 +3,8 @@
 Installs Home Assistant (see `installation`), adds a device through its own config flow, and runs
 a wake, speech-to-text, an intent, a light that goes on, a spoken reply, a timer, an announcement,
 the volume and the mute.  Prints what it saw; the exit status is 1 when something was not as it
-should be.  The device is one of few lines (`kitchen`) behind the real receiver.
+should be.  The device is one of few lines (`kitchen`) behind the real receiver, and at the end the
+firmware itself, in the simulator.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from host_tools.audio import speech
 from host_tools.errors import HostToolError
 from host_tools.shared_firmware import ROOT as PROJECT
 from tests.fakes.receivers import earnest, new_device, receiving
-from tests.home_assistant import installation, speech_server
+from tests.home_assistant import installation, simulated, speech_server
 from tests.home_assistant.kitchen import Kitchen
 
 HERE = Path(__file__).parent
@@ -232,6 +233,21 @@ def take_picture(hands, checks):
     checks.see("picture", PICTURE, PICTURE.stat().st_size > 10000)
 
 
+def try_firmware(hands, checks, receiver, folder):
+    """The same with the firmware, in the simulator: from the wake word to the loudspeaker."""
+    result = simulated.say(receiver, folder, "turn off the kitchen light")
+    heard = [event["t_ms"] for event in result.detections]
+    checks.see("the firmware heard its wake word, ms", heard, len(heard) == 1)
+    is_whole = result.streams.are_as_received and result.streams.bytes > 0
+    checks.see("it sent, bytes", result.streams.bytes, is_whole)
+    said = hear(np.frombuffer(b"".join(result.played.chunks), "<i2"))
+    checks.see("its loudspeaker said", said, "light" in said.lower())
+    kinds = [(sound["kind"], sound["why"]) for sound in result.sounds]
+    checks.see("the sound ended", kinds, kinds == [("reply", "end")])
+    state = hands("states")["light.kitchen_light"]
+    checks.see("the light after", state, state == "off")
+
+
 def main():
     checks = Checks()
     installation.install()
@@ -256,6 +272,7 @@ def main():
                 gone = "binary_sensor.earnest_kitchen_connection"
                 is_shown = wait_for(lambda: hands("states")[gone] == "off")
                 checks.see("a device that is gone is shown so", "", is_shown)
+                try_firmware(hands, checks, receiver, folder)
     finally:
         hands.close()
         home.terminate()
