@@ -21,6 +21,8 @@ from host_tools.receiver.transcription import TranscriptionError, clean
 ANSWER_S = 30.0
 #: Later audio is dropped: no command is longer.
 MAX_AUDIO_BYTES = 30 * 16000 * 2
+#: How many recognise at a time: each takes 600 MB and what cores there are.
+MAX_AT_A_TIME = 2
 _MODULE = "moonshine_cpp"
 
 
@@ -48,9 +50,11 @@ def require_engine() -> None:
 
 
 class EngineHearing:
-    """See `Hearing`.  Created in the event loop; its process starts at once."""
+    """See `Hearing`.  Created in the event loop; its process starts at once.  `turns` bounds how
+    many recognise at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: asyncio.Semaphore | None = None) -> None:
+        self._turns = turns or asyncio.Semaphore()
         self._audio = bytearray()
         self._ended = asyncio.Event()
         self._task = asyncio.create_task(self._run())
@@ -80,7 +84,8 @@ class EngineHearing:
             await self._ended.wait()
             audio = bytes(self._audio)
             self._audio.clear()
-            output, complaint = await asyncio.wait_for(process.communicate(audio), ANSWER_S)
+            async with self._turns:
+                output, complaint = await asyncio.wait_for(process.communicate(audio), ANSWER_S)
         except asyncio.TimeoutError as error:
             raise TranscriptionError("the engine takes too long") from error
         finally:

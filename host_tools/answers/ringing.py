@@ -25,6 +25,9 @@ MAX_LATE_S = 24 * 3600.0
 #: A refusal that ends by itself is tried again so often, a second apart.
 _TRIES, _BUSY_S = 30, 1.0
 
+#: Why a sound ends although nobody reacted; whatever else ends the ringing.
+_UNHEARD = ("end", "limit", "late")
+
 Say = Callable[[str], AsyncIterator[bytes]]
 
 
@@ -63,20 +66,27 @@ class Ringing:
                 self._host.start(self._ring(satellite))
 
     async def _ring(self, satellite: Satellite) -> None:
-        """Tell what is over on one device, and ring."""
-        timers = [timer for timer in self._timers.due() if timer.device == satellite.id]
+        """Tell what is over on one device, and ring; what is over meanwhile is told in between."""
+        told: list[Timer] = []
+        new: list[Timer] = []
+        why = ""
         try:
-            why = await self._speak(satellite, self._words(timers))
-            # It was heard, or may not be: from here on a restart does not tell it again.
-            self._forget(timers, None)
             for _ in range(MAX_RINGS):
-                if why not in ("end", "limit"):  # somebody reacted, or the device has a fault
-                    break
+                new = [timer for timer in self._timers.due() if timer.device == satellite.id]
+                if new:
+                    why = await self._speak(satellite, self._words(new))
+                    # Somebody heard it, or nobody is there: a restart does not tell it again.
+                    self._forget(new, None)
+                    told += new
+                    if why not in _UNHEARD:
+                        break
                 why = (await satellite.chime("timer")).why
-            for timer in timers:
+                if why not in _UNHEARD:
+                    break
+            for timer in told:
                 self._host.emit("timer-rang", device=satellite.name, timer=timer.title, ended=why)
         except SpeakRefused as refusal:
-            self._forget(timers, f"{satellite.name} does not ring: {refusal.why}")
+            self._forget(new, f"{satellite.name} does not ring: {refusal.why}")
         except ConnectionLost:
             pass  # it rings when the device is back
         finally:

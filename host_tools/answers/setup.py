@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from host_tools.answers import program as programs
 from host_tools.answers.assistant import LocalAnswers
 from host_tools.answers.chain import Chain
 from host_tools.answers.clock import Clock, SystemClock
-from host_tools.answers.hearing import EngineHearing, Hearing, require_engine
+from host_tools.answers.hearing import MAX_AT_A_TIME, EngineHearing, Hearing, require_engine
 from host_tools.answers.intents import Recogniser
 from host_tools.answers.replies import Replies
 from host_tools.answers.timers import Timers
@@ -48,7 +49,9 @@ def local_answers(
         Replies(timers, clock),
     )
 
+    turns = asyncio.Semaphore(MAX_AT_A_TIME)
+
     def hearing() -> Hearing:
-        return EngineHearing() if stt is None else Transcription(stt)
+        return EngineHearing(turns) if stt is None else Transcription(stt)
 
     return LocalAnswers(hearing, chain, timers, tts)

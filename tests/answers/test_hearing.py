@@ -123,3 +123,21 @@ def test_one_that_is_missing_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(hearing.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HostToolError, match=r"moonshine-cpp is missing; .*earnest\[answers\]"):
         hearing.require_engine()
+
+
+def test_so_many_recognise_at_a_time(worker, tmp_path):
+    running = tmp_path / "running"
+    running.mkdir()
+    worker(
+        f"sys.stdin.buffer.read(); at = {str(running)!r}; mine = f'{{at}}/{{os.getpid()}}'\n"
+        "open(mine, 'w').close(); time.sleep(0.1); print(len(os.listdir(at))); os.remove(mine)"
+    )
+
+    async def main():
+        turns = asyncio.Semaphore(2)
+        engines = [EngineHearing(turns) for _ in range(5)]
+        for engine in engines:
+            engine.end()
+        return [int(await engine.text()) for engine in engines]
+
+    assert max(asyncio.run(main())) <= 2

@@ -189,3 +189,28 @@ def test_after_a_day_nobody_waits_any_more(kitchen):
     host = kitchen.run(device, lambda host: host.events("timer-lost"))
     assert host.events("timer-lost")[0]["reason"] == "nobody was there"
     assert device.asked == [] and rang(host) == []
+
+
+def test_one_that_is_over_while_another_rings_is_told_in_between(kitchen):
+    kitchen.timers.add("kitchen", "pizza", 600)
+    kitchen.timers.add("kitchen", "egg", 625)
+    kitchen.clock.pass_s(601)
+
+    class Slow(Ringer):
+        async def chime(self, kind, *, stream=None):
+            kitchen.clock.pass_s(30)
+            return await super().chime(kind, stream=stream)
+
+    device = Slow("kitchen", "end", "limit", "end", "button")
+    host = kitchen.run(device, rang)
+    egg = ("timer", "Your egg timer is over.")
+    assert device.asked == [SPOKEN, CHIME, egg, CHIME]
+    assert [told["timer"] for told in rang(host)] == ["pizza timer", "egg timer"]
+
+
+def test_words_that_came_too_late_ring_all_the_same(kitchen):
+    kitchen.timers.add("kitchen", "pizza", 600)
+    kitchen.clock.pass_s(601)
+    device = Ringer("kitchen", "late", "button")
+    kitchen.run(device, rang)
+    assert device.asked == [SPOKEN, CHIME]
