@@ -214,3 +214,14 @@ def test_words_that_came_too_late_ring_all_the_same(kitchen):
     device = Ringer("kitchen", "late", "button")
     kitchen.run(device, rang)
     assert device.asked == [SPOKEN, CHIME]
+
+
+def test_each_device_tells_its_own(kitchen):
+    kitchen.timers.add("kitchen", "pizza", 600)
+    kitchen.timers.add("hall", "egg", 600)
+    kitchen.clock.pass_s(601)
+    kitchen.satellites["hall"] = hall = Ringer("hall", "end", "button")
+    device = Ringer("kitchen", "end", "button")
+    kitchen.run(device, lambda host: len(rang(host)) == 2)
+    assert device.asked == [SPOKEN, CHIME]
+    assert hall.asked == [("timer", "Your egg timer is over."), CHIME]
