@@ -21,6 +21,10 @@ from host_tools.receiver.assistant import (
 )
 from host_tools.receiver.transcription import TranscriptionError
 
+#: Two devices that hear the same wake word within this time hear the same person, as Home
+#: Assistant has it.
+SAME_WORD_S = 2.0
+
 
 class LocalAnswers(Assistant):
     """Answers every stream, without Home Assistant."""
@@ -48,6 +52,8 @@ class LocalAnswers(Assistant):
         self._satellites: dict[str, Satellite] = {}
         #: What is being heard, and after which wake word.
         self._hearings: dict[Satellite, tuple[Hearing, str | None]] = {}
+        #: When a stream began after each wake word, and on which device.
+        self._woken: dict[str, tuple[float, Satellite]] = {}
 
     def begin(self, host: Host) -> None:
         self._host = host
@@ -61,19 +67,41 @@ class LocalAnswers(Assistant):
             del self._satellites[satellite.id]
 
     def stream_started(self, satellite: Satellite, stream: str, wake_word: str | None) -> None:
+        if self._is_heard_elsewhere(satellite, stream, wake_word):
+            satellite.end_stream(stream)
+            return
         self._hearings[satellite] = (self._make_hearing(), wake_word)
 
     def stream_audio(self, satellite: Satellite, stream: str, audio: bytes) -> None:
-        hearing, _ = self._hearings[satellite]
-        hearing.hear(audio)
+        if satellite in self._hearings:
+            self._hearings[satellite][0].hear(audio)
 
     def stream_ended(self, satellite: Satellite, stream: str, is_complete: bool) -> None:
+        if satellite not in self._hearings:  # another device answers
+            return
         hearing, wake_word = self._hearings.pop(satellite)
         if not is_complete or self._host is None:
             hearing.cancel()
             return
         hearing.end()
         self._host.start(self._answer(self._host, satellite, stream, hearing, wake_word))
+
+    def _is_heard_elsewhere(self, satellite: Satellite, stream: str, word: str | None) -> bool:
+        """Return whether another device began after the same wake word just before: then that one
+        answers, and this one does not do it a second time."""
+        if word is None:
+            return False
+        now_s = asyncio.get_running_loop().time()
+        began_s, first = self._woken.get(word, (-SAME_WORD_S, satellite))
+        if now_s - began_s < SAME_WORD_S and first.id != satellite.id:
+            self._emit("unanswered", satellite, stream, f"{first.name} heard the same wake word")
+            return True
+        self._woken[word] = (now_s, satellite)
+        return False
+
+    def _emit(self, event: str, satellite: Satellite, stream: str, reason: str) -> None:
+        if self._host is not None:
+            self._host.emit(event, device=satellite.name, stream=stream, reason=reason)
 
     async def _answer(
         self,

@@ -119,6 +119,44 @@ def test_two_devices_at_once_get_their_own_answers(house):
     assert heard == said("It is Saturday, the twenty-eighth of November.")
 
 
+def begin(device, stream, word):
+    device.consent(stream=stream)
+    device.send(protocol.DETECTION, {"name": word})
+    device.send(protocol.AUDIO_START, {"rate": 16000, "width": 2, "channels": 1})
+
+
+def test_of_two_devices_that_hear_one_wake_word_one_answers(house):
+    receiver, kitchen, hall = house
+    begin(kitchen, "1" * 16, "okay_nabu")
+    receiver.wait("stream-start", device="kitchen")
+    begin(hall, "2" * 16, "okay_nabu")
+    assert hall.expect(protocol.STOP).data == {"stream": "2" * 16}
+    hall.send(protocol.AUDIO_STOP)
+    told = receiver.wait("unanswered", device="hall")
+    assert told["reason"] == "kitchen heard the same wake word"
+    kitchen.audio(words("what time is it"))
+    kitchen.send(protocol.AUDIO_STOP)
+    assert answer(kitchen)[1] == said("It is ten past nine.")
+    hall.send(protocol.PING, {"text": "quiet"})
+    assert hall.expect(protocol.PONG).data == {"text": "quiet"}
+
+
+def test_two_wake_words_or_some_time_are_two_persons(house, monkeypatch):
+    receiver, kitchen, hall = house
+    begin(kitchen, "1" * 16, "okay_nabu")
+    receiver.wait("stream-start", device="kitchen")
+    begin(hall, "2" * 16, "alexa")
+    for device in (kitchen, hall):
+        device.audio(words("what time is it"))
+        device.send(protocol.AUDIO_STOP)
+        assert answer(device)[1] == said("It is ten past nine.")
+    monkeypatch.setattr("host_tools.answers.assistant.SAME_WORD_S", 0.0)
+    begin(kitchen, "3" * 16, "alexa")
+    kitchen.audio(words("what time is it"))
+    kitchen.send(protocol.AUDIO_STOP)
+    assert answer(kitchen)[1] == said("It is ten past nine.")
+
+
 def test_a_timer_rings_where_it_was_set_and_a_press_ends_it(house):
     receiver, kitchen, hall = house
     kitchen.say(words("set a pizza timer for 10 minutes"))
