@@ -329,3 +329,79 @@ def test_a_raised_cutoff_that_was_recorded_survives():
         assert cutoff == 242 or not is_recorded, (cuts, "the log says raised")
         assert was_cut or is_recorded
     assert cuts > 20 and seen == {216, 242}, (cuts, seen)
+
+
+class Loud(Drivers):
+    """Also has a loudspeaker."""
+
+    def __init__(self):
+        Drivers.__init__(self)
+        self.speaker = Loudspeaker(self.seen)
+
+    def is_held(self):
+        return False
+
+
+class Loudspeaker:
+    """Says what was heard of it into `seen`."""
+
+    late = 0
+    buffer_ms = 20
+
+    def __init__(self, seen):
+        self.seen = seen
+        self.on = False
+
+    def start(self):
+        self.on = True
+
+    def stop(self):
+        self.on = False
+
+    def is_on(self):
+        return self.on
+
+    def write(self, chunk):
+        if any(chunk):
+            self.seen.append("sounds")
+        return bool(self.on)
+
+
+def test_what_sounds_is_in_the_log_before_and_a_mute_meanwhile_survives():
+    """The power is cut at every write from the request to the mute in the middle of the sound."""
+    config = Config({"timers": True})
+
+    def ring(trial, after, is_torn):
+        drivers = Loud()
+        app = main.build(drivers, config, [], Kinds)
+
+        async def run():
+            app.boot()
+            await steps(app, 3)
+            drivers.seen.clear()
+            trial.cut(after, is_torn)
+            speech = app.parts.speech
+            assert speech.ask("a" * 16, "timer", None, 30000, drivers.now_ms(), True) is None
+            await steps(app, 4)
+            app.parts.gate.mute()
+            app.remote_mute()
+            at = len(drivers.seen)
+            await steps(app, 25)
+            assert "sounds" not in drivers.seen[at:], "it was muted"
+
+        try:
+            asyncio.run(run())
+        except OSError:
+            pass
+        return drivers.seen
+
+    cuts = 0
+    for seen, trial, was_cut in every_cut(fresh(False), ring):
+        cuts += was_cut
+        log = with_flash(trial, log_bytes)
+        muted, recorded = with_flash(trial, found)
+        assert b'"speak-start","what":"timer"' in log or "sounds" not in seen, (cuts, seen)
+        assert muted or not ("red" in seen or recorded), (cuts, seen)
+        if not was_cut:
+            assert "sounds" in seen and b'"speak-end"' in log and muted and recorded
+    assert cuts > 60, cuts
