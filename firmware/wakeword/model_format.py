@@ -15,6 +15,8 @@ if False:  # for type checkers alone: it is not compiled
     Bytes = bytes | bytearray | memoryview
     Words = tuple[int, ...]
     Rings = dict[int, int]
+    Range = tuple[int, int]  # first byte, bytes
+    Masks = dict[int, list[int]]
     Ops = list[tuple[int, int]]
 
 MAGIC = b"EWM\0"
@@ -55,6 +57,8 @@ CHANNEL_BYTES = 12
 VECTOR_BYTES = 16
 #: It reads this far beyond a dot's or depthwise's inputs, rounded up, and beyond a dot's weights.
 PAST_INPUTS, PAST_WEIGHTS = 16, 32
+#: Made once: making strings is what takes a MicroPython longest here.
+_FORMATS = {1: "<I", 3: "<3I", 5: "<5I", 9: "<9I"}
 
 
 class ModelFormatError(ValueError):
@@ -144,7 +148,7 @@ class Header:
         """Return `count` uint32 at byte offset `at`."""
         if at % 4 or at < HEADER_BYTES or at + 4 * count > self.file_bytes:
             raise ModelFormatError("words at %d lie outside the file" % at)
-        return struct.unpack_from("<%dI" % count, data, at)
+        return struct.unpack_from(_FORMATS.get(count) or "<%dI" % count, data, at)
 
 
 def crc32(data: "Bytes") -> int:
@@ -162,11 +166,15 @@ def check(data: "Bytes") -> "tuple[Header, Ops]":
     _inside("input", header.input_at, FEATURES, header.arena_bytes)
     _inside("output", header.output_at, 1, header.arena_bytes)
     rings: "Rings" = {}
+    masks: "Masks" = {}
+    written: "list[Range]" = [(header.input_at, FEATURES)]
     for i in range(header.fill_count):
         start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
         if value > 255:
             raise ModelFormatError("fill %d with %d" % (i, value))
         _inside("fill", start, size, header.arena_bytes)
+        if value:
+            written.append((start, size))
     ops: "Ops" = []
     at = header.ops_at
     for i in range(header.op_count):
@@ -176,23 +184,26 @@ def check(data: "Bytes") -> "tuple[Header, Ops]":
         words = header.words(data, at, OP_WORDS[kind])
         _CHECKS[kind](words, header, rings)
         if kind == REQUANTISE:
-            _check_channels(data, words, header)
+            _check_channels(data, words, masks)
         ops.append((kind, at))
+        written.extend(_written(kind, words))
         at += 4 * OP_WORDS[kind]
-    # A position is only ever moved by push, which keeps it below its ring's rows: nothing else may
-    # write there.
-    for ring in rings:
-        for kind, at in ops:
-            for low, size in _written(kind, header.words(data, at, OP_WORDS[kind])):
-                if low < ring + 4 and ring < low + size:
-                    raise ModelFormatError("an op writes over a ring's position")
-        for i in range(header.fill_count):
-            start, size, value = header.words(data, header.fills_at + i * FILL_BYTES, 3)
-            if value and start < ring + 4 and ring < start + size:
-                raise ModelFormatError("a fill starts a ring elsewhere than at 0")
-        if header.input_at < ring + 4 and ring < header.input_at + FEATURES:
-            raise ModelFormatError("the input lies over a ring's position")
+    _check_rings(rings, written)
     return header, ops
+
+
+def _check_rings(rings: "Rings", written: "list[Range]") -> None:
+    """A position starts at 0 and is only ever moved by push, which keeps it below its ring's rows:
+    neither an op nor a fill nor the input may write there.
+    """
+    if not rings:
+        return
+    first, end = min(rings), max(rings) + 4  # they lie together, and most of the rest elsewhere
+    for low, size in written:
+        if low < end and first < low + size:
+            for ring in rings:
+                if low < ring + 4 and ring < low + size:
+                    raise ModelFormatError("something else is written over a ring's position")
 
 
 def _inside(what: str, start: int, size: int, limit: int) -> None:
@@ -263,12 +274,33 @@ def _check_requantise(words: "Words", header: Header, _rings: "Rings") -> None:
         raise ModelFormatError("requantise to %d, %d..%d" % (zero, low, high))
 
 
-def _check_channels(data: "Bytes", words: "Words", header: Header) -> None:
-    table = header.words(data, words[8], 3 * words[4])
-    for i in range(0, len(table), 3):
-        bias, multiplier, shift = table[i], table[i + 1], table[i + 2]
-        if bias >= 1 << 31 or multiplier >= 1 << 30 or shift & 255 > 30 or shift >> 8 > 30:
-            raise ModelFormatError("channel %d of a table is out of range" % (i // 3))
+# Of the twelve bytes of a channel: bits that bias + 2**30 < 2**31, multiplier - 2**30 < 2**30 and
+# the two shifts, a byte each of at most 30, never set; a shift of 31 is found by adding 1.
+_NEVER = b"\0\0\0\x80\0\0\0\xc0\xe0\xe0\xff\xff"
+_SHIFTS = b"\0\0\0\0\0\0\0\0\x1f\x1f\0\0"
+_ONES = b"\0\0\0\0\0\0\0\0\1\1\0\0"
+_CARRIES = b"\0\0\0\0\0\0\0\0\x20\x20\0\0"
+
+
+def _check_channels(data: "Bytes", words: "Words", masks: "Masks") -> None:
+    """Check a whole table at once, as one long integer: channel by channel, in words that are
+    objects on the chip, some 700 channels would take most of a model's load.
+
+    masks: those of the tables so far, by their number of channels.
+    """
+    at, channels = words[8], words[4]
+    if channels not in masks:
+        patterns = (_NEVER, _SHIFTS, _ONES, _CARRIES)
+        masks[channels] = [int.from_bytes(p * channels, "little") for p in patterns]
+    never, shifts, ones, carries = masks[channels]
+    table = int.from_bytes(data[at : at + CHANNEL_BYTES * channels], "little")
+    wrong = table & never | (table & shifts) + ones & carries
+    if wrong:
+        channel = 0
+        while not wrong & (1 << 8 * CHANNEL_BYTES) - 1:
+            wrong >>= 8 * CHANNEL_BYTES
+            channel += 1
+        raise ModelFormatError("channel %d of a table is out of range" % channel)
 
 
 def _check_push(words: "Words", header: Header, rings: "Rings") -> None:

@@ -3,6 +3,7 @@
     engine.py slices MODEL                feature slices on stdin, probabilities on stdout
     engine.py samples STEPS PCM MODEL...  STEPS chunks of an int16 file, repeated if it is short
     engine.py silence STEPS MODEL...      STEPS chunks of silence, and as little else as possible
+    engine.py loads N MODEL               load a model N times
     engine.py answers MODEL...            each model's CRC-32 and known answer, one per line
 
 A slice is 40 uint8 (int8 + 128), a probability one byte.
@@ -50,6 +51,12 @@ def silence(steps, *models):
         process(chunk)
 
 
+def loads(count, path):
+    """What the cost of loading a model is counted on."""
+    for _ in range(int(count)):
+        read(path)
+
+
 def answers(*paths):
     """What a board's self-test must get for the same files."""
     from diagnostics.known_answers import model_answer
@@ -59,6 +66,12 @@ def answers(*paths):
         print(model.header.crc32, model_answer(model))
 
 
-MODES = {"slices": slices, "samples": samples, "silence": silence, "answers": answers}
+MODES = {
+    "slices": slices,
+    "samples": samples,
+    "silence": silence,
+    "loads": loads,
+    "answers": answers,
+}
 
 MODES[sys.argv[1]](*sys.argv[2:])

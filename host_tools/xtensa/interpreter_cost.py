@@ -110,3 +110,12 @@ def instructions_per_step(models: list[Path], steps: int = _STEPS) -> int:
             for n in (steps, 2 * steps)
         )
     return (twice - once) // steps
+
+
+def instructions_per_load(model: Path, loads: int = 8) -> int:
+    """Return the host instructions of reading and checking a model file."""
+    once, twice = (
+        count(micropython.command(_SCRIPT, "loads", n, model), MICROPYPATH=f"{FIRMWARE}:.frozen")
+        for n in (loads, 2 * loads)
+    )
+    return (twice - once) // loads

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from host_tools.commands import bench
 from host_tools.errors import HostToolError
+from host_tools.models.catalog import find_model
 from host_tools.shared_firmware import FIRMWARE, ROOT
 from host_tools.xtensa import chunk_cost, interpreter_cost
 from host_tools.xtensa import report as bench_report
@@ -143,6 +144,14 @@ def test_missing_valgrind_is_named(monkeypatch):
     with pytest.raises(HostToolError) as caught:
         interpreter_cost.instructions_per_step([])
     assert caught.value.hint == "apt-get install valgrind"
+
+
+@pytest.mark.skipif(not interpreter_cost.has_valgrind(), reason="valgrind is not installed")
+def test_loading_a_model_costs_little(native_emitter, figure):
+    """The chip must do it in 12 million instructions, 50 ms."""
+    counted = interpreter_cost.instructions_per_load(find_model("okay_nabu").path)
+    figure(f"loading okay_nabu: {counted:,} host instructions")
+    assert counted < 5_000_000
 
 
 def walker_names(source):
