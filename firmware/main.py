@@ -151,7 +151,7 @@ def _pause(hardware, wait_s):
     import time
 
     print("earnest failed more than once: waiting", wait_s, "s; Ctrl-C gives the REPL")
-    light = Light(hardware.light, has_colour=hardware.light.has_colour)
+    light = Light(hardware.light, has_colour=hardware.light.has_colour, speaker=hardware.speaker)
     for tick in range(10 * wait_s):
         light.update(ERROR, hardware.mic.is_on(), 100 * tick)
         time.sleep_ms(100)
@@ -166,7 +166,9 @@ def _close(app, hardware, what):
             if hardware.speaker is not None:
                 hardware.speaker.stop()
             hardware.mic.stop()
-            light = Light(hardware.light, has_colour=hardware.light.has_colour)
+            light = Light(
+                hardware.light, has_colour=hardware.light.has_colour, speaker=hardware.speaker
+            )
             light.update(ERROR, hardware.mic.is_on(), 0)
     finally:  # also when the end could not be recorded
         diag.detach()

@@ -5,7 +5,7 @@ from array import array
 import micropython
 from drivers import microphone_health as health
 from drivers.backoff import BackOff
-from drivers.debounce import OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
+from drivers.debounce import HOLD_MS, OPEN_MS, PRESS_MS, ButtonDebounce, SwitchDebounce
 from drivers.overruns import RingClock
 from drivers.pcm import LEFT, RIGHT, Converter
 
@@ -171,6 +171,19 @@ def test_a_press_counts_once_whatever_its_length():
         for now_ms in range(210 + held_ms, 500 + held_ms, 10):
             count += button.update(False, now_ms)
         assert count == 1, (held_ms, count)
+
+
+def test_a_button_is_held_once_it_was_down_for_long():
+    button = ButtonDebounce()
+    for now_ms in range(0, 2000, 10):  # held since before the start: not by who ended a sound
+        button.update(now_ms < 500, now_ms)
+        assert not button.is_held(now_ms) or now_ms < 500
+    held = []
+    for now_ms in range(2000, 4000, 10):
+        button.update(2100 <= now_ms < 3500, now_ms)
+        if button.is_held(now_ms):
+            held.append(now_ms)
+    assert held == list(range(2100 + HOLD_MS, 3500, 10)), held[:3]
 
 
 def test_bounces_and_noise_are_no_press():

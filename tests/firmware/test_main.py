@@ -171,6 +171,21 @@ def test_a_start_that_fails_is_shown_with_the_microphone_off():
     assert log[:2] == ["mic off", ("light", True, True, False)] and log[-1] == "reset", log
 
 
+def test_a_start_that_fails_is_silent_first():
+    class Speaker:
+        def stop(self):
+            log.append("speaker off")
+
+        def is_on(self):
+            return False
+
+    log = []
+    hardware = Hardware(log, None)
+    hardware.speaker = Speaker()
+    main._close(None, hardware, "crash")
+    assert log == ["speaker off", "mic off", ("light", True, True, False)], log
+
+
 def test_a_start_without_its_model_names_the_file_and_what_to_type():
     from wakeword.model_format import ModelFormatError
 
