@@ -152,7 +152,7 @@ class Speaking:
                 self._emit(sound, "speak-refused", why=sound.refused)
                 raise SpeakRefused(sound.refused)
             self._emit(sound, "speaking")
-            if source is not None and not sound.is_stopped:
+            if source is not None and not (sound.is_stopped or sound.is_over):
                 await self._send_audio(sound, source)
             await self._until(lambda: sound.is_over, CHIME_S if source is None else ANSWER_S)
         except asyncio.CancelledError:
