@@ -124,8 +124,7 @@ class Door:
         line = Line(self.identity, reader, writer)
         guest = _Guest(line, Dialogue(self._facts, self._shown))
         try:
-            if len(self._guests) >= MAX_CONNECTIONS:
-                raise Closed("too many connections")
+            self._make_room()
             self._guests.append(guest)
             await line.read(partial(self._handle, guest))
         except Closed as closed:
@@ -133,6 +132,18 @@ class Door:
         finally:
             line.abort()
             self._leave(guest)
+
+    def _make_room(self) -> None:
+        """One too many ends the oldest that has not shown the key: a flood of those who cannot
+        keeps nobody out who can.  Raises Closed when all have."""
+        if len(self._guests) < MAX_CONNECTIONS:
+            return
+        for guest in self._guests:
+            if not guest.line.is_known:
+                guest.line.abort("too many connections")
+                self._guests.remove(guest)
+                return
+        raise Closed("too many connections")
 
     def _leave(self, guest: _Guest) -> None:
         if guest in self._guests:

@@ -46,6 +46,11 @@ class Line:
         self.host: str = peer[0]
         self.address = f"{peer[0]}:{peer[1]}"
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the other end has shown that it has the key."""
+        return self._frames.is_open
+
     async def read(self, handle: Callable[[Any], None]) -> None:
         """Hand every message to `handle` until the connection ends: then raise Closed."""
         until_s = asyncio.get_running_loop().time() + HANDSHAKE_S
@@ -87,8 +92,9 @@ class Line:
             self._reason = reason
             self._writer.close()
 
-    def abort(self) -> None:
+    def abort(self, reason: str = "ended") -> None:
         """End the connection at once."""
+        self._reason = self._reason or reason
         self._writer.transport.abort()
 
     async def _receive(self, until_s: float) -> bytes:
@@ -101,7 +107,7 @@ class Line:
         except asyncio.TimeoutError as error:
             raise Closed("it fell silent") from error
         except OSError as error:
-            raise Closed("lost") from error
+            raise Closed(self._reason or "lost") from error
         if not data:
             raise Closed(self._reason or "it hung up")
         return data

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from aioesphomeapi import InvalidEncryptionKeyAPIError
+from aioesphomeapi import APIConnectionError, InvalidEncryptionKeyAPIError
 from aioesphomeapi.core import RequiresEncryptionAPIError
 from aioesphomeapi.model import VoiceAssistantTimerEventType
 
@@ -543,7 +543,7 @@ def test_who_does_not_finish_the_handshake_is_hung_up_on(tmp_path, monkeypatch):
     run(dialogue())
 
 
-def test_a_flood_of_connections_is_bounded(tmp_path, monkeypatch):
+def test_a_flood_of_connections_is_bounded_and_keeps_nobody_out(tmp_path, monkeypatch):
     monkeypatch.setattr(doors, "MAX_CONNECTIONS", 2)
 
     async def dialogue():
@@ -551,8 +551,18 @@ def test_a_flood_of_connections_is_bounded(tmp_path, monkeypatch):
             port = here.door("kitchen").port
             pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
             await until(lambda: len(here.host.events("home-closed")) == 3)
+            first, second = here.home("kitchen"), here.home("kitchen")
+            await first.connect()
+            await second.connect()
+            await until(lambda: len(here.host.events("home-closed")) == 5)
             reasons = {told["reason"] for told in here.host.events("home-closed")}
             assert reasons == {"too many connections"}
+            with pytest.raises(APIConnectionError):
+                await here.home("kitchen").connect()
+            await first.client.device_info()
+            await second.client.device_info()
+            await first.close()
+            await second.close()
             for _, writer in pairs:
                 writer.close()
 

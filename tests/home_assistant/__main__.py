@@ -118,11 +118,11 @@ def start_home_assistant():
     )
 
 
-def say(kitchen, text):
+def say(kitchen, text, word="okay_nabu"):
     """Say a command, with the silence around it that the end of speech leaves."""
     silence = np.zeros(8000, np.int16)
     samples = np.concatenate([silence[:1600], speech.synthesise(text), silence])
-    kitchen.say(samples.tobytes())
+    kitchen.say(samples.tobytes(), word)
 
 
 def spoken(kitchen, count):
@@ -134,7 +134,7 @@ def spoken(kitchen, count):
 
 
 def set_up(hands, checks, receiver, data):
-    """Add the speech services and the device, and choose the pipeline; returns the entities."""
+    """Add the speech services and the device, and two assistants; returns the assistants."""
     flow = hands("add", domain="wyoming", steps=[{"host": "127.0.0.1", "port": SPEECH_PORT}])
     checks.see("speech services added", flow[-1], flow[-1].get("type") == "create_entry")
     key = earnest(data, "devices", "home-key", "kitchen").stdout.strip()
@@ -156,10 +156,17 @@ def set_up(hands, checks, receiver, data):
         entity_ids=["light.kitchen_light"],
         should_expose=True,
     )
+    pipelines = [make_pipeline(hands, listed, name) for name in ("first", "second")]
+    hands("ask", type="assist_pipeline/pipeline/set_preferred", pipeline_id=pipelines[0])
+    return pipelines
+
+
+def make_pipeline(hands, listed, name):
+    """Make an assistant of the local services; returns its id."""
     made = hands(
         "ask",
         type="assist_pipeline/pipeline/create",
-        name="local",
+        name=name,
         language="en",
         conversation_engine="conversation.home_assistant",
         conversation_language="en",
@@ -171,8 +178,7 @@ def set_up(hands, checks, receiver, data):
         wake_word_entity=None,
         wake_word_id=None,
     )
-    hands("ask", type="assist_pipeline/pipeline/set_preferred", pipeline_id=made["id"])
-    return ours
+    return made["id"]
 
 
 def converse(hands, checks, receiver, kitchen):
@@ -215,6 +221,41 @@ def converse(hands, checks, receiver, kitchen):
     is_clipped = wait_for(lambda: hands("states")[volume] == "80.0")
     checks.see("volume 100 is clipped", hands("states")[volume], is_clipped)
 
+
+def try_second_word(hands, checks, receiver, kitchen, pipelines):
+    """The second wake word leads to the second assistant."""
+    prefix = "select.earnest_kitchen_"
+    for name, option in (
+        ("wake_word", "Okay Nabu"),
+        ("wake_word_2", "Hey Jarvis"),
+        ("assistant_2", "second"),
+    ):
+        hands(
+            "service",
+            domain="select",
+            name="select_option",
+            entity_id=prefix + name,
+            option=option,
+        )
+    refused = receiver.wait("home-refused")
+    checks.see("it asked the device", refused["what"] + ": refused", True)
+    before = runs(hands, pipelines)
+    say(kitchen, "what time is it", "hey_jarvis")
+    spoken(kitchen, 5)
+    after = runs(hands, pipelines)
+    is_second = after[0] == before[0] and after[1] == before[1] + 1
+    checks.see("runs of both assistants", f"{before}, then {after}", is_second)
+
+
+def runs(hands, pipelines):
+    """How often each assistant ran."""
+    kind = "assist_pipeline/pipeline_debug/list"
+    told = [hands("ask", type=kind, pipeline_id=pipeline) for pipeline in pipelines]
+    return [len(answer["pipeline_runs"]) for answer in told]
+
+
+def mute(hands, checks, kitchen):
+    """Home Assistant mutes the device, and sees it."""
     before = hands("states")["binary_sensor.earnest_kitchen_muted"]
     hands("service", domain="button", name="press", entity_id="button.earnest_kitchen_mute")
     checks.see("the device was muted", "", kitchen.is_muted.wait(10))
@@ -265,8 +306,10 @@ def main():
             with receiving(data, *options) as receiver:
                 kitchen = Kitchen(receiver.port, folder)
                 receiver.wait("home-offered")
-                set_up(hands, checks, receiver, data)
+                pipelines = set_up(hands, checks, receiver, data)
                 converse(hands, checks, receiver, kitchen)
+                try_second_word(hands, checks, receiver, kitchen, pipelines)
+                mute(hands, checks, kitchen)
                 take_picture(hands, checks)
                 kitchen.close()
                 gone = "binary_sensor.earnest_kitchen_connection"

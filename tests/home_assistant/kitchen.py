@@ -11,7 +11,9 @@ from firmware.satellite import protocol
 from tests.fakes.receivers import FORM, STATUS, Device
 
 _CHUNK_BYTES = 320
-_TOLD = {"timers": True, "announcements": True, "firmware": "test"}
+#: The wake words that the device listens for.
+WORDS = ("okay_nabu", "hey_jarvis")
+_TOLD = {"timers": True, "announcements": True, "firmware": "test", "words": list(WORDS)}
 
 
 class Kitchen:

@@ -12,6 +12,7 @@ from host_tools.models.catalog import find_model
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from host_tools.simulation import loopback, runner
 from host_tools.simulation.speaker import ToldSound
+from tests.home_assistant.kitchen import WORDS
 
 WAKE_WORD = "okay naboo"
 _SILENCE_S = 12.0
@@ -78,7 +79,7 @@ def say(receiver, folder, command):
             path = Path(temporary, "said.wav")
             files.write(path, np.concatenate(parts))
             settings = runner.Settings(
-                (find_model("okay_nabu"),), config=_CONFIG, with_receiver=True, answers=True
+                tuple(map(find_model, WORDS)), config=_CONFIG, with_receiver=True, answers=True
             )
             return runner.simulate("said.wav", files.open_audio(path), settings)
     finally:
