@@ -16,7 +16,7 @@ from host_tools.commands import bench_port
 from host_tools.commands.options import json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
-from host_tools.xtensa import chunk_cost, parser_cost, speaker_cost
+from host_tools.xtensa import chunk_cost, heap_calls, parser_cost, speaker_cost
 from host_tools.xtensa import report as bench_report
 from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind, instructions_per_step
 from host_tools.xtensa.machine import find_qemu
@@ -41,6 +41,9 @@ def _measure_all(
                 status.update(f"{model.name}: interpreter overhead, under valgrind")
                 cost = instructions_per_step([model.path])
                 result = dataclasses.replace(result, interpreter_overhead_per_step=cost)
+            if with_overhead and model is found[0]:
+                status.update(f"{model.name}: the whole loop, under valgrind")
+                result = dataclasses.replace(result, loop=heap_calls.per_chunk(model.path))
             measurements.append(result)
     return measurements
 

@@ -1,4 +1,5 @@
-"""Counts what a chunk allocates, call frames included, in the host's MicroPython under callgrind.
+"""Counts what a chunk costs the whole loop, in the host's MicroPython under callgrind: objects and
+call frames on the heap, and instructions without those of the engine's kernels.
 
 on_micropython/loop_cost.py runs the application; callgrind writes its counts at each gc.collect(),
 and the parts between two of them are the chunks of one state.
@@ -6,6 +7,7 @@ and the parts between two of them are the chunks of one state.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -13,20 +15,30 @@ from pathlib import Path
 
 from host_tools import micropython
 from host_tools.errors import HostToolError
-from host_tools.xtensa.interpreter_cost import VALGRIND_HINT, has_valgrind
+from host_tools.xtensa.interpreter_cost import (
+    VALGRIND_HINT,
+    copy_with_empty_kernels,
+    has_valgrind,
+)
 
 _SCRIPT = micropython.GUESTS / "loop_cost.py"
 _STEPS = 50
 #: The parts of the profile, counted from 1, that are the chunks of a state.
 _PARTS = {"idle": 2, "streaming": 4}
+#: The instructions of gc.collect(), which stands at the borders of the parts.
+_COLLECTING = r"^cfn=py_gc_collect\ncalls=.*\n\S+ (\d+)$"
 
 
 @dataclass(frozen=True)
 class HeapCalls:
-    """What one chunk puts on the heap: call frames, and all other objects."""
+    """What one chunk puts on the heap: call frames, and all other objects.
+
+    instructions: of the host (x86-64), of all that runs on a chunk but the engine's kernels.
+    """
 
     frames: float
     objects: float
+    instructions: float
 
 
 def _calls(profile: str) -> dict[tuple[str, str], int]:
@@ -51,11 +63,17 @@ def per_chunk(model: Path, steps: int = _STEPS) -> dict[str, HeapCalls]:
         raise HostToolError("valgrind is not installed", VALGRIND_HINT)
     with tempfile.TemporaryDirectory(prefix="earnest-") as folder:
         out = Path(folder) / "out"
+        firmware = Path(folder) / "firmware"
+        copy_with_empty_kernels(firmware, "wakeword")
         valgrind = ["valgrind", "--tool=callgrind", "--compress-strings=no"]
         valgrind += ["--dump-before=py_gc_collect", f"--callgrind-out-file={out}"]
         done = subprocess.run(
             valgrind + micropython.command(_SCRIPT, steps, model),
-            env={**micropython.environment(), "PYTHONHASHSEED": "0"},
+            env={
+                **micropython.environment(),
+                "PYTHONHASHSEED": "0",
+                "MICROPYPATH": f"{firmware}:.frozen",
+            },
             capture_output=True,
             timeout=300,
             check=False,
@@ -65,8 +83,13 @@ def per_chunk(model: Path, steps: int = _STEPS) -> dict[str, HeapCalls]:
             raise HostToolError("the loop did not run under valgrind", " ".join(words[-1:]))
         result = {}
         for state, part in _PARTS.items():
-            calls = _calls(Path(f"{out}.{part}").read_text(encoding="utf-8", errors="replace"))
+            profile = Path(f"{out}.{part}").read_text(encoding="utf-8", errors="replace")
+            calls = _calls(profile)
+            (total,) = re.findall(r"^summary: (\d+)", profile, re.MULTILINE)
+            collecting = re.findall(_COLLECTING, profile, re.MULTILINE)
+            loop = int(total) - sum(map(int, collecting))
             everything = sum(n for (_, called), n in calls.items() if called == "gc_alloc")
             frames = calls.get(("fun_bc_call", "m_malloc_maybe"), 0)
-            result[state] = HeapCalls(frames / steps, (everything - frames) / steps)
+            objects = everything - frames
+            result[state] = HeapCalls(frames / steps, objects / steps, loop / steps)
         return result

@@ -60,10 +60,10 @@ def _emptied(source: str) -> str:
     return ast.unparse(tree)
 
 
-def copy_with_empty_kernels(folder: Path) -> None:
-    """Copy the firmware to `folder`, its kernels emptied, assembler replaced by nothing."""
+def copy_with_empty_kernels(folder: Path, room: str = "") -> None:
+    """Copy the firmware to `folder`, its kernels (of one room) emptied, assembler left out."""
     shutil.copytree(FIRMWARE, folder, ignore=shutil.ignore_patterns("*_xtensa.py"))
-    for path in folder.rglob("*.py"):
+    for path in (folder / room).rglob("*.py"):
         source = path.read_text()
         if "micropython.viper" in source:
             path.write_text(_emptied(source))

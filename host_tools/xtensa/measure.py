@@ -18,6 +18,7 @@ from host_tools import micropython
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import ModelFile
 from host_tools.xtensa.call_trace import Trace
+from host_tools.xtensa.heap_calls import HeapCalls
 from host_tools.xtensa.kernels import VARIANTS, compiled_firmware, kernel_names, load_kernels
 from host_tools.xtensa.machine import XtensaMachine
 from host_tools.xtensa.record import record_engine
@@ -78,8 +79,8 @@ class Ram:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything about one model. `interpreter_overhead_per_step`: host instructions,
-    None when not measured.
+    """Everything about one model. `interpreter_overhead_per_step`: host instructions; `loop`: what
+    a chunk costs the whole loop on the host, by state; None when not measured.
     """
 
     model: str
@@ -90,6 +91,7 @@ class Measurement:
     variants: list[Variant]
     ram: Ram
     interpreter_overhead_per_step: int | None = None
+    loop: dict[str, HeapCalls] | None = None
 
 
 def _count(trace: Trace, name: str, stride: int) -> Variant:

@@ -25,11 +25,14 @@ def best(result: Measurement) -> Variant:
 
 
 def tables(result: Measurement) -> list[tuple[str, list[str], Rows]]:
-    """Return (title, header, rows) of the table of kernels and of that of RAM."""
-    return [
+    """Return (title, header, rows) of the tables: kernels, RAM, and the loop if it was counted."""
+    found = [
         (f"{result.model}: instructions per call on Xtensa", *kernel_table(result)),
         (f"{result.model}: RAM, bytes", ["", "bytes"], _ram_rows(result)),
     ]
+    if result.loop is not None:
+        found.append((f"{result.model}: the whole loop, x86-64 instructions", *loop_table(result)))
+    return found
 
 
 def _display(kernel: str) -> str:
@@ -75,6 +78,20 @@ def _ram_rows(result: Measurement) -> Rows:
     }
     rows = [[names[name], f"{size:,}"] for name, size in asdict(ram).items()]
     return [*rows, ["all", f"{ram.total:,}"]]
+
+
+def loop_table(result: Measurement) -> tuple[list[str], Rows]:
+    """Return (header, rows) of what a chunk costs the whole loop on the host, by state."""
+    assert result.loop is not None
+    overhead = result.interpreter_overhead_per_step or 0
+    costs = list(result.loop.values())
+    header = ["a chunk of 10 ms, connected, on the host", *result.loop]
+    return header, [
+        ["interpreter around the engine's kernels", *[f"{overhead:,}" for _ in costs]],
+        ["application", *[f"{cost.instructions - overhead:,.0f}" for cost in costs]],
+        ["call frames on the heap", *[f"{cost.frames:.1f}" for cost in costs]],
+        ["other objects on the heap", *[f"{cost.objects:.1f}" for cost in costs]],
+    ]
 
 
 def summary(result: Measurement) -> str:
@@ -165,6 +182,12 @@ def markdown(results: list[Measurement], costs: Costs) -> str:
             f"The interpreter overhead around the kernels is {overhead:,} instructions per step, "
             "counted in the host's MicroPython (x86-64); the tables do not include it."
         )
+    if results[0].loop is not None:
+        parts.append(
+            f"The whole loop around the engine's kernels, for {results[0].model}, connected to a "
+            "receiver, in x86-64 instructions of the host's MicroPython:"
+        )
+        parts.append(_markdown_table(*loop_table(results[0])))
     return "\n\n".join(parts)
 
 
