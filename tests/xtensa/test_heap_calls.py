@@ -18,4 +18,4 @@ def test_a_quiet_chunk_allocates_nothing_and_a_sent_one_little(figure):
     for state, calls in found.items():
         figure(f"{state}: {calls.frames:.1f} frames, {calls.objects:.1f} objects per chunk")
     assert found["idle"].frames <= ASYNCIO_FRAMES and found["idle"].objects == 0
-    assert found["streaming"].frames <= 5 and found["streaming"].objects <= 5
+    assert found["streaming"].frames <= 5 and found["streaming"].objects <= 3
