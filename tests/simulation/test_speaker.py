@@ -3,6 +3,7 @@
 `simulated.simulate` checks on every trace that microphone and loudspeaker are never on together.
 """
 
+import random
 import shutil
 import wave
 
@@ -185,6 +186,55 @@ def test_a_board_without_one_refuses(tmp_path):
     result = simulate(tmp_path, command(), reply=answer(), board=board)
     assert not result.of("speaker") and not result.of("sound")
     assert "speak-refused" in [e["type"] for e in result.of("message")]
+
+
+def anything(seed, duration_ms):
+    """People, a receiver and a network that do something every second or two."""
+    choice = random.Random(seed)
+    sounds = (
+        ("speak", ("reply", "timer", "announcement")),
+        ("speak", ("timer", "announcement")),
+        ("chime", ("timer", "error")),
+        ("chime", ("timer",)),
+        ("speak-stop", ()),
+        ("volume", (20, 60, 100)),
+        ("request", ("unmute", "word", "listen")),
+        ("press", ()),  # ends a sound, or mutes
+    )
+    #: What closes, and what opens again 800 ms later.
+    troubles = (
+        ("press", None, "press", None),
+        ("request", "mute", "press", None),
+        ("switch", "muted", "switch", "open"),
+        ("network", "down", "network", "up"),
+        ("network", "silent", "network", "up"),
+        ("speaker-fails", True, "speaker-fails", False),
+    )
+    at_ms = 100
+    while at_ms < duration_ms:
+        if choice.random() < 0.25:
+            action, value, calm, open_value = choice.choice(troubles)
+            yield (at_ms, action) if value is None else (at_ms, action, value)
+            at_ms += 800
+            yield (at_ms, calm) if open_value is None else (at_ms, calm, open_value)
+        else:
+            action, values = choice.choice(sounds)
+            yield (at_ms, action, choice.choice(values)) if values else (at_ms, action)
+            if action == "press":
+                yield at_ms + 900, "press"
+        at_ms += choice.randrange(10, 150) * 10
+
+
+@pytest.mark.parametrize("seed", (2, 3, 4))
+def test_whatever_happens_it_keeps_to_its_rules(tmp_path, seed):
+    """`simulate` checks them on the whole trace: never both, light and record first, 200 ms of
+    rest, no sound of a speaker that is off."""
+    talk = [wake_and_command(), silence(1.5)] * 8
+    duration_ms = 8 * (6500 + 1500)
+    rows = sorted(anything(seed, duration_ms - 3000), key=lambda row: row[0])
+    config = {"timers": True, "announcements": True}
+    result = simulate(tmp_path, sound(*talk), rows, reply=answer(2.0), config=config)
+    assert len(result.spoken) >= 5, "otherwise it says little"
 
 
 def test_it_is_told_and_drawn(tmp_path):
