@@ -157,6 +157,20 @@ def test_two_wake_words_or_some_time_are_two_persons(house, monkeypatch):
     assert answer(kitchen)[1] == said("It is ten past nine.")
 
 
+def test_a_device_that_lost_its_connection_may_say_its_word_again(house):
+    receiver, kitchen, _ = house
+    begin(kitchen, "1" * 16, "okay_nabu")
+    receiver.wait("stream-start", device="kitchen")
+    kitchen.socket.close()
+    receiver.wait("disconnected", device="kitchen")
+    with Device(receiver.port, receiver.folders[0]) as again:
+        again.tell_status()
+        begin(again, "2" * 16, "okay_nabu")
+        again.audio(words("what time is it"))
+        again.send(protocol.AUDIO_STOP)
+        assert answer(again)[1] == said("It is ten past nine.")
+
+
 def test_a_timer_rings_where_it_was_set_and_a_press_ends_it(house):
     receiver, kitchen, hall = house
     kitchen.say(words("set a pizza timer for 10 minutes"))
