@@ -82,7 +82,7 @@ class SwitchDebounce:
 
     def is_settled(self):
         """Whether `update` with an open switch would change nothing."""
-        return not (self.is_muted or self._was_held or self._open_since_ms is None)
+        return not self.is_muted
 
     def update(self, reads_muted, now_ms):
         """Take the position read now; return the position that counts."""

@@ -99,6 +99,13 @@ def test_waiting_for_a_line_allocates_nothing():
     asyncio.run(wait())
 
 
+def test_lines_are_looked_for_less_often_while_nobody_types():
+    quiet, step = console.QUIET_LOOKS, console.STEP_MS
+    assert run(turns=quiet + 20)[1] == quiet * [step] + 21 * [console.QUIET_STEP_MS]
+    sleeps = run(b"diag.log()\r", turns=quiet + 40)[1]
+    assert sleeps[-1] == console.QUIET_STEP_MS and sleeps[quiet] == step, "an answer begins anew"
+
+
 def test_an_answer_leaves_in_small_pieces_with_longer_pauses():
     for write_us, pause_ms in ((0, console.PIECE_MS), (3000, 8), (5500, 11), (90000, 180)):
         written, sleeps = run(b"diag.log()\r", turns=40, write_us=write_us)
