@@ -63,7 +63,7 @@ class Speaker:
     """Off when it is made and silent at boot; `satellite.speech` decides what it plays."""
 
     late = "how often it ran out of samples while it was on, since it was made"
-    buffer_ms = "what it holds at most: after this much silence all before it has been heard"
+    buffer_ms = "what it holds at most: once this much more was written, all before it was heard"
 
     def start(self):
         """Switch it on, the amplifier last.  Raises OSError, with everything off again."""
