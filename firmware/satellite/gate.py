@@ -315,7 +315,9 @@ class Gate:
             if self._holding:
                 self._hold(chunk)
             elif self._closing:
-                if self._heard >= self._outbox.capacity:
+                if self._is_unanswered():
+                    self.abort(NO_CONSENT)
+                elif self._heard >= self._outbox.capacity:
                     self.abort(LATE)
             else:
                 self._fill(chunk)
@@ -341,14 +343,19 @@ class Gate:
             self._outbox.forget_oldest()
         self._outbox.put(chunk)
 
+    def _is_unanswered(self):
+        """Count a chunk without an acknowledgement; whether these are too many."""
+        if self._acknowledged:
+            return False
+        self._unanswered += 1
+        return self._unanswered > self._consent_chunks
+
     def _fill(self, chunk):
         """Append a chunk to what may leave."""
-        if not self._acknowledged:
-            self._unanswered += 1
-            if self._unanswered > self._consent_chunks:
-                self.dropped_chunks += 1  # this one, too
-                self.abort(NO_CONSENT)
-                return
+        if self._is_unanswered():
+            self.dropped_chunks += 1  # this one, too
+            self.abort(NO_CONSENT)
+            return
         if self._outbox.count == self._outbox.capacity:
             self.dropped_chunks += 1
             self.abort(LATE)

@@ -211,7 +211,7 @@ def every_transition(watched):
 
 def test_every_transition_of_every_reachable_state():
     acknowledged = DECIDES.index("_acknowledged")
-    for preroll_ms, states, transitions in ((0, 761, 15220), (20, 1124, 22480)):
+    for preroll_ms, states, transitions in ((0, 719, 14380), (20, 1014, 20280)):
         seen, count = every_transition(Watched(preroll_ms))
         assert (len(seen), count) == (states, transitions), (len(seen), count)
         assert len({state[0] for state in seen}) == 5

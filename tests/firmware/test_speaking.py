@@ -423,12 +423,12 @@ def test_a_quieter_volume_holds_at_once_and_is_recorded_afterwards():
 
 
 def test_a_wake_word_that_nobody_answers_is_told_by_a_chime_or_by_the_light():
-    for has_speaker in (True, False):
+    for has_speaker, ends in ((True, []), (True, [8]), (False, [])):
         bench = after_a_stream(turns=200)
         if not has_speaker:
             bench = Quiet(turns=200)
             bench.wakes = [3]
-        bench.speech_ends = []
+        bench.speech_ends = ends
         gate = bench.app.parts.gate
         bench.notify = lambda: None  # no receiver acknowledges
         bench.go()
