@@ -182,6 +182,11 @@ def command(
     authority = authorities.open_or_make(data / "authority")
     devices = DeviceList(data / "devices.json")
     if home_assistant:
+        if insecure:
+            raise HostToolError(
+                "--home-assistant does not go with --insecure",
+                "over plain text devices cannot be told apart",
+            )
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
         context, name = authority.server_context(name)
@@ -255,13 +260,10 @@ def _home_assistant(
 ) -> Assistant:
     """Return the gateway; its packages are an extra, so they are imported only here."""
     from host_tools.home.gateway import HomeGateway
-    from host_tools.home.neighbours import Neighbours
+    from host_tools.home.neighbours import Neighbours, check_address
 
-    if is_announced and address == THIS_COMPUTER:
-        raise HostToolError(
-            f"--home-mdns would announce {address}, which no other computer can reach",
-            "name this computer's address on the network with --home-host",
-        )
+    if is_announced:
+        check_address(address)
     neighbours = Neighbours(address) if is_announced else None
     return HomeGateway(IdentityBook(data), devices, Statuses(data), address, port, neighbours)
 

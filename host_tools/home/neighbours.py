@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 
+from host_tools.errors import HostToolError
 from host_tools.home.identity import Identity
 from host_tools.version import installed_version
 
@@ -42,6 +43,19 @@ class Neighbours:
         if self._zeroconf is not None:
             await self._zeroconf.async_close()
             self._zeroconf = None
+
+
+def check_address(address: str) -> None:
+    """Raise HostToolError unless other computers can be told to connect to `address`."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.is_loopback or parsed.is_unspecified:
+        raise HostToolError(
+            f"--home-mdns cannot announce {address}: no other computer can connect to it",
+            "name this computer's address on the network with --home-host",
+        )
 
 
 def service(identity: Identity, friendly_name: str, address: str, port: int) -> ServiceInfo:

@@ -43,10 +43,18 @@ def test_a_device_that_is_not_there(data):
     assert not (data / "home-assistant.json").exists()
 
 
-def test_announcing_an_address_that_nobody_can_reach(data):
-    done = earnest(data, "receive", "--home-assistant", "--home-mdns")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost", "x"])
+def test_announcing_an_address_that_nobody_can_reach(data, address):
+    options = ("--home-assistant", "--home-mdns", "--home-host", address)
+    done = earnest(data, "receive", *options)
     assert done.returncode == 2
-    assert "no other computer can reach" in done.stderr and "--home-host" in done.stderr
+    assert f"cannot announce {address}: no other computer" in done.stderr
+    assert "--home-host" in done.stderr
+
+
+def test_without_tls_devices_cannot_be_told_apart(data):
+    done = earnest(data, "receive", "--home-assistant", "--insecure")
+    assert done.returncode == 2 and "cannot be told apart" in done.stderr
 
 
 def test_a_missing_extra_is_named_in_one_line(data, monkeypatch):
