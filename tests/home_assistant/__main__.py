@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -137,10 +138,8 @@ def set_up(hands, checks, receiver, data):
     """Add the speech services and the device, and two assistants; returns the assistants."""
     flow = hands("add", domain="wyoming", steps=[{"host": "127.0.0.1", "port": SPEECH_PORT}])
     checks.see("speech services added", flow[-1], flow[-1].get("type") == "create_entry")
-    key = earnest(data, "devices", "home-key", "kitchen").stdout.strip()
-    address = {"host": "127.0.0.1", "port": HOME_PORT}
     wrong = {"noise_psk": "A" * 43 + "="}
-    flow = hands("add", domain="esphome", steps=[address, wrong, {"noise_psk": key}])
+    flow = add_device(hands, data, "kitchen", HOME_PORT, wrong)
     checks.see("asks for the key", flow[1], flow[1].get("step_id") == "encryption_key")
     checks.see("a wrong key", flow[2], flow[2].get("errors") == {"base": "invalid_psk"})
     checks.see("the right key", flow[3], flow[3].get("type") == "create_entry")
@@ -159,6 +158,13 @@ def set_up(hands, checks, receiver, data):
     pipelines = [make_pipeline(hands, listed, name) for name in ("first", "second")]
     hands("ask", type="assist_pipeline/pipeline/set_preferred", pipeline_id=pipelines[0])
     return pipelines
+
+
+def add_device(hands, data, name, port, *wrong):
+    """Go through the config flow as a user would, with wrong answers first; returns its steps."""
+    key = earnest(data, "devices", "home-key", name).stdout.strip()
+    address = {"host": "127.0.0.1", "port": port}
+    return hands("add", domain="esphome", steps=[address, *wrong, {"noise_psk": key}])
 
 
 def make_pipeline(hands, listed, name):
@@ -254,6 +260,27 @@ def runs(hands, pipelines):
     return [len(answer["pipeline_runs"]) for answer in told]
 
 
+def try_two_devices(hands, checks, receiver, kitchen, hall):
+    """Both hear one wake word: one answers, the other stays silent."""
+    before = len(kitchen.sounds) + len(hall.sounds)
+    text = "turn off the kitchen light"
+    speakers = [threading.Thread(target=say, args=(device, text)) for device in (kitchen, hall)]
+    for each in speakers:
+        each.start()
+    for each in speakers:
+        each.join()
+    failed = receiver.wait("home-failed")
+    is_duplicate = failed["reason"].startswith("duplicate_wake_up_detected")
+    checks.see(f"two devices hear one word, {failed['device']}", failed["reason"], is_duplicate)
+    wait_for(lambda: len(kitchen.sounds) + len(hall.sounds) > before)
+    time.sleep(3)
+    answers = len(kitchen.sounds) + len(hall.sounds) - before
+    is_silent = not kitchen.chimes.count("error") + hall.chimes.count("error")
+    checks.see("answers", answers, answers == 1 and is_silent)
+    state = hands("states")["light.kitchen_light"]
+    checks.see("the light after", state, state == "off")
+
+
 def mute(hands, checks, kitchen):
     """Home Assistant mutes the device, and sees it."""
     before = hands("states")["binary_sensor.earnest_kitchen_muted"]
@@ -276,7 +303,7 @@ def take_picture(hands, checks):
 
 def try_firmware(hands, checks, receiver, folder):
     """The same with the firmware, in the simulator: from the wake word to the loudspeaker."""
-    result = simulated.say(receiver, folder, "turn off the kitchen light")
+    result = simulated.say(receiver, folder, "turn on the kitchen light")
     heard = [event["t_ms"] for event in result.detections]
     checks.see("the firmware heard its wake word, ms", heard, len(heard) == 1)
     is_whole = result.streams.are_as_received and result.streams.bytes > 0
@@ -286,7 +313,7 @@ def try_firmware(hands, checks, receiver, folder):
     kinds = [(sound["kind"], sound["why"]) for sound in result.sounds]
     checks.see("the sound ended", kinds, kinds == [("reply", "end")])
     state = hands("states")["light.kitchen_light"]
-    checks.see("the light after", state, state == "off")
+    checks.see("the light after", state, state == "on")
 
 
 def main():
@@ -309,6 +336,14 @@ def main():
                 pipelines = set_up(hands, checks, receiver, data)
                 converse(hands, checks, receiver, kitchen)
                 try_second_word(hands, checks, receiver, kitchen, pipelines)
+                hall_folder = new_device(data, "hall")
+                hall = Kitchen(receiver.port, hall_folder)
+                receiver.wait("home-offered", device="hall")
+                add_device(hands, data, "hall", HOME_PORT + 1)
+                receiver.wait("home-connected", device="hall")
+                try_two_devices(hands, checks, receiver, kitchen, hall)
+                hall.close()
+                receiver.wait("disconnected", device="hall")
                 mute(hands, checks, kitchen)
                 take_picture(hands, checks)
                 kitchen.close()
