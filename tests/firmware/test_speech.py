@@ -89,6 +89,13 @@ def speaking(ms=300, **settings):
     return bench
 
 
+def test_the_numbers_that_docs_and_privacy_promise():
+    from drivers.debounce import HOLD_MS
+
+    assert (ANSWER_MS, MAX_MS, REST_MS, PAUSE_MS) == (60000, 30000, 200, 2000)
+    assert (MAX_ANNOUNCEMENTS, HOUR_MS, RING_BYTES, HOLD_MS) == (10, 3600000, 32000, 800)
+
+
 def test_an_answer_is_played_as_it_came_at_the_volume_set():
     bench = speaking(50, volume=50, buffer_ms=30)
     speech = bench.speech
