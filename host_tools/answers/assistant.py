@@ -19,7 +19,8 @@ from host_tools.receiver.assistant import (
     Satellite,
     SpeakRefused,
 )
-from host_tools.receiver.transcription import TranscriptionError
+from host_tools.receiver.history_rows import ANSWERED, FORWARDED
+from host_tools.receiver.transcription import Transcription, TranscriptionError
 
 #: Two devices that hear the same wake word within this time hear the same person, as Home
 #: Assistant has it.
@@ -102,6 +103,12 @@ class LocalAnswers(Assistant):
     def _emit(self, event: str, satellite: Satellite, stream: str, reason: str) -> None:
         if self._host is not None:
             self._host.emit(event, device=satellite.name, stream=stream, reason=reason)
+
+    def destinations(self, satellite: Satellite) -> tuple[str, ...]:
+        if satellite not in self._hearings:  # another device answers
+            return ()
+        hearing, _ = self._hearings[satellite]
+        return (ANSWERED, FORWARDED) if isinstance(hearing, Transcription) else (ANSWERED,)
 
     async def _answer(
         self,

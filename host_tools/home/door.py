@@ -59,6 +59,8 @@ class Door:
         self._voice = Voice()
         self._answering: _Guest | None = None
         self._timer: asyncio.TimerHandle | None = None
+        #: Whether somebody was there to get the audio of the newest stream.
+        self.is_answered = False
 
     @property
     def port(self) -> int:
@@ -105,7 +107,8 @@ class Door:
         self._show(is_streaming=True, wakes=wakes, streams=self._shown.streams + 1)
         self._stream = stream
         now_s = self._now_s()
-        if self._answering is not None:
+        self.is_answered = self._answering is not None
+        if self.is_answered:
             self._carry_out(self._voice.wake(phrase(wake_word or ""), now_s))
 
     def stream_audio(self, audio: bytes) -> None:

@@ -15,6 +15,7 @@ from host_tools.home.identity import IdentityBook
 from host_tools.home.neighbours import Neighbours
 from host_tools.receiver.assistant import Assistant, Host, Satellite, Status
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.history_rows import HOME
 from host_tools.receiver.statuses import Statuses
 from host_tools.version import installed_version
 
@@ -87,6 +88,10 @@ class HomeGateway(Assistant):
     def stream_ended(self, satellite: Satellite, stream: str, is_complete: bool) -> None:
         if door := self.doors.get(satellite.id):
             door.stream_ended(is_complete)
+
+    def destinations(self, satellite: Satellite) -> tuple[str, ...]:
+        door = self.doors.get(satellite.id)
+        return (HOME,) if door is not None and door.is_answered else ()
 
     async def _run(self) -> None:
         """Keep a door open for each device of the list, until the receiver ends."""

@@ -184,3 +184,9 @@ class Assistant:
 
     def stream_ended(self, satellite: Satellite, stream: str, is_complete: bool) -> None:
         """The stream is over.  Not complete: it broke off, and what was heard must be dropped."""
+
+    def destinations(self, satellite: Satellite) -> tuple[str, ...]:
+        """Return where the running stream's audio goes: some of history_rows.FATES.
+
+        Asked as it ends, before `stream_ended`."""
+        return ()

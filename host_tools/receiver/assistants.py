@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from host_tools.receiver.assistant import Assistant, Host
+from host_tools.receiver.assistant import Assistant, Host, Satellite
 from host_tools.receiver.view import View
 
 #: How often the same failure is told: audio comes many times a second.
@@ -43,6 +43,13 @@ class Assistants:
         one that raises is told to the owner, and the next has its turn."""
         for assistant in self._assistants:
             self._call(assistant, getattr(assistant, method.__name__), *arguments)
+
+    def destinations(self, satellite: Satellite) -> set[str]:
+        """Return what they do with the audio of the device's running stream."""
+        found: set[str] = set()
+        for assistant in self._assistants:
+            self._call(assistant, lambda of=assistant: found.update(of.destinations(satellite)))
+        return found
 
     def _call(self, assistant: Assistant, method: Callable[..., None], *arguments: object) -> bool:
         """Return whether it did not fail."""

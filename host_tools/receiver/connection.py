@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -187,6 +188,7 @@ class Connection:
         self.emit("detection", name=action.name)
 
     async def _begin(self, action: sessions.Began) -> None:
+        action.stream.began_s = time.time()
         self._services.counters.streams += 1
         self.emit("stream-start", stream=action.stream.id)
         self._tell(Assistant.stream_started, action.stream.id, action.stream.wake_word)
@@ -205,6 +207,8 @@ class Connection:
 
     def _conclude(self, action: sessions.Ended) -> None:
         """Tell whoever listens that the stream is over, and keep it if that is allowed."""
+        found = self._services.assistants.destinations(self._satellite)
+        action.stream.destinations = tuple(sorted(found))
         self._tell(Assistant.stream_ended, action.stream.id, action.is_complete)
         self._keeping.end(action)
 

@@ -49,10 +49,12 @@ class Keeping:
         whatever follows: a withdrawal, for instance."""
         stream = action.stream
         if action.is_complete and stream.keep_recordings and stream.audio:
-            adding = self._services.recordings.add(stream, self._line.device)
+            adding = self._services.recordings.add(stream, self._line.device, action.reason)
             self._services.start(self._keep(action, adding))
         else:
+            noting = self._services.recordings.note(stream, self._line.device, action.reason)
             self._report(action, None)
+            self._services.start(self._note(noting))
 
     def withdraw(self, wishes: Wishes) -> None:
         """Delete or mark what was kept under more than these wishes; then confirm that."""
@@ -82,7 +84,14 @@ class Keeping:
         except HostToolError as error:  # a full disk; the device tells the next one
             self._line.emit("warning", message=f"status not kept: {error.message}")
 
-    async def _keep(self, action: sessions.Ended, adding: asyncio.Future[Recording]) -> None:
+    async def _note(self, noting: asyncio.Future[str | None]) -> None:
+        """Wait until a stream is in the history."""
+        if problem := await asyncio.shield(noting):
+            self._line.emit("warning", message=f"not in the history: {problem}")
+
+    async def _keep(
+        self, action: sessions.Ended, adding: asyncio.Future[tuple[Recording, str | None]]
+    ) -> None:
         """Wait until a stream was kept, beside the messages that follow: the disk may be slow."""
         recording = None
         try:
@@ -93,8 +102,11 @@ class Keeping:
             if not adding.done():  # the receiver stops: what was begun is finished, and told
                 await asyncio.wait([adding])
             if adding.exception() is None:
-                recording = adding.result().id
+                kept, problem = adding.result()
+                recording = kept.id
                 self._services.counters.kept += 1
+                if problem:
+                    self._line.emit("warning", message=f"not in the history: {problem}")
             self._report(action, recording)
 
     def _report(self, action: sessions.Ended, recording: str | None) -> None:

@@ -10,10 +10,14 @@ import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
+from firmware.satellite import protocol
+from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.history_rows import DROPPED, FATES, KEPT, StreamRow
 from host_tools.receiver.recording import BY_CERTIFICATE, Recording
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recordings import Recordings
@@ -36,19 +40,43 @@ class RecordingWorker:
         # Python hands the interpreter from thread to thread: the event loop's turn comes sooner.
         sys.setswitchinterval(SWITCH_S)
 
-    def add(self, stream: Stream, device: Device) -> asyncio.Future[Recording]:
-        """Keep a stream whose consent allows it; raises HostToolError."""
+    def add(
+        self, stream: Stream, device: Device, reason: str = ""
+    ) -> asyncio.Future[tuple[Recording, str | None]]:
+        """Keep a stream whose consent allows it, and enter it in the history; `reason` is why it
+        ended.
+
+        Returns the recording, and why it could not be entered; raises HostToolError.
+        """
         assert stream.keep_recordings and stream.audio is not None
         audio = bytes(stream.audio)
-        return self._run(
-            lambda: self._recordings.add(
-                audio,
-                device=device.id,
-                share_for_training=stream.share_for_training,
-                preroll_ms=stream.preroll_ms,
-                wake_word=stream.wake_word,
-            )
-        )
+        row = row_of(stream, device, reason)
+
+        def work() -> tuple[Recording, str | None]:
+            try:
+                recording = self._recordings.add(
+                    audio,
+                    device=device.id,
+                    share_for_training=row.share_for_training,
+                    preroll_ms=stream.preroll_ms,
+                    wake_word=row.wake_word,
+                )
+            except HostToolError:
+                self._enter(row)
+                raise
+            kept = replace(row, fates=_fates({*stream.destinations, KEPT}), recording=recording.id)
+            return recording, self._enter(kept)
+
+        return self._run(work)
+
+    def note(self, stream: Stream, device: Device, reason: str = "") -> asyncio.Future[str | None]:
+        """Enter a stream that is not kept in the history; returns why it could not be."""
+        row = row_of(stream, device, reason)
+        return self._run(lambda: self._enter(row))
+
+    def look(self, question: Callable[[Recordings], _Result]) -> asyncio.Future[_Result]:
+        """Ask the recordings or their history, in the thread of all writing."""
+        return self._run(lambda: question(self._recordings))
 
     def withdraw(self, device: Device, wishes: Wishes) -> asyncio.Future[Outcome]:
         """See `withdrawal.withdraw`."""
@@ -62,15 +90,60 @@ class RecordingWorker:
         return self._run(lambda: self._recordings.adopt(owner, device.id))
 
     def clean(self) -> asyncio.Future[Deletion]:
-        return self._run(self._recordings.clean)
+        """Remove what nobody can say the consent of, and let the history know what there is."""
+
+        def work() -> Deletion:
+            done = self._recordings.clean()
+            names = {device.id: device.name for device in self._devices.all()}
+            self._recordings.settle_history(names)
+            return done
+
+        return self._run(work)
 
     def expire(self) -> asyncio.Future[Deletion]:
-        return self._run(self._recordings.expire)
+        """Remove recordings and rows of the history that are past their time."""
+
+        def work() -> Deletion:
+            done = self._recordings.expire()
+            self._recordings.history.trim()
+            return done
+
+        return self._run(work)
 
     def close(self) -> None:
         """Finish what was begun, and close the index."""
         self._thread.submit(self._recordings.close)
         self._thread.shutdown()
 
+    def _enter(self, row: StreamRow) -> str | None:
+        """Enter a row; returns why it could not be."""
+        try:
+            self._recordings.history.add([row])
+        except HostToolError as error:
+            return error.message
+        return None
+
     def _run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def row_of(stream: Stream, device: Device, reason: str) -> StreamRow:
+    """Return the history's row of a stream that ended, and that was not kept."""
+    samples = stream.bytes // protocol.WIDTH_BYTES
+    return StreamRow(
+        began_s=stream.began_s,
+        device_id=device.id,
+        device_name=device.name,
+        wake_word=stream.wake_word,
+        duration_ms=samples * 1000 // protocol.RATE_HZ,
+        bytes=stream.bytes,
+        sha256=stream.sha256.hexdigest(),
+        reason=reason,
+        fates=_fates(set(stream.destinations)),
+        keep_recordings=stream.keep_recordings,
+        share_for_training=stream.share_for_training,
+    )
+
+
+def _fates(found: set[str]) -> tuple[str, ...]:
+    return tuple(fate for fate in FATES if fate in (found or {DROPPED}))

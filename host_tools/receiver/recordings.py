@@ -13,7 +13,7 @@ import itertools
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,9 @@ from typing import TypeVar
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
-from host_tools.receiver.recording import Recording, text
+from host_tools.receiver.history import HISTORY_FILE, History
+from host_tools.receiver.history_rows import KEPT, StreamRow
+from host_tools.receiver.recording import Recording, seconds, text
 from host_tools.receiver.recording_files import Deletion, RecordingFiles, wav_bytes
 from host_tools.receiver.recording_index import RecordingIndex
 
@@ -42,6 +44,8 @@ class Recordings:
         self._folder = folder
         self._files = RecordingFiles(folder)
         self._keep_s = None if keep_days is None else keep_days * _DAY_S
+        #: Every stream, kept or not.
+        self.history = History(folder / HISTORY_FILE)
         self._opened: RecordingIndex | None = None
         self._is_in_memory = False  # the opened one, since the disk takes none
 
@@ -113,6 +117,8 @@ class Recordings:
         done.left += self._files.settle() if gone else []
         with contextlib.suppress(HostToolError):  # read from the files the next time
             self._with_index(lambda index: index.remove(gone))
+        with contextlib.suppress(HostToolError):  # noted at the next start
+            self.history.deleted(gone)
         return done
 
     def delete_all(self) -> Deletion:
@@ -153,7 +159,7 @@ class Recordings:
     def expire(self) -> Deletion:
         """Remove what is past its day, or older than this receiver keeps."""
         if self._is_in_memory:  # the disk may have room by now
-            self.close()
+            self._close_index()
         return self.delete(self._expired())
 
     def clean(self, *, is_doubt_enough: bool = False) -> Deletion:
@@ -175,6 +181,23 @@ class Recordings:
             self._files.remove_part(name, done)
         return done
 
+    def settle_history(self, names: Mapping[str, str]) -> None:
+        """Let the history say which recordings there are: what an earlier version kept is
+        entered, what is gone is noted.  Only for the process that adds recordings; raises
+        HostToolError.
+
+        Args:
+            names: The devices' names, by their ids.
+        """
+        known = self.history.recordings()  # before looking into the folder, which is ahead of it
+        self.reconcile()
+        there = self._with_index(lambda index: index.stamps())
+        self.history.deleted(known - there.keys())
+        if missing := there.keys() - known:
+            found = [r for r in self._with_index(lambda index: index.all()) if r.id in missing]
+            for start in range(0, len(found), _BATCH):
+                self.history.add(_row(r, names) for r in found[start : start + _BATCH])
+
     def reconcile(self) -> None:
         """Make the index say what the folder holds; reads only the files that changed."""
         if self._opened is not None:
@@ -183,6 +206,10 @@ class Recordings:
             self._with_index(lambda index: None)  # opening does it
 
     def close(self) -> None:
+        self.history.close()
+        self._close_index()
+
+    def _close_index(self) -> None:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -240,13 +267,13 @@ class Recordings:
         try:
             return use(self._opened or self._open(self._folder / INDEX_FILE))
         except sqlite3.Error:
-            self.close()
+            self._close_index()
         try:
             index = self._open(None)
             self._is_in_memory = True
             return use(index)
         except sqlite3.Error as error:
-            self.close()
+            self._close_index()
             raise HostToolError(
                 f"the index of the recordings failed: {error}",
                 f"check the free space; {self._folder / INDEX_FILE} may be removed, "
@@ -262,3 +289,21 @@ class Recordings:
             raise
         self._opened = index
         return index
+
+
+def _row(recording: Recording, names: Mapping[str, str]) -> StreamRow:
+    """Return what the history can say of a recording that it does not know."""
+    return StreamRow(
+        began_s=seconds(recording.created) - recording.duration_ms / 1000,
+        device_id=recording.device,
+        device_name=names.get(recording.device, ""),
+        wake_word=recording.wake_word,
+        duration_ms=recording.duration_ms,
+        bytes=recording.samples * protocol.WIDTH_BYTES,
+        sha256=recording.sha256,
+        reason="",
+        fates=(KEPT,),
+        keep_recordings=True,
+        share_for_training=recording.share_for_training,
+        recording=recording.id,
+    )

@@ -45,6 +45,10 @@ class Stream:
     share_for_training: bool
     preroll_ms: int
     wake_word: str | None = None
+    #: Unix time; set by the connection, since a session has no clock.
+    began_s: float = 0.0
+    #: Where its audio went, of history_rows.FATES; set by the connection as it ends.
+    destinations: tuple[str, ...] = ()
     bytes: int = 0
     #: The samples, only when they may be kept.
     audio: bytearray | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from host_tools.receiver.assistant import Assistant, Host, Satellite
+from host_tools.receiver.history_rows import FORWARDED
 from host_tools.receiver.transcription import Transcription, TranscriptionError
 
 
@@ -31,6 +32,9 @@ class Transcripts(Assistant):
         transcription.end()
         assert self._host is not None
         self._host.start(self._tell(self._host, satellite.name, stream, transcription))
+
+    def destinations(self, satellite: Satellite) -> tuple[str, ...]:
+        return (FORWARDED,)
 
     async def _tell(
         self, host: Host, device: str, stream: str, transcription: Transcription

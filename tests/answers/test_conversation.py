@@ -15,7 +15,7 @@ from host_tools.answers import setup
 from host_tools.answers.timers import read
 from host_tools.audio import speech
 from tests.fakes.answers import FakeClock
-from tests.fakes.receivers import STREAM, Device, new_device, serving
+from tests.fakes.receivers import STREAM, Device, new_device, serving, streams_of
 
 
 class Dictation(AsyncEventHandler):
@@ -139,6 +139,8 @@ def test_of_two_devices_that_hear_one_wake_word_one_answers(house):
     assert answer(kitchen)[1] == said("It is ten past nine.")
     hall.send(protocol.PING, {"text": "quiet"})
     assert hall.expect(protocol.PONG).data == {"text": "quiet"}
+    fates = {row.device_name: row.fates for row in streams_of(receiver.data, 2)}
+    assert fates == {"kitchen": ("forwarded", "answered"), "hall": ("dropped",)}
 
 
 def test_two_wake_words_or_some_time_are_two_persons(house, monkeypatch):

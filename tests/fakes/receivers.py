@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import wave
 from collections import namedtuple
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from host_tools import cli
 from host_tools.receiver import authority
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
+from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.server import Receiver
@@ -311,3 +313,14 @@ def samples_of(path):
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (16000, 2, 1)
         return file.readframes(file.getnframes())
+
+
+def streams_of(data: Path, count: int) -> list:
+    """The history's rows, the oldest first, as soon as there are so many."""
+    history = History(data / HISTORY_FILE)
+    until_s = time.monotonic() + PATIENCE_S
+    while len(rows := history.page(limit=99)) < count and time.monotonic() < until_s:
+        time.sleep(0.01)
+    history.close()
+    assert len(rows) == count, rows
+    return rows[::-1]

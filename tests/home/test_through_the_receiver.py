@@ -6,7 +6,7 @@ from host_tools.home.identity import IdentityBook
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.statuses import Statuses
 from tests.fakes.home import FakeHome, until
-from tests.fakes.receivers import FORM, SPEECH, STREAM, Device, new_device, serving
+from tests.fakes.receivers import FORM, SPEECH, STREAM, Device, new_device, serving, streams_of
 
 ANSWER = SPEECH[:20000]
 
@@ -60,6 +60,7 @@ def test_a_conversation(tmp_path):
         device.socket.close()
         here.call(until(lambda: home.states["Connection"] is False))
         here.call(home.close())
+        assert [row.fates for row in streams_of(data, 1)] == [("home",)]
     assert not [told for told in here.told if told["event"] == "assistant-failed"]
 
 
