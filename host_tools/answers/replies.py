@@ -65,7 +65,7 @@ class Replies:
         meant = self._meant(satellite, intent)
         if len(meant) > 1:
             return f"There are {spoken.number(len(meant))} timers. Say which, or all."
-        return self._remove(meant) if meant else _none(intent)
+        return self._remove(meant) if meant else self._none(satellite, intent)
 
     def _cancel_all(self, satellite: Satellite) -> str:
         meant = self._timers.of(satellite.id)
@@ -83,7 +83,7 @@ class Replies:
     def _status(self, satellite: Satellite, intent: Intent) -> str:
         meant = self._meant(satellite, intent)
         if not meant:
-            return _none(intent)
+            return self._none(satellite, intent)
         parts = [
             f"your {timer.title} has {spoken.duration(self._timers.left_s(timer))} left"
             for timer in meant[:3]
@@ -91,6 +91,12 @@ class Replies:
         more = f", and there are {spoken.number(len(meant) - 3)} more" if len(meant) > 3 else ""
         words = ", ".join(parts) + more + "."
         return words[0].upper() + words[1:]
+
+    def _none(self, satellite: Satellite, intent: Intent) -> str:
+        """Return that there is no such timer, and which there are: a name may be misheard."""
+        others = " and ".join(f"your {timer.title}" for timer in self._timers.of(satellite.id)[:3])
+        said = f"There is no {intent.timer_name} timer".replace("  ", " ")
+        return f"{said}, but {others}." if others else f"{said}."
 
     def _meant(self, satellite: Satellite, intent: Intent) -> list[Timer]:
         """Return the timers of this device that a sentence may mean: those of that name, or of
@@ -117,7 +123,3 @@ async def _set_volume(satellite: Satellite, percent: int) -> str:
     if percent > most:
         return f"The volume is {spoken.number(most)} percent, the most that is allowed."
     return f"The volume is {spoken.number(percent)} percent."
-
-
-def _none(intent: Intent) -> str:
-    return f"There is no {intent.timer_name} timer.".replace("  ", " ")

@@ -70,7 +70,9 @@ def test_timers_are_set_asked_for_and_cancelled(room):
         "your pizza timer has eight minutes and thirty seconds left."
     )
     assert room.ask("cancel the timer") == "There are two timers. Say which, or all."
-    assert room.ask("cancel the egg timer") == "There is no egg timer."
+    assert room.ask("cancel the egg timer") == (
+        "There is no egg timer, but your timer and your pizza timer."
+    )
     assert room.ask("cancel the 5 minute timer") == "Your timer is cancelled."
     assert room.ask("cancel the timer") == "Your pizza timer is cancelled."
     assert room.ask("cancel all timers") == "There is no timer."
