@@ -51,7 +51,7 @@ demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a mi
 test: $(STAMP) system-tools ## Run all tests, two processes a core.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-# By hand, not in CI: 3 GB, root, and minutes.
+# By hand, not in CI: it needs root, 3 GB and minutes.
 test-home-assistant: $(STAMP) ## Try a conversation through a real Home Assistant.
 	@$(BIN)/python -m tests.home_assistant
 
