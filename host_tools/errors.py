@@ -56,7 +56,7 @@ EXTRAS = {
     "home_assistant_intents": Extra("answers", "home-assistant-intents", _EVERYWHERE),
     "aioesphomeapi": Extra("home", "aioesphomeapi", _FROM_3_11),
     "noise": Extra("home", "noiseprotocol", _FROM_3_11),
-    "zeroconf": Extra("home", "zeroconf", _FROM_3_11),
+    "zeroconf": Extra("home", "aioesphomeapi", _FROM_3_11),  # which brings it
     "dask": Extra("dask", "dask", _EVERYWHERE),
     "distributed": Extra("dask", "distributed", _EVERYWHERE),
 }
