@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
 from host_tools.errors import HostToolError
 from host_tools.home.identity import DEFAULT_PORT as HOME_PORT
@@ -21,9 +22,11 @@ from host_tools.receiver import authority as authorities
 from host_tools.receiver import transcription
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.assistant import Assistant
-from host_tools.receiver.console import COMMANDS, obey_stdin, stop_on_signals
+from host_tools.receiver.console import COMMANDS, end_within, obey_stdin, stop_on_signals
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
+from host_tools.receiver.journal import JournalHandler
+from host_tools.receiver.journal import is_stderr as is_journal
 from host_tools.receiver.owner_sounds import COMMANDS as SOUND_COMMANDS
 from host_tools.receiver.owner_sounds import OwnerSounds, samples_of
 from host_tools.receiver.recording_worker import RecordingWorker
@@ -34,12 +37,16 @@ from host_tools.receiver.session import MAX_STREAM_MS
 from host_tools.receiver.statuses import Statuses
 from host_tools.receiver.transcripts import Transcripts
 from host_tools.receiver.view import JsonView, LiveView, LogView, View
+from host_tools.service.counts import CountedView
+from host_tools.service.health import Health
 
 DEFAULT_PORT = 10780
 DEFAULT_CONNECTIONS = 8
 #: Where Home Assistant may connect unless told otherwise: from this computer alone.
 THIS_COMPUTER = "127.0.0.1"
 _SOON_DAYS = 30
+#: After everything is on disk and told: what still waits for the network is given up then.
+_END_S = 1.0
 #: The default of --data before it was one folder of the user.
 _FORMER_DATA = Path("recordings")
 
@@ -51,6 +58,7 @@ Examples:
   earnest receive --answers --run ./answer.py         ask a program of yours first
   earnest receive --home-assistant                    let Home Assistant answer
   earnest receive --json | jq 'select(.event == "transcript")'
+  earnest receive --answers --install-service         run it always, with these options (systemd)
   earnest recordings list                             what was kept
   earnest devices list                                who may connect
 
@@ -141,7 +149,21 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
     metavar="FILE.wav",
     help="Answer every stream with this sound, to try a loudspeaker.",
 )
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /healthz and /metrics (counts only) on this port of 127.0.0.1.",
+)
+@click.option(
+    "--install-service",
+    is_flag=True,
+    help="Install and start a systemd user service with the other options given.",
+)
+@click.option("--remove-service", is_flag=True, help="Stop and remove that service.")
+@click.pass_context
 def command(
+    context: click.Context,
     data: Path,
     host: str,
     port: int,
@@ -163,9 +185,14 @@ def command(
     verbose: bool,
     commands: bool,
     reply: Path | None,
+    health_port: int | None,
+    install_service: bool,
+    remove_service: bool,
 ) -> int:
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
+    if install_service or remove_service:
+        return receive_service.change(context, data, install_service, remove_service)
     assistants: list[Assistant] = []
     sounds = OwnerSounds(_speech, samples_of(reply) if reply else None)
     assistants.append(sounds)
@@ -189,16 +216,20 @@ def command(
             )
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
-        context, name = authority.server_context(name)
+        tls, name = authority.server_context(name)
         options = Options(
             host=host,
             port=port,
-            tls=None if insecure else context,
+            tls=None if insecure else tls,
             max_stream_ms=round(max_stream_s * 1000),
             max_connections=max_connections,
         )
         worker = RecordingWorker(Recordings(data, keep_days), devices)
-        view = _view(as_json, verbose)
+        view: View = _view(as_json, verbose)
+        health = None
+        if health_port is not None:
+            view = counts = CountedView(view)
+            health = Health(health_port, data, worker, counts)
         try:
             _warn(view, options, address, authority, devices)
             for option, uri in (("--handle", handle), ("--tts", tts)):
@@ -215,7 +246,8 @@ def command(
                 view,
                 tuple(assistants),
             )
-            asyncio.run(_serve(receiver, view, name, sounds if commands else None))
+            spoken = sounds if commands else None
+            asyncio.run(_serve(receiver, worker, view, name, spoken, health))
         finally:
             worker.close()
             view.close()
@@ -271,16 +303,27 @@ def _home_assistant(
 def _view(as_json: bool, is_verbose: bool) -> View:
     if as_json:
         return JsonView(is_verbose)
+    if is_journal():
+        return LogView(JournalHandler(), is_verbose)
     return LiveView(None, is_verbose) if sys.stdout.isatty() else LogView(None, is_verbose)
 
 
-async def _serve(receiver: Receiver, view: View, name: str, commands: OwnerSounds | None) -> None:
+async def _serve(
+    receiver: Receiver,
+    worker: RecordingWorker,
+    view: View,
+    name: str,
+    commands: OwnerSounds | None,
+    health: Health | None,
+) -> None:
     """Serve until SIGINT or SIGTERM, which is how a receiver ends: no error."""
 
     async def obey(line: str) -> None:
         if commands is not None and not await commands.obey(line):
             await receiver.command(line)
 
+    if health is not None:
+        await health.begin()
     serving = asyncio.create_task(receiver.run(name))
     stop_on_signals(serving.cancel)
     if commands is not None:
@@ -290,6 +333,8 @@ async def _serve(receiver: Receiver, view: View, name: str, commands: OwnerSound
     except asyncio.CancelledError:
         counters = receiver.counters
         view.emit("stopped", streams=counters.streams, kept=counters.kept)
+        worker.close()  # waits for what was begun
+        end_within(_END_S, view.close)
 
 
 def _warn(

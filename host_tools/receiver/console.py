@@ -85,3 +85,22 @@ def obey_stdin(obey: Callable[[str], Awaitable[None]]) -> None:
 
 #: asyncio keeps only weak references to tasks.
 _running: set[asyncio.Task[None]] = set()
+
+
+def end_within(seconds: float, last: Callable[[], None]) -> None:
+    """End the process after this time if it is still there: a thread may wait for the network,
+    which the interpreter would wait for.
+
+    Args:
+        seconds: From now on.
+        last: What has to be done before, by the thread that ends the process.
+    """
+
+    def end() -> None:
+        last()
+        sys.stdout.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

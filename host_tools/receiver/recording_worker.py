@@ -37,6 +37,7 @@ class RecordingWorker:
         self._recordings = recordings
         self._devices = devices
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
+        self._is_closed = False
         # Python hands the interpreter from thread to thread: the event loop's turn comes sooner.
         sys.setswitchinterval(SWITCH_S)
 
@@ -112,7 +113,9 @@ class RecordingWorker:
 
     def close(self) -> None:
         """Finish what was begun, and close the index."""
-        self._thread.submit(self._recordings.close)
+        if not self._is_closed:
+            self._is_closed = True
+            self._thread.submit(self._recordings.close)
         self._thread.shutdown()
 
     def _enter(self, row: StreamRow) -> str | None:

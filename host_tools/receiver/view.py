@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import time
+from typing import Protocol
 
 import numpy as np
 from rich.console import Console
@@ -72,9 +73,27 @@ _EVENTS = {
     "timer-rang": (_INFO, "the {timer} rang on {device} ({ended})"),
     "timer-lost": (_WARNING, "the {timer} is over: {reason}"),
     "assistant-failed": (_WARNING, "{assistant} failed: {reason}"),
+    "health": (_INFO, "health and counts on http://{host}:{port}/healthz and /metrics"),
     "warning": (_WARNING, "{message}"),
     "stopped": (_INFO, "stopped; {streams} streams, {kept} kept"),
 }
+
+
+#: Every event that a view is told.
+EVENT_NAMES = tuple(_EVENTS)
+
+
+class View(Protocol):
+    """Whom the receiver tells."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """An event of the table, with what its sentence names and more."""
+
+    def level(self, audio: bytes) -> None:
+        """Samples of a running stream, for a meter."""
+
+    def close(self) -> None:
+        """Nothing is told from now on."""
 
 
 def level_dbfs(audio: bytes) -> float:
@@ -173,9 +192,6 @@ class LiveView(LogView):
         return Text.assemble(
             ("  ● receiving ", "bold red"), (meter, "green"), f" {dbfs:4.0f} dBFS"
         )
-
-
-View = JsonView | LogView
 
 
 class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no [] in Python 3.10

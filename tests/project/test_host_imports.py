@@ -18,7 +18,7 @@ FLOORS = (
     {"simulation"},
     {"board"},
     {"evaluation", "xtensa"},
-    {"models", "answers", "home"},
+    {"models", "answers", "home", "service"},
     {"audio", "receiver", "micropython"},
     {"atomic_file", "progress", "places"},
     {"shared_firmware", "errors", "version"},
@@ -26,7 +26,11 @@ FLOORS = (
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 GUESTS = "on_micropython"
 #: Arrows inside commands/: a command and the part of it that has a file of its own.
-INSIDE_COMMANDS = {("bench", "bench_port"), ("provision", "provision_questions")}
+INSIDE_COMMANDS = {
+    ("bench", "bench_port"),
+    ("provision", "provision_questions"),
+    ("receive", "receive_service"),
+}
 #: Options that several commands have; every command may import them.
 SHARED_BY_COMMANDS = {"options", "tables"}
 #: Modules that only MicroPython has, and the firmware's own names there.

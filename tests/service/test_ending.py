@@ -1,0 +1,78 @@
+"""SIGTERM: the receiver ends at once, and what it confirmed is on disk."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from firmware.satellite import protocol
+from tests.fakes.receivers import (
+    FORM,
+    SPEECH,
+    Device,
+    earnest,
+    new_device,
+    receiving,
+    samples_of,
+    streams_of,
+)
+
+#: What docs/receiver-service.md promises.
+END_S = 2.0
+STREAMS = 12
+
+
+def test_it_ends_in_time_with_everything_confirmed_on_disk(tmp_path):
+    data = tmp_path / "data"
+    kitchen, hall = new_device(data, "kitchen"), new_device(data, "hall")
+    with receiving(data) as receiver:
+        with Device(receiver.port, kitchen) as talking, Device(receiver.port, hall) as open_:
+            open_.consent(keep=True, stream="f" * 16)
+            open_.send(protocol.AUDIO_START, FORM)
+            open_.audio(SPEECH[:3200])
+
+            def talk():
+                for number in range(STREAMS):
+                    talking.say(SPEECH[: 3200 + 2 * number], keep=True, stream=f"{number:016x}")
+
+            speaker = threading.Thread(target=talk)
+            speaker.start()
+            receiver.wait("stream-stop")
+            speaker.join(20)  # the rest waits for the disk, or is on its way there
+            began_s = time.monotonic()
+            assert receiver.end(signal.SIGTERM) == (0, "")
+            assert time.monotonic() - began_s < END_S
+    told = [t for t in receiver.events if t["event"] == "stream-stop"]
+    kept = {t["recording"]: t["sha256"] for t in told if t["recording"]}
+    assert kept and receiver.events[-1]["event"] == "stopped"
+    for id, sha256 in kept.items():
+        done = earnest(data, "recordings", "export", id, tmp_path / f"{id}.wav")
+        assert done.returncode == 0, done.stderr
+        assert hashlib.sha256(samples_of(tmp_path / f"{id}.wav")).hexdigest() == sha256
+    listed = earnest(data, "recordings", "list", "--json").stdout.splitlines()
+    assert len(listed) == len(kept)
+    # The open stream is dropped: in the history, and nowhere else.
+    rows = streams_of(data, len(told))
+    assert {row.recording for row in rows} == {*kept, None}
+
+
+WAITS = """
+import asyncio, time
+from host_tools.receiver.console import end_within
+
+async def main():
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 30)
+    end_within(0.2, lambda: print("last"))
+
+asyncio.run(main())
+"""
+
+
+def test_a_thread_that_waits_for_the_network_does_not_hold_the_end():
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", WAITS], capture_output=True, text=True)
+    # `print` of a thread that ends the process: flushed by end_within.
+    assert (done.returncode, done.stdout) == (0, "last\n"), done.stderr
+    assert time.monotonic() - began_s < 10
