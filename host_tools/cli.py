@@ -41,6 +41,7 @@ GROUPS = {
     },
     "Receive audio": {
         "receive": "Receive what devices send, and nothing without consent.",
+        "companion": "Open the receiver's page in the browser.",
         "recordings": "List, play, export and delete what was kept.",
         "devices": "List, add and remove the devices that may connect.",
     },

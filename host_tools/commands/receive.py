@@ -15,6 +15,9 @@ import click
 
 from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
+from host_tools.companion import page as pages
+from host_tools.companion.devices_now import DevicesNow
+from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
 from host_tools.home.identity import DEFAULT_PORT as HOME_PORT
 from host_tools.home.identity import IdentityBook
@@ -59,6 +62,7 @@ Examples:
   earnest receive --home-assistant                    let Home Assistant answer
   earnest receive --json | jq 'select(.event == "transcript")'
   earnest receive --answers --install-service         run it always, with these options (systemd)
+  earnest companion                                   open the page of the running receiver
   earnest recordings list                             what was kept
   earnest devices list                                who may connect
 
@@ -113,6 +117,20 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
     "--home-mdns",
     is_flag=True,
     help="Announce the devices on the network, so that Home Assistant finds them.",
+)
+@click.option("--no-page", is_flag=True, help="Serve no page for the browser.")
+@click.option("--no-browser", is_flag=True, help="Serve the page, and open no browser.")
+@click.option(
+    "--page-host",
+    metavar="ADDRESS",
+    default=pages.LOOPBACK[0],
+    show_default=True,
+    help="Address of the page: one of this computer alone.",
+)
+@click.option(
+    "--page-port",
+    type=click.IntRange(0, 65535),
+    help=f"Port of the page; 0 picks a free one. [default: {pages.DEFAULT_PORT}, or a free one]",
 )
 @click.option(
     "--keep-days",
@@ -177,6 +195,10 @@ def command(
     home_host: str,
     home_port: int,
     home_mdns: bool,
+    no_page: bool,
+    no_browser: bool,
+    page_host: str,
+    page_port: int | None,
     keep_days: float,
     max_stream_s: float,
     max_connections: int,
@@ -216,6 +238,9 @@ def command(
             )
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
+        if not no_page:
+            is_opened = not no_browser and not as_json
+            assistants += _page(data, devices, page_host, page_port, is_opened)
         tls, name = authority.server_context(name)
         options = Options(
             host=host,
@@ -298,6 +323,23 @@ def _home_assistant(
         check_address(address)
     neighbours = Neighbours(address) if is_announced else None
     return HomeGateway(IdentityBook(data), devices, Statuses(data), address, port, neighbours)
+
+
+def _page(
+    data: Path, devices: DeviceList, host: str, port: int | None, is_opened: bool
+) -> tuple[Assistant, ...]:
+    """Return the page, and what it knows of the devices.  Only a terminal gets a ticket: a log
+    has other readers."""
+    now = DevicesNow(devices, Statuses(data))
+    is_terminal = sys.stdout.isatty()
+    page = pages.Page(
+        pages.listen(host, port),
+        Tickets(data),
+        now,
+        is_shown=is_terminal,
+        is_opened=is_terminal and is_opened and pages.has_browser(),
+    )
+    return now, page
 
 
 def _view(as_json: bool, is_verbose: bool) -> View:

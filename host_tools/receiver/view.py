@@ -30,6 +30,7 @@ _STYLES = {logging.DEBUG: "dim", logging.WARNING: "yellow", logging.ERROR: "red"
 _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _EVENTS = {
     "listening": (_INFO, "listening on {host} port {port} as {name}"),
+    "page": (_INFO, "the page is at {address}; `earnest companion` opens it"),
     "ca": (_INFO, "made a new CA in {folder}; only devices provisioned with it can connect"),
     "renewed": (_INFO, "renewed the receiver's certificate; it is valid until {expires}"),
     "connected": (_INFO, "{device} connected from {address}"),

@@ -36,7 +36,7 @@ class LoopbackReceiver:
     def __init__(self, data: Path, reply: Path | None = None, answers: bool = False) -> None:
         self._data = data
         self._signer = authority.open_or_make(data / "authority")
-        command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data)]
+        command = [sys.executable, "-m", "host_tools", "receive", "--no-page", "--data", str(data)]
         command += ["--host", HOST, "--port", "0", "--name", RECEIVER_NAME, "--json", "--commands"]
         if reply is not None:
             command += ["--reply", str(reply)]

@@ -66,6 +66,8 @@ class ReceiverProcess:
 
     def __init__(self, data: Path, *options: object) -> None:
         arguments = ["--data", data, "--host", "127.0.0.1", "--port", 0, "--json", *options]
+        if "--page-port" not in options:
+            arguments.append("--no-page")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "host_tools", "receive", *map(str, arguments)],
             stdin=subprocess.PIPE,

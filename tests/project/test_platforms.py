@@ -34,7 +34,7 @@ POSIX_ONLY = (
 #: The commands of the base: all but those that work with audio or the chip's code.
 BASE_COMMANDS = (
     *("models", "convert", "flash", "install", "provision", "erase", "status", "monitor", "mic"),
-    *("selftest", "log", "audit", "repl", "receive", "recordings", "devices"),
+    *("selftest", "log", "audit", "repl", "receive", "companion", "recordings", "devices"),
 )
 
 

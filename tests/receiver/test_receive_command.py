@@ -69,7 +69,7 @@ def test_it_ends_when_nobody_reads_what_it_tells(data):
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "host_tools", "receive", "--data", str(data), "--json"]
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", "0"],
+        [*command, "--host", "127.0.0.1", "--port", "0", "--no-page"],
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,

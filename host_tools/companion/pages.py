@@ -1,0 +1,148 @@
+"""The routes of the page: which address shows what, and what a form does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from host_tools.companion.devices_now import DevicesNow
+from host_tools.companion.guard import SESSION, Guard, Refusal
+from host_tools.companion.render import Renderer, static_files
+from host_tools.companion.tickets import Tickets
+from host_tools.errors import HostToolError
+from host_tools.receiver.assistant import ConnectionLost
+
+#: How often a live view looks again though nothing changed, in seconds: its session may be over.
+LOOK_AGAIN_S = 15.0
+#: Changes within this time are shown together.
+TOGETHER_S = 0.05
+#: Live views at a time; one more is refused.
+MAX_LIVE = 16
+
+
+class Pages:
+    """`add_to` gives an application the routes."""
+
+    def __init__(
+        self, guard: Guard, tickets: Tickets, now: DevicesNow, renderer: Renderer
+    ) -> None:
+        self._guard = guard
+        self._tickets = tickets
+        self._now = now
+        self._renderer = renderer
+        self._static: Mapping[str, tuple[bytes, str]] = static_files()
+        self._live = 0
+        self._is_closing = False
+
+    def add_to(self, application: web.Application) -> None:
+        application.add_routes(
+            [
+                web.get("/", self._show_now, allow_head=False),
+                web.get("/enter", self._enter, allow_head=False),
+                web.get("/live", self._stream, allow_head=False),
+                web.get("/static/{name}", self._static_file, allow_head=False),
+                web.post("/devices/{id}/mute", self._mute),
+                web.post("/leave", self._leave),
+            ]
+        )
+
+    def close(self) -> None:
+        """End the live views: the receiver stops."""
+        self._is_closing = True
+        self._now.wake_watchers()
+
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        """Exchange a one-time ticket for a session."""
+        if not self._tickets.take(request.query.get("ticket", "")):
+            raise Refusal(
+                403,
+                "This link was used before, or is too old. Run `earnest companion` on this "
+                "computer for a new one.",
+            )
+        # Not a redirect: the cookie is for requests from our own pages, and a link on a page of
+        # somebody else's began this one.
+        text = self._renderer.page("entered.html")
+        response = web.Response(text=text, content_type="text/html")
+        self._guard.let_in(response)
+        return response
+
+    async def _leave(self, request: web.Request) -> web.StreamResponse:
+        """End the session, and its live views."""
+        text = self._renderer.page(
+            "refused.html",
+            words="You left the page.",
+            help="To come back, run `earnest companion` on this computer.",
+        )
+        response = web.Response(text=text, content_type="text/html")
+        self._guard.let_out(request, response)
+        self._now.wake_watchers()
+        return response
+
+    async def _show_now(self, request: web.Request) -> web.StreamResponse:
+        text = self._renderer.page(
+            "now.html", devices=self._now.all(), csrf=request[SESSION].csrf, here="now"
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _mute(self, request: web.Request) -> web.StreamResponse:
+        satellite = self._now.satellite(request.match_info["id"])
+        if satellite is None:
+            raise Refusal(409, "The device is not connected. Press its button, or use its switch.")
+        try:
+            await self._now.mute(satellite)
+        except (ConnectionLost, OSError, asyncio.TimeoutError) as error:
+            raise Refusal(
+                409, "The device did not take it. Press its button, or use its switch."
+            ) from error
+        return web.Response(status=303, headers={"Location": "/"})
+
+    async def _static_file(self, request: web.Request) -> web.StreamResponse:
+        found = self._static.get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        content, kind = found
+        return web.Response(body=content, content_type=kind, charset="utf-8")
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Send what the devices do, whenever it changes, as server-sent events."""
+        if self._live >= MAX_LIVE:
+            raise Refusal(409, "Too many windows show this page.")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        self._live += 1
+        changed = self._now.watch()
+        try:
+            await response.prepare(request)
+            shown = b""
+            while self._guard.is_still_in(request) and not self._is_closing:
+                changed.clear()
+                event = self._event(request[SESSION].csrf)
+                await response.write(event if event != shown else b": still here\n\n")
+                shown = event
+                await _wait(changed)
+        except ConnectionError:  # the browser left
+            pass
+        finally:
+            self._now.forget(changed)
+            self._live -= 1
+        return response
+
+    def _event(self, csrf: str) -> bytes:
+        try:
+            devices = self._now.all()
+        except HostToolError as error:  # the list of devices cannot be read
+            return f"data: {json.dumps({'said': error.message})}\n\n".encode()
+        html = self._renderer.page("devices.html", devices=devices, csrf=csrf)
+        said = " ".join(device.summary for device in devices)
+        return f"data: {json.dumps({'html': html, 'said': said})}\n\n".encode()
+
+
+async def _wait(changed: asyncio.Event) -> None:
+    """Wait for a change, and a moment for what comes with it; or until it is time to look."""
+    try:
+        await asyncio.wait_for(changed.wait(), LOOK_AGAIN_S)
+    except asyncio.TimeoutError:
+        return
+    await asyncio.sleep(TOGETHER_S)

@@ -1,0 +1,205 @@
+"""The page in a real browser: Debian's Chromium, by keyboard, dark, small and without script.
+
+Skipped where Playwright or Chromium is missing.  With EARNEST_PICTURES=1 it writes the pictures
+of docs/companion.md.
+"""
+
+import asyncio
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from host_tools.shared_firmware import ROOT
+from tests.fakes.pages import opened
+from tests.fakes.satellites import FakeSatellite, status
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
+
+KITCHEN, BEDROOM = "0123456789abcdef", "fedcba9876543210"
+WIDE, PHONE = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        # As root, in a container, Chromium's own sandbox cannot be had.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class House:
+    """A page in a thread of its own, with a kitchen that listens and a muted bedroom."""
+
+    def __init__(self, data):
+        self._data = data
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    async def _run(self):
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        async with opened(self._data) as self.page:
+            self.kitchen = FakeSatellite(KITCHEN, "kitchen", words=("okay_nabu", "hey_jarvis"))
+            self.bedroom = FakeSatellite(BEDROOM, "bedroom", muted=True, listening=False)
+            for satellite in (self.kitchen, self.bedroom):
+                self.page.now.connected(satellite)
+                self.page.now.status_changed(satellite)
+            self._ready.set()
+            await self._over.wait()
+
+    def do(self, work):
+        """Do something in the page's loop."""
+
+        async def done():
+            work()
+
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result(10)
+
+    def says(self, satellite, **changes):
+        def tell():
+            satellite.status = status(**changes)
+            self.page.now.status_changed(satellite)
+
+        self.do(tell)
+
+    def link(self):
+        return f"{self.page.address}/enter?ticket={self.page.tickets.issue()}"
+
+    def end(self):
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(20)
+
+
+@pytest.fixture
+def house(data):
+    made = House(data)
+    yield made
+    made.end()
+
+
+@contextmanager
+def visiting(chromium, house, **options):
+    """A tab that used a ticket; whatever the browser complains of or asks of others fails."""
+    context = chromium.new_context(viewport=WIDE, **options)
+    tab = context.new_page()
+    complaints = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on(
+        "request",
+        lambda asked: asked.url.startswith(house.page.address) or complaints.append(asked.url),
+    )
+    tab.goto(house.link())
+    tab.wait_for_url(house.page.address + "/")
+    yield tab
+    context.close()
+    assert complaints == []
+
+
+def picture(tab, name):
+    if os.environ.get("EARNEST_PICTURES"):
+        tab.screenshot(path=ROOT / "docs" / f"companion-{name}.png")
+
+
+def violations(tab):
+    """What axe finds, in a few words."""
+    found = axe.Axe().run(tab).response["violations"]
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+
+
+def test_a_press_shows_in_the_browser_and_the_mute_button_works_by_keyboard(chromium, house):
+    with visiting(chromium, house) as tab:
+        card = tab.locator(f"#device-{KITCHEN}")
+        sync_api.expect(card).to_contain_text("green, breathing")
+        sync_api.expect(tab.locator("#live")).to_have_text("Live.")
+        picture(tab, "now")
+        for _ in range(12):
+            tab.keyboard.press("Tab")
+            focus = tab.evaluate("document.activeElement.textContent.trim()")
+            if focus == "Mute kitchen":
+                break
+        assert focus == "Mute kitchen"
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert tab.evaluate(outline) == "solid"
+        tab.keyboard.press("Enter")
+        sync_api.expect(card).to_contain_text("has not confirmed it")
+        assert house.kitchen.asked == ["mute"]
+        house.says(house.kitchen, muted=True, listening=False)
+        sync_api.expect(card).to_contain_text("red, steady", timeout=1000)
+        sync_api.expect(tab.locator("#said")).to_contain_text("kitchen: light red")
+        assert tab.get_by_role("button", name="Mute").count() == 0
+        house.do(lambda: house.page.now.stream_started(house.bedroom, "0" * 16, None))
+
+
+def test_news_takes_nobody_from_where_they_are(chromium, house):
+    with visiting(chromium, house) as tab:
+        sync_api.expect(tab.locator("#live")).to_have_text("Live.")
+        tab.locator(f"#mute-{KITCHEN}").focus()
+        house.says(house.bedroom)
+        sync_api.expect(tab.locator(f"#device-{BEDROOM}")).to_contain_text("green, breathing")
+        focus = "document.activeElement.id"
+        assert tab.evaluate(focus) == f"mute-{KITCHEN}"
+        house.says(house.kitchen, firmware="0.2")
+        sync_api.expect(tab.locator(f"#device-{KITCHEN}")).to_contain_text("0.2")
+        assert tab.evaluate(focus) == f"mute-{KITCHEN}"
+        house.says(house.kitchen, muted=True, listening=False)
+        sync_api.expect(tab.locator(f"#device-{KITCHEN}")).to_contain_text("red, steady")
+        assert tab.evaluate(focus) == f"name-{KITCHEN}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_and_nothing_is_wider_than_a_phone(chromium, house, scheme):
+    house.do(lambda: house.page.now.stream_started(house.kitchen, "0" * 16, "okay_nabu"))
+    with visiting(chromium, house, color_scheme=scheme) as tab:
+        sync_api.expect(tab.locator("#live")).to_have_text("Live.")
+        assert violations(tab) == []
+        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        tab.set_viewport_size(PHONE)
+        assert violations(tab) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        if scheme == "dark":
+            picture(tab, "now-phone-dark")
+        tab.get_by_role("button", name="Leave").click()
+        sync_api.expect(tab.locator("h1")).to_have_text("You left the page.")
+        assert violations(tab) == []
+    assert (sum(map(int, ground[4:-1].split(", "))) < 100) == (scheme == "dark"), ground
+
+
+def test_without_script_everything_is_there_and_mute_works(chromium, house):
+    with visiting(chromium, house, java_script_enabled=False) as tab:
+        text = tab.locator("main").inner_text()
+        for words in ("kitchen", "okay_nabu, hey_jarvis", "bedroom", "red, steady", "Look again"):
+            assert words in text
+        tab.get_by_role("button", name="Mute kitchen").click()
+        sync_api.expect(tab.locator(f"#device-{KITCHEN}")).to_contain_text("has not confirmed it")
+        assert house.kitchen.asked == ["mute"]
+
+
+def test_a_link_that_was_used_and_a_name_that_is_script(chromium, house):
+    evil = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
+    house.do(lambda: house.page.now.connected(FakeSatellite("b" * 16, evil, words=(evil,))))
+    with visiting(chromium, house) as tab:
+        sync_api.expect(tab.locator("#live")).to_have_text("Live.")
+        house.says(house.kitchen, firmware=evil)
+        sync_api.expect(tab.locator(f"#device-{KITCHEN}")).to_contain_text("onerror")
+        assert tab.title() == "Now - Earnest" and tab.locator("img").count() == 0
+    link = house.link()
+    context = chromium.new_context()
+    tab = context.new_page()
+    tab.goto(link)
+    tab.wait_for_url(house.page.address + "/")
+    context.close()
+    other = chromium.new_context().new_page()
+    other.goto(link)
+    sync_api.expect(other.locator("main")).to_contain_text("earnest companion")
+    assert violations(other) == []

@@ -1,0 +1,241 @@
+"""The page "Now": what it says of a device, at once, and that whatever a device says is text."""
+
+import asyncio
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from host_tools.companion import devices_now
+from host_tools.companion.devices_now import AWAY, DevicesNow
+from host_tools.receiver.assistant import ConnectionLost
+from host_tools.receiver.authority import open_or_make
+from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.statuses import Statuses, ToldStatus
+from tests.fakes.pages import ask, csrf_of, on_page
+from tests.fakes.satellites import STREAM, FakeSatellite, status
+
+ID = "0123456789abcdef"
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{7*7}}"
+
+
+class Reader(HTMLParser):
+    """What a page consists of: its tags with their attributes, and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+async def show(opened):
+    return Reader((await ask(await opened.enter(), "GET", "/"))[2]).text
+
+
+def listed(data, *names):
+    """The ids of devices of a new list."""
+    devices, signer = DeviceList(data / "devices.json"), open_or_make(data / "authority")
+    return [devices.issue(name, signer)[0].id for name in names]
+
+
+@pytest.mark.parametrize(
+    "changes, is_streaming, light, microphone",
+    [
+        ({}, False, "green", "on"),
+        ({}, True, "blue", "on"),
+        ({"muted": True, "listening": False}, False, "red", "off"),
+        ({"muted": True, "switch": True, "listening": False}, False, "red", "off"),
+        ({"muted": True, "listening": False}, True, "red", "off"),
+        ({"listening": False}, False, "yellow", "off"),
+    ],
+)
+def test_the_light_is_as_the_device_shows_it(data, changes, is_streaming, light, microphone):
+    async def visit(opened):
+        satellite = FakeSatellite(ID, "kitchen", **changes)
+        opened.now.connected(satellite)
+        if is_streaming:
+            opened.now.stream_started(satellite, STREAM, "okay_nabu")
+        [now] = opened.now.all()
+        assert (now.light.kind, now.microphone) == (light, microphone)
+        shown = await show(opened)
+        assert f"Light: {now.light.shows}." in shown and f"Microphone {microphone}" in shown
+
+    on_page(data, visit)
+
+
+def test_what_is_not_known_is_not_guessed(data):
+    """A device that is away, or has just come, shows no light of an earlier time."""
+    [id] = listed(data, "kitchen")
+    Statuses(data).keep(id, ToldStatus(status(), time.time() - 1000))
+
+    async def visit(opened):
+        [now] = opened.now.all()
+        assert now.light is AWAY and now.microphone == "not known"
+        shown = await show(opened)
+        assert "not connected" in shown and "Wake words okay_nabu" in shown and "Mute" not in shown
+        satellite = FakeSatellite(id, "kitchen")
+        satellite.status = None
+        opened.now.connected(satellite)
+        [now] = opened.now.all()
+        assert now.light is devices_now.UNTOLD and now.status is None
+        satellite.status = status(muted=True, listening=False)
+        opened.now.status_changed(satellite)
+        assert opened.now.all()[0].light is devices_now.MUTED
+        opened.now.disconnected(satellite)
+        assert opened.now.all()[0].light is AWAY
+
+    on_page(data, visit)
+
+
+def test_a_newer_connection_takes_the_place_of_an_older_one(data):
+    now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data))
+    old, new = FakeSatellite(ID, "kitchen"), FakeSatellite(ID, "kitchen", muted=True)
+    now.connected(old)
+    now.stream_started(old, STREAM, None)
+    now.disconnected(old)
+    now.connected(new)
+    [shown] = now.all()
+    assert not shown.is_streaming and shown.light is devices_now.MUTED
+    assert now.satellite(ID) is new
+    now.disconnected(new)
+    assert now.satellite(ID) is None and now.all() == []
+
+
+def test_mute_is_asked_until_the_device_confirms_and_there_is_no_unmute(data):
+    async def visit(opened):
+        kitchen = FakeSatellite(ID, "kitchen")
+        opened.now.connected(kitchen)
+        client = await opened.enter()
+        form = {"csrf": await csrf_of(client)}
+        assert (await ask(client, "POST", f"/devices/{ID}/mute", data=form))[0] == 303
+        assert kitchen.asked == ["mute"]
+        _, _, text = await ask(client, "GET", "/")
+        assert "has not confirmed it" in text and "/mute" not in text
+        kitchen.status = status(muted=True, listening=False)
+        opened.now.status_changed(kitchen)
+        _, _, text = await ask(client, "GET", "/")
+        assert "has not confirmed it" not in text and "/mute" not in text
+        assert "Only a person at the device may let it listen again" in text
+        kitchen.status = status()
+        opened.now.status_changed(kitchen)
+        _, _, text = await ask(client, "GET", "/")
+        assert f'action="/devices/{ID}/mute"' in text
+        for path in ("unmute", "listen", "start"):
+            assert (await ask(client, "POST", f"/devices/{ID}/{path}", data=form))[0] == 404
+        assert kitchen.asked == ["mute"]
+
+    on_page(data, visit)
+
+
+def test_a_device_that_goes_while_it_is_muted_is_said(data):
+    class Gone(FakeSatellite):
+        async def mute(self):
+            raise ConnectionLost
+
+    async def visit(opened):
+        opened.now.connected(Gone(ID, "kitchen"))
+        client = await opened.enter()
+        form = {"csrf": await csrf_of(client)}
+        code, _, text = await ask(client, "POST", f"/devices/{ID}/mute", data=form)
+        assert code == 409 and "Press its button" in text
+        assert not opened.now.all()[0].is_mute_asked
+
+    on_page(data, visit)
+
+
+async def next_event(live):
+    while True:
+        lines = (await live.content.readuntil(b"\n\n")).decode()
+        if lines.startswith("data: "):
+            return json.loads(lines[len("data: ") :])
+
+
+def test_a_press_is_shown_within_a_second_and_only_news_is_sent(data):
+    async def visit(opened):
+        kitchen = FakeSatellite(ID, "kitchen")
+        opened.now.connected(kitchen)
+        client = await opened.enter()
+        async with client.get("/live") as live:
+            assert live.headers["Content-Type"] == "text/event-stream"
+            first = await next_event(live)
+            assert first["said"] == "kitchen: light green, breathing."
+            kitchen.status = status(muted=True, listening=False)
+            pressed_s = time.monotonic()
+            opened.now.status_changed(kitchen)
+            second = await asyncio.wait_for(next_event(live), 1.0)
+            assert time.monotonic() - pressed_s < 1.0
+            assert second["said"] == "kitchen: light red, steady." and "Muted" in second["html"]
+            opened.now.wake_watchers()
+            assert (await live.content.readuntil(b"\n\n")).startswith(b": ")
+        _, _, page = await ask(client, "GET", "/")
+        assert Reader(second["html"]).text in Reader(page).text
+
+    on_page(data, visit)
+
+
+def test_a_browser_that_leaves_is_forgotten_and_too_many_are_refused(data):
+    async def visit(opened):
+        client = await opened.enter()
+        views = [await client.get("/live").__aenter__() for _ in range(16)]
+        assert [view.status for view in views] == [200] * 16
+        assert (await ask(client, "GET", "/live"))[0] == 409
+        for view in views:
+            view.close()
+        for _ in range(100):
+            async with client.get("/live") as live:
+                if live.status == 200:
+                    break
+            await asyncio.sleep(0.02)
+        assert live.status == 200
+
+    on_page(data, visit)
+
+
+def test_what_devices_and_people_name_is_text(data):
+    async def visit(opened):
+        satellite = FakeSatellite(ID, EVIL, words=(EVIL, "okay\x1b[31m\u202e"), firmware=EVIL)
+        opened.now.connected(satellite)
+        client = await opened.enter()
+        _, _, page = await ask(client, "GET", "/")
+        async with client.get("/live") as live:
+            card = (await next_event(live))["html"]
+        for html in (page, card):
+            read = Reader(html)
+            assert not {tag for tag, _ in read.tags} & {"img", "iframe", "style", "svg"}
+            scripts = [attributes for tag, attributes in read.tags if tag == "script"]
+            assert all(set(attributes) == {"src", "defer"} for attributes in scripts)
+            for _, attributes in read.tags:
+                assert not [name for name in attributes if name.startswith("on")]
+                assert "style" not in attributes
+            assert read.text.count(EVIL) >= 3 and "\x1b" not in html and "\u202e" not in html
+        assert not re.search(r"<script(?! src=\"/static/[a-z]+\.js\" defer>)", page)
+
+    on_page(data, visit)
+
+
+def test_a_damaged_list_is_said_and_does_not_end_the_page(data):
+    listed(data, "kitchen")
+
+    async def visit(opened):
+        client = await opened.enter()
+        (data / "devices.json").write_text("[{")
+        code, _, text = await ask(client, "GET", "/")
+        assert code == 500 and "is damaged" in text
+        async with client.get("/live") as live:
+            assert "is damaged" in (await next_event(live))["said"]
+        (data / "devices.json").write_text("[]")
+        assert (await ask(client, "GET", "/"))[0] == 200
+
+    on_page(data, visit)
