@@ -294,7 +294,7 @@ class App:
             self._serve_controls()
         if self._ready_ms is not None:
             self._open_at_start(now_ms)
-        if self._speech.state:
+        if self._speech.state or self._speech.is_in_log:
             self._speaking.turn(now_ms)
         state = self._gate.state
         if (state == IDLE or state == STREAMING) and parts.mic.is_on():

@@ -36,7 +36,6 @@ class Speaking:
         self._chunk = bytearray(CHUNK_BYTES)
         self._silence = bytes(CHUNK_BYTES)
         self._is_waiting = False  # the chunk, for room in the driver
-        self._is_in_log = False  # the beginning of the sound
         self._refused = []
         self._volume = None  # what the network asked for, not yet in the log
         #: Whether the microphone is off for a sound, and the log says that it is on.
@@ -50,7 +49,7 @@ class Speaking:
     # --- the loop ---
 
     def turn(self, now_ms):
-        """One turn of the loop, of some 10 ms, while speech is not SILENT."""
+        """One turn of the loop, of some 10 ms, while speech is not SILENT or not recorded so."""
         speech = self._speech
         if speech.state == ASKED:
             self._await(now_ms)
@@ -61,6 +60,8 @@ class Speaking:
                 self._feed()
         if speech.state == DRAINING:
             self._drain(now_ms)
+        if speech.state == SILENT and speech.is_in_log:  # the network ended a pause
+            self._record_end()
 
     def silence(self, reason=None):
         """Something closes: the amplifier first, then all that waits."""
@@ -114,11 +115,10 @@ class Speaking:
         if not parts.audit.has_room(parts.clock.now_ms()):
             return False
         percent = min(percent, self._speech.volume_max)
+        if percent != self._speech.volume or self._volume is not None:
+            self._volume = percent
         if percent < self._speech.volume:  # what closes does not wait
             self._speech.set_volume(percent)
-            self._volume = percent
-        elif percent > self._speech.volume:
-            self._volume = percent
         if not self.is_sounding:
             self._settle()
         return True
@@ -221,17 +221,17 @@ class Speaking:
 
     def _record_start(self):
         """Before anything sounds; a ringing timer is one sound, with its pauses."""
-        if self._is_in_log:
-            return True
         speech = self._speech
-        self._is_in_log = self._app.record("speak-start", what=speech.kind, volume=speech.volume)
-        return self._is_in_log
+        if not speech.is_in_log:
+            what, volume = speech.kind, speech.volume
+            speech.is_in_log = self._app.record("speak-start", what=what, volume=volume)
+        return speech.is_in_log
 
     def _record_end(self):
         """Write what had to wait until nothing sounds."""
         speech = self._speech
-        if self._is_in_log:
-            self._is_in_log = False
+        if speech.is_in_log:
+            speech.is_in_log = False
             self._app.record(
                 "speak-end",
                 what=speech.kind,

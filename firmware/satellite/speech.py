@@ -53,7 +53,8 @@ class Speech:
     Read: `state`, `kind` (a word of audit_record.SPOKEN), `id` (None: the device's own), `reason`
     (of the last end, a word of audit_record.SPEAK_ENDS), `played_ms`, `late_ms`, `volume`,
     `volume_max`, `rules`, `incoming`, `has_news` (whether `credit` or `over` has something to
-    tell), `refused` (a count).
+    tell), `refused` (a count).  Whoever keeps the log sets `is_in_log`: the beginning of a sound
+    is in it, and the end is not.  No other sound is accepted before.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Speech:
         self.reason = "end"
         self.has_news = False
         self.refused = 0
+        self.is_in_log = False
         self._over = None
         self._is_chime = False
         self._length_chunks = 0
@@ -153,7 +155,7 @@ class Speech:
         """
         if self._chime is None:
             why = "no-speaker"
-        elif self.state != SILENT or self._over is not None:
+        elif self.state != SILENT or self._over is not None or self.is_in_log:
             why = "busy"
         elif self.incoming.is_dropping and self.incoming.has_begun:
             why = "busy"
@@ -169,6 +171,8 @@ class Speech:
     def complain(self, now_ms):
         """The device itself has to say that nobody answered; whether it may."""
         if self._chime is None or self.state != SILENT or self._gate.state != IDLE:
+            return False
+        if self.is_in_log:
             return False
         self._accept(None, "error", self._max_ms, now_ms, True)
         return True
@@ -287,7 +291,9 @@ class Speech:
         return self.incoming.grant()
 
     def over(self):
-        """(id, ms, why) of a sound that is over, once; None for none."""
+        """(id, ms, why) of a sound that is over, and recorded so, once; None for none."""
+        if self.is_in_log:
+            return None
         over, self._over = self._over, None
         self.has_news = False
         return over

@@ -374,8 +374,8 @@ class Streamer:
                 await self._open_stream()
             await self._send_audio()
             if gate.is_closing and not gate.waiting_chunks:
+                gate.drained()  # first: the answer may be here before audio-stop is written
                 await self._end_stream()
-                gate.drained()
         elif self.is_connected:
             if self.withdrawal is not self._withdrawn:
                 self._withdrawn = self.withdrawal

@@ -42,6 +42,7 @@ class World:
         self.ended_ms = 0
         self.may_sound = False  # a sound was accepted, and nothing has closed since
         self.wants_speech_end = False
+        self.in_log = None  # the kind of the sound whose beginning is in the log
         self.sounds = self.chunks = self.closed = 0
         bench.process = self.process
         bench.update = self.update
@@ -67,6 +68,7 @@ class World:
         if is_taken and any(chunk):
             self.chunks += 1
             assert self.may_sound and self.speech.state == SPEAKING, self.speech.state
+            assert self.speech.is_in_log
             assert self.gate.state == IDLE and not self.bench.mic_on
         return is_taken
 
@@ -82,10 +84,10 @@ class World:
                 app._obey(bench.now)
         if self.speech.state < SPEAKING:
             app._keep_records()
+        self.look_at_records()
         bench.now += 10
         bench.turn += 1
         bench.log.clear()
-        bench.records.clear()
         bench.speaker.held = max(0, bench.speaker.held - 1)
         if gate.closings != closings:
             self.close()
@@ -93,6 +95,21 @@ class World:
         # Within a turn of whatever closed it, nothing sounds.
         if gate.muted or gate.state == ERROR:
             assert not bench.speaker.on or bench.speaker.sticks, gate.state
+
+    def look_at_records(self):
+        """The beginning of a sound is in the log before it sounds, and its end as it is over."""
+        for kind, fields in self.bench.records:
+            if kind == "speak-start":
+                assert self.in_log is None, self.in_log
+                self.in_log = fields["what"]
+            elif kind == "speak-end":
+                assert self.in_log == fields["what"], (self.in_log, fields)
+                self.in_log = None
+        self.bench.records.clear()
+        if not self.speech.is_in_log:  # or the log could not be written
+            self.in_log = None
+        if self.speech.state == SILENT:
+            assert self.in_log is None, "an end that is not recorded"
 
     def carry(self):
         """What the streamer does with a stream, at random as slow as it likes."""

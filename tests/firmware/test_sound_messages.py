@@ -117,6 +117,34 @@ def test_a_reply_from_the_request_to_the_last_sample():
     assert len(bench.attempts) == 1
 
 
+class Fast(Talking):
+    """A receiver that answers before the device has written what follows the stream's end."""
+
+    def write(self, data):
+        before = len(self.of(protocol.AUDIO_STOP))
+        Talking.write(self, data)
+        if len(self.of(protocol.AUDIO_STOP)) > before:
+            self.speak()
+
+    async def drain(self):
+        for _ in range(20 if self.of(protocol.AUDIO_STOP) else 1):  # reading goes on meanwhile
+            await Talking.drain(self)
+
+
+def test_a_reply_that_is_there_at_once_is_accepted():
+    peer = Fast()
+    bench = Bench([peer])
+
+    def wake():
+        bench.gate.wake(STREAM)
+        bench.gate.speech()
+
+    bench.play(8, wake, 12, lambda: bench.gate.close_input(END_OF_SPEECH), 12)
+    assert peer.of("speak-refused") == [] and bench.refused == [], bench.refused
+    assert peer.of("speak-accepted") == [{"id": ID, "credit": 32000}], peer.kinds()
+    assert bench.gate.state == IDLE and bench.speech.state == ASKED
+
+
 def test_credit_comes_every_100_ms_and_a_long_reply_is_let_through():
     peer = Talking()
     bench = Bench([peer])

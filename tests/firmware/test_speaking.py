@@ -325,6 +325,37 @@ def test_a_timer_rings_listens_and_rings_until_somebody_speaks():
     assert speech.over()[2] == "button" and bench.state == IDLE
 
 
+def test_a_timer_that_the_receiver_ends_in_a_pause_is_recorded_as_over():
+    for ends in ("receiver", "network"):
+        bench = after_a_stream(turns=500)
+        speech = bench.speech
+
+        def ring(bench=bench):
+            assert bench.speech.ask("c" * 16, "timer", None, 30000, bench.now, True) is None
+
+        def end(speech=speech, ends=ends):
+            assert speech.state == ASKED and speech.is_ringing
+            if ends == "receiver":
+                speech.stop("receiver")
+            else:
+                speech.disconnected()
+
+        def announce(bench=bench):
+            bench.speech.over()
+            assert bench.speech.ask("d" * 16, "announcement", None, 30000, bench.now) is None
+            bench.send(100)
+
+        bench.at[12], bench.at[250], bench.at[300] = ring, end, announce
+        bench.go()
+        said = [(k, f["what"], f.get("reason")) for k, f in bench.records if k[:5] == "speak"]
+        assert said == [
+            ("speak-start", "timer", None),
+            ("speak-end", "timer", ends),
+            ("speak-start", "announcement", None),
+            ("speak-end", "announcement", "end"),
+        ], said
+
+
 def test_what_cannot_be_recorded_or_shown_does_not_sound():
     for fails in ("audit_fails", "light_fails", "mic_sticks"):
         bench = after_a_stream()
@@ -420,6 +451,18 @@ def test_a_quieter_volume_holds_at_once_and_is_recorded_afterwards():
     loud = [any(chunk) for chunk in bench.speaker.heard]
     assert loud.count(True) < 25 and bench.speech.volume == 0
     assert "volume" in bench.kinds()
+
+
+def test_of_several_volumes_the_last_holds_also_the_one_that_is_set_already():
+    bench = after_a_stream(turns=200)
+    bench.at[12] = lambda: bench.answer(900)
+
+    def ask():
+        assert bench.app.remote_volume(80) and bench.app.remote_volume(60)
+
+    bench.at[30] = ask
+    bench.go()
+    assert bench.speech.volume == 60, bench.speech.volume
 
 
 def test_a_wake_word_that_nobody_answers_is_told_by_a_chime_or_by_the_light():

@@ -47,7 +47,7 @@ SPEECH = ("state", "has_news", "_is_chime", "_is_paused", "_rings_again")
 SPEECH_COUNTS = ("_length_chunks", "_sounded", "_late", "_missing", "_flush")
 INCOMING = ("has_begun", "is_complete", "is_dropping")
 KINDS = ("reply", "timer", "announcement", "error")
-#: What counts, is set once, or is made relative below.
+#: What counts, is set once, or is made relative below; of `is_in_log` see test_random_sounds.
 SPEECH_REST = (
     "kind",
     "id",
@@ -68,6 +68,7 @@ SPEECH_REST = (
     "_closings",
     "_since_ms",
     "_off_ms",
+    "is_in_log",
 )
 
 
