@@ -536,17 +536,26 @@ class Decoder:
     def _next(self) -> Event | None:
         """The next complete event, or None when more bytes are needed."""
         if self._header is None:
-            end = self._fed.find(b"\n", self._at)
-            stop = len(self._fed) if end < 0 else end
-            if len(self._part) + stop - self._at > MAX_HEADER_BYTES:
+            fed = self._fed
+            at = self._at
+            part = self._part
+            end = fed.find(b"\n", at)
+            stop = len(fed) if end < 0 else end
+            if len(part) + stop - at > MAX_HEADER_BYTES:
                 raise ProtocolError("header longer than %d bytes" % MAX_HEADER_BYTES)
-            self._part.extend(self._fed[self._at : stop])
-            self._at = stop
             if end < 0:
+                part.extend(fed[at:])
+                self._at = stop
                 return None
-            self._at += 1
-            self._header = self._open(bytes(self._part))
-            self._part = bytearray()
+            self._at = stop + 1
+            line = fed[at:stop]
+            if part:
+                part.extend(line)
+                line = bytes(part)
+                self._part = bytearray()
+            self._header = header = self._open(line)
+            if not self._body_length:
+                return self._close(header)
         take = min(self._body_length - len(self._part), len(self._fed) - self._at)
         self._part.extend(self._fed[self._at : self._at + take])
         self._at += take
@@ -559,7 +568,7 @@ class Decoder:
         header = _object(line, "header")
         if not _is_type(header.get("type")):
             raise ProtocolError("type is not a name")
-        if not isinstance(header.get("data", {}), dict):
+        if "data" in header and not isinstance(header["data"], dict):
             raise ProtocolError("data is not a JSON object")
         version = header.get("version")
         if version is not None and version != WYOMING_VERSION:
