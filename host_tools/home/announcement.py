@@ -65,7 +65,10 @@ def fetch(url: str, peer: str) -> bytes:
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", target, headers={"Accept": "audio/*"})
-            return _read(connection.getresponse())
+            content = _read(connection.getresponse())
+            if time.monotonic() >= until_s:  # ended by the watchdog, which looks like its end
+                raise TimeoutError
+            return content
         finally:
             watchdog.cancel()
             connection.close()
@@ -91,8 +94,8 @@ def _connect(scheme: str, host: str, port: int | None, peer: str) -> http.client
 
 def _end(connection: socket.socket) -> None:
     """End whatever waits for data: a server that sends a byte now and then would win for ever."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):  # not SSLSocket's own, which is not for other threads
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -108,6 +108,7 @@ class Door:
         self._stream = stream
         now_s = self._now_s()
         self.is_answered = self._answering is not None
+        self._mouth.drop_reply()  # to an older stream, which the device answers no more
         if self.is_answered:
             self._carry_out(self._voice.wake(phrase(wake_word or ""), now_s))
 

@@ -117,13 +117,13 @@ def light(shown: Shown) -> str | None:
     status = shown.status
     if not shown.is_connected or status is None:
         return None
-    if shown.is_speaking:
-        return "white, speaking"
     if status.muted:
         return "red, muted"
     if not status.listening:
-        return "magenta, fault"
-    return "blue, sending" if shown.is_streaming else "green, listening"
+        return "yellow, fault"
+    if shown.is_streaming:  # what is to be spoken waits for its end
+        return "blue, sending"
+    return "white, speaking" if shown.is_speaking else "green, listening"
 
 
 def phrase(word: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,6 +121,32 @@ def test_who_sends_a_byte_now_and_then_does_not_win(site, monkeypatch):
     with pytest.raises(AnnouncementError, match="it took more than"):
         fetch(url(site, "/x"), HERE)
     assert time.monotonic() - began_s < 2
+
+
+def test_who_does_so_without_a_length_does_not_win_either(site, monkeypatch):
+    monkeypatch.setattr(announcement, "FETCH_S", 0.2)
+    site.answers["/x"] = (200, {}, [b"x"] * 100, 0.05)
+    with pytest.raises(AnnouncementError, match="it took more than"):
+        fetch(url(site, "/x"), HERE)
+
+
+def test_who_does_so_within_the_handshake_does_not_win_either(monkeypatch):
+    monkeypatch.setattr(announcement, "FETCH_S", 0.2)
+    with socket.create_server((HERE, 0)) as listener:
+
+        def trickle():
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB
+                for _ in range(100):
+                    peer.sendall(b"\x02")
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        began_s = time.monotonic()
+        with pytest.raises(AnnouncementError, match="it took more than"):
+            fetch(f"https://{HERE}:{listener.getsockname()[1]}/x", HERE)
+        assert time.monotonic() - began_s < 2
 
 
 def test_a_file_that_breaks_off_is_not_taken_for_whole(site):

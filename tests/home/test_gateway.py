@@ -231,6 +231,35 @@ def test_home_assistant_dies_in_mid_reply(tmp_path):
     run(dialogue())
 
 
+def test_what_a_home_assistant_that_died_left_unspoken_is_in_nobodys_way(tmp_path):
+    other = "fedcba9876543210"
+
+    async def dialogue():
+        async with house(tmp_path, "kitchen") as here:
+            satellite = here.connect("kitchen")
+            satellite.is_quiet.clear()
+            async with answering(here.home("kitchen")) as home:
+                here.say("kitchen", SPEECH)
+                await until(lambda: home.started)
+                here.end("kitchen")
+                home.tell("TTS_STREAM_START")
+                home.client.send_voice_assistant_audio(ANSWER[:1024])
+                await until(lambda: satellite.spoken == [("reply", ANSWER[:1024])])
+                home.client._connection.force_disconnect()
+            await until(lambda: here.host.events("home-closed"))
+            async with answering(here.home("kitchen")) as home:
+                here.say("kitchen", SPEECH, stream=other)  # the old reply still waits
+                await until(lambda: home.audio == SPEECH)
+                here.end("kitchen", stream=other)
+                satellite.is_quiet.set()
+                home.reply(ANSWER)
+                await until(lambda: home.finished == [True])
+                assert satellite.asked == [("reply", STREAM), "cancelled", ("reply", other)]
+                assert satellite.spoken[1] == ("reply", ANSWER)
+
+    run(dialogue())
+
+
 def test_home_assistant_dies_while_it_listens(tmp_path):
     async def dialogue():
         async with house(tmp_path, "kitchen") as here:
