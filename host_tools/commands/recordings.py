@@ -54,8 +54,8 @@ def list_recordings(data: Path, as_json: bool) -> int:
 def play(id: str, data: Path) -> int:
     """Play a recording on this computer."""
     with closing(Recordings(data)) as recordings:
-        path = recordings.checked_wav(recordings.find(id))
-    play_wav(path)
+        wav = recordings.wav(recordings.find(id))
+    play_wav(wav)
     return 0
 
 

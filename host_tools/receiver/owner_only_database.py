@@ -16,8 +16,10 @@ def connect(path: Path, tables: Iterable[str], version: int) -> sqlite3.Connecti
 
     What is written is on disk when its transaction ends, and what is removed is overwritten.
     """
-    with contextlib.suppress(OSError):  # 0600 from the first byte on
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # 0600 from the first byte on.  One that exists must not be opened and closed again: with that
+    # POSIX takes away the locks of this process's other connections.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
     try:
         database.execute("PRAGMA secure_delete = ON")

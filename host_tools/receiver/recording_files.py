@@ -1,7 +1,8 @@
-"""The files of the recordings: a WAV and a JSON file under a random id, for their owner alone.
+"""The files of the recordings: the sealed audio and a JSON file under a random id.
 
-Only this module writes audio to disk and removes it.  A removal goes on past what cannot be
-removed, and says what is left.
+Only this module writes audio to disk and removes it.  The audio is sealed under a key of its own
+(`recording_keys`); a WAV beside it is from an earlier version, which sealed nothing.  A removal
+goes on past what cannot be removed, and says what is left.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from pathlib import Path
 from firmware.satellite import protocol
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
-from host_tools.receiver import owner_only_files
+from host_tools.receiver import owner_only_files, sealing
 from host_tools.receiver.recording import Recording, from_json
+from host_tools.receiver.recording_keys import KEYS_FILE, RecordingKeys, overwrite
 
 _OURS = re.compile(
-    r"(?P<id>[0-9a-f]{16})\.(?P<kind>wav|json)|\.[0-9a-f]{16}\.(wav|json)\.[0-9a-f]+\.part"
+    r"(?P<id>[0-9a-f]{16})\.(?P<kind>sealed|wav|json)|"
+    r"\.[0-9a-f]{16}\.(sealed|wav|json)\.[0-9a-f]+\.part"
 )
 
 
@@ -37,9 +40,11 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Content:
-    """What a folder holds, by name: the stamp of each JSON, the WAVs, and half-written parts."""
+    """What a folder holds, by name: the stamp of each JSON, the audio, and half-written parts."""
 
     facts: dict[str, str]
+    sealed: set[str]
+    #: Of an earlier version.
     wavs: set[str]
     parts: list[str]
 
@@ -49,8 +54,12 @@ class RecordingFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.keys = RecordingKeys(folder)
 
-    def wav(self, id: str) -> Path:
+    def sealed(self, id: str) -> Path:
+        return self.folder / f"{id}.sealed"
+
+    def plain(self, id: str) -> Path:
         return self.folder / f"{id}.wav"
 
     def facts(self, id: str) -> Path:
@@ -58,7 +67,7 @@ class RecordingFiles:
 
     def scan(self) -> Content:
         """Return what is in the folder; raises HostToolError."""
-        found = Content({}, set(), [])
+        found = Content({}, set(), set(), [])
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
@@ -68,6 +77,8 @@ class RecordingFiles:
                         found.parts.append(entry.name)
                     elif match["kind"] == "wav":
                         found.wavs.add(match["id"])
+                    elif match["kind"] == "sealed":
+                        found.sealed.add(match["id"])
                     else:
                         found.facts[match["id"]] = self.stamp(match["id"])
         except OSError as error:
@@ -85,15 +96,65 @@ class RecordingFiles:
         return f"{status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
 
     def write(self, recording: Recording, audio: bytes) -> None:
-        """Write both files, or none of them; raises HostToolError."""
-        owner_only_files.make_folder(self.folder)
+        """Write both files and the key, or none of them; raises HostToolError.
+
+        The key is last: a file without one was never confirmed.
+        """
         try:
-            # The JSON first: a WAV is never on disk without the consent that allows it.
-            self.write_facts(recording)
-            owner_only_files.write(self.wav(recording.id), wav_bytes(audio))
+            with self.keys.writing() as keys:
+                key = keys.new(recording.id)
+                # The JSON first: audio is never on disk without the consent that allows it.
+                self.write_facts(recording)
+                self._write_sealed(recording.id, wav_bytes(audio), key)
+                self._sync()
         except BaseException:
             self.remove(recording.id, Deletion())  # of a dropped stream nothing stays
             raise
+
+    def take_in(self, ids: Iterable[str]) -> list[str]:
+        """Seal WAVs of an earlier version, then overwrite and remove them; returns what is left.
+
+        A power loss at any point leaves the WAV, or the sealed file and its key, or both.
+        """
+        left = []
+        with self.keys.writing() as keys:
+            known = keys.ids()
+            sealed = []
+            for id in ids:
+                try:
+                    if self.plain(id).is_symlink():
+                        raise HostToolError(f"{self.plain(id)}: a link; not sealed")
+                    if id not in known or not self._has_sealed(id):
+                        keys.destroy([id])
+                        content = owner_only_files.read(self.plain(id))
+                        self._write_sealed(id, content, keys.new(id))
+                    sealed.append(id)
+                except HostToolError as error:
+                    keys.destroy([id])
+                    left.append(error.message)
+            self._sync()
+        for id in sealed:
+            try:
+                overwrite(self.plain(id))
+                self.plain(id).unlink()
+            except OSError as error:
+                left.append(f"{self.plain(id)}: {error.strerror}")
+        return left
+
+    def _has_sealed(self, id: str) -> bool:
+        """Return whether what was sealed can be read again."""
+        try:
+            return self._content(id)[1] != b""
+        except HostToolError:
+            return False
+
+    def _write_sealed(self, id: str, content: bytes, key: bytes) -> None:
+        sealed = sealing.seal(content, key, self.keys.store(), id, sealing.AUDIO)
+        owner_only_files.write(self.sealed(id), sealed)
+
+    def _sync(self) -> None:
+        if problems := self.settle():
+            raise HostToolError(problems[0])
 
     def write_facts(self, recording: Recording) -> None:
         owner_only_files.write(self.facts(recording.id), recording.to_json())
@@ -116,23 +177,52 @@ class RecordingFiles:
             return True
         return False
 
-    def audio(self, recording: Recording) -> bytes:
-        """Return the samples, checked against their SHA-256; raises HostToolError."""
-        path = self.wav(recording.id)
+    def wav(self, recording: Recording) -> bytes:
+        """Return the WAV, its samples checked against their SHA-256; raises HostToolError."""
+        path, content = self._content(recording.id)
         try:
-            with wave.open(io.BytesIO(owner_only_files.read(path))) as file:
-                audio: bytes = file.readframes(file.getnframes())
+            with wave.open(io.BytesIO(content)) as file:
+                audio = file.readframes(file.getnframes())
         except (wave.Error, EOFError):
             audio = b""
         if hashlib.sha256(audio).hexdigest() != recording.sha256:
             raise HostToolError(
                 f"{path} is damaged", f"delete it: earnest recordings delete {recording.id}"
             )
-        return audio
+        return wav_bytes(audio)
+
+    def _content(self, id: str) -> tuple[Path, bytes]:
+        """Return the file with the audio and what it holds; nothing when its seal is broken."""
+        key = self.keys.get(id)
+        if key is None and self.plain(id).exists():
+            return self.plain(id), owner_only_files.read(self.plain(id))
+        path = self.sealed(id)
+        sealed = owner_only_files.read(path)
+        if key is None:
+            raise HostToolError(
+                f"the key of {path} is missing", f"restore {KEYS_FILE} from a backup"
+            )
+        return path, sealing.unseal(sealed, key, id, sealing.AUDIO) or b""
+
+    def foreign(self, ids: Iterable[str]) -> set[str]:
+        """Return which sealed files without a key were not deleted here: their key is, or was, in
+        another key file."""
+        store = self.keys.store()
+        return {id for id in ids if self._store_of(id) not in (None, store)}
+
+    def _store_of(self, id: str) -> bytes | None:
+        try:
+            with open(self.sealed(id), "rb") as file:
+                return sealing.store_of(file.read(sealing.HEADER_BYTES))
+        except IsADirectoryError:
+            return None
+        except OSError:
+            return b""  # in doubt: it may be sound
 
     def remove(self, id: str, done: Deletion) -> bool:
-        """Remove both files, the audio first: while it is there, so is what says whose it is."""
-        return _unlink(self.wav(id), done) and _unlink(self.facts(id), done)
+        """Remove the files, the audio first: while it is there, so is what says whose it is."""
+        is_gone = all([_unlink(path, done) for path in (self.sealed(id), self.plain(id))])
+        return is_gone and _unlink(self.facts(id), done)
 
     def settle(self) -> list[str]:
         """Wait until what was removed and replaced stays so after a power loss; what is in doubt.

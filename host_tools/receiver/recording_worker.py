@@ -101,6 +101,10 @@ class RecordingWorker:
 
         return self._run(work)
 
+    def take_in(self) -> asyncio.Future[tuple[int, list[str]]]:
+        """See `Recordings.take_in`: a little at a time, since others wait."""
+        return self._run(self._recordings.take_in)
+
     def expire(self) -> asyncio.Future[Deletion]:
         """Remove recordings and rows of the history that are past their time."""
 

@@ -1,8 +1,11 @@
-"""Recordings that a device's consent allowed to keep: a WAV and a JSON file under a random id.
+"""Recordings that a device's consent allowed to keep: sealed audio and a JSON file under a random
+id, and a key in the file of the keys.
 
-The JSON says under whose consent; a WAV without a sound one is removed, since nobody could tell
-what was agreed.  The index is beside them and holds nothing that they do not.  Used by one thread
-at a time; several processes may work on one folder.
+The three are the truth: a recording is there when it has all of them.  Its JSON says under whose
+consent it was kept; audio without a sound one is removed, since nobody could tell what was
+agreed.  Audio without a key was deleted, or never confirmed, and is removed; a key without audio
+is overwritten.  The index is beside them, holds nothing that they do not, and can be made again.
+Used by one thread at a time; several processes may work on one folder.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from host_tools.receiver import owner_only_files
 from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.history_rows import KEPT, StreamRow
 from host_tools.receiver.recording import Recording, seconds, text
-from host_tools.receiver.recording_files import Deletion, RecordingFiles, wav_bytes
+from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
 from host_tools.receiver.recording_index import RecordingIndex
 
 DEFAULT_KEEP_DAYS = 30.0
@@ -48,6 +51,8 @@ class Recordings:
         self.history = History(folder / HISTORY_FILE)
         self._opened: RecordingIndex | None = None
         self._is_in_memory = False  # the opened one, since the disk takes none
+        #: Files that could not be removed, without a key.
+        self._stuck: set[str] = set()
 
     def add(
         self,
@@ -99,26 +104,30 @@ class Recordings:
             )
         return found[0]
 
-    def checked_wav(self, recording: Recording) -> Path:
-        """Return the WAV's path, its samples checked; raises HostToolError."""
-        self._files.audio(recording)
-        return self._files.wav(recording.id)
+    def wav(self, recording: Recording) -> bytes:
+        """Return the recording as a WAV file, its samples checked; raises HostToolError."""
+        return self._files.wav(recording)
 
     def export(self, recording: Recording, path: Path, *, may_replace: bool = False) -> None:
-        """Write a copy of the WAV, for the owner alone; raises HostToolError."""
-        content = wav_bytes(self._files.audio(recording))
-        owner_only_files.write(path, content, may_replace=may_replace)
+        """Write the recording as a WAV file, for the owner alone; raises HostToolError."""
+        owner_only_files.write(path, self.wav(recording), may_replace=may_replace)
 
     def delete(self, recordings: Iterable[Recording]) -> Deletion:
-        """Remove these, and go on past what cannot be removed."""
+        """Overwrite the keys of these, then remove the files; goes on past what cannot be."""
         done = Deletion()
-        gone = [r.id for r in recordings if self._files.remove(r.id, done)]
+        ids = [recording.id for recording in recordings]
+        is_silent = not ids or self._destroy_keys(ids) is None
+        gone = [id for id in ids if self._files.remove(id, done)]
         done.count = len(gone)
+        self._stuck = self._stuck.union(ids).difference(gone)
+        if not is_silent and (problem := self._destroy_keys(ids)):  # there may be room by now
+            done.left.append(problem)
         done.left += self._files.settle() if gone else []
+        dead = ids if is_silent else gone
         with contextlib.suppress(HostToolError):  # read from the files the next time
-            self._with_index(lambda index: index.remove(gone))
+            self._with_index(lambda index: index.remove(dead))
         with contextlib.suppress(HostToolError):  # noted at the next start
-            self.history.deleted(gone)
+            self.history.deleted(dead)
         return done
 
     def delete_all(self) -> Deletion:
@@ -126,7 +135,28 @@ class Recordings:
         if not self._folder.is_dir():
             return Deletion()
         self.reconcile()
-        return self._and_clean(self.delete(self._with_index(lambda index: index.all())))
+        done = self._and_clean(self.delete(self._with_index(lambda index: index.all())))
+        if problem := self._destroy_keys([]):
+            # Damaged: with no recording left, nothing is lost with it.
+            done.left = [left for left in done.left if left != problem]
+            try:
+                if not self._files.scan().sealed:
+                    self._files.keys.destroy_file()
+            except HostToolError as error:
+                done.left.append(error.message)
+        return done
+
+    def take_in(self, limit: int = 50) -> tuple[int, list[str]]:
+        """Seal some recordings of an earlier version, which were plain WAVs.
+
+        Returns how many, and what is left as it was; 0 when there are none left to be sealed.
+        """
+        known = self._with_index(lambda index: index.stamps())
+        plain = sorted(id for id in self._files.scan().wavs if id in known)[:limit]
+        if not plain:
+            return 0, []
+        left = self._files.take_in(plain)
+        return len(plain) - len(left), left
 
     def delete_of(self, device: str) -> Deletion:
         """Remove what was kept under this device's consent, and what is nobody's."""
@@ -160,26 +190,58 @@ class Recordings:
         """Remove what is past its day, or older than this receiver keeps."""
         if self._is_in_memory:  # the disk may have room by now
             self._close_index()
-        return self.delete(self._expired())
+        done = self.delete(self._expired())
+        for id in sorted(self._stuck):
+            if self._files.remove(id, done):
+                self._stuck.discard(id)
+        done.left = list(dict.fromkeys(done.left))
+        return done
 
     def clean(self, *, is_doubt_enough: bool = False) -> Deletion:
-        """Remove WAVs without sound facts, facts without a WAV and parts; counts the WAVs.
+        """Remove audio without sound facts or without a key, facts without audio, keys without
+        either, and parts; counts the audio.
 
-        Facts that cannot be read may be sound: they and their WAV go only if `is_doubt_enough`.
+        Facts that cannot be read may be sound: they and their audio go only if `is_doubt_enough`.
         """
-        self.reconcile()
-        sound = self._with_index(lambda index: index.stamps())
-        folder = self._files.scan()
         done = Deletion()
-        both = itertools.chain(folder.facts, folder.wavs)
-        for id in sorted({id for id in both if id not in sound}):
-            if is_doubt_enough or not self._files.is_in_doubt(id):
-                done.count += self._files.remove(id, done) and id in folder.wavs
-            else:
-                done.left.append(f"{self._files.facts(id)}: cannot be read")
+        try:
+            # While it looks nobody adds: what is half there was left by a crash.
+            with self._files.keys.writing() as keys:
+                folder, unsound = self._unsound(is_doubt_enough, done)
+                keys.destroy(unsound)
+                keys.destroy(keys.ids() - folder.sealed - folder.wavs)
+        except HostToolError as error:
+            done = Deletion(left=[error.message])
+            folder, unsound = self._unsound(is_doubt_enough, done)
+        for id in unsound:
+            is_audio = id in folder.sealed or id in folder.wavs
+            done.count += self._files.remove(id, done) and is_audio
         for name in folder.parts:
             self._files.remove_part(name, done)
         return done
+
+    def _unsound(self, is_doubt_enough: bool, done: Deletion) -> tuple[Content, list[str]]:
+        """Return what the folder holds, and what of it is to go; what stays in doubt is noted."""
+        self.reconcile()
+        sound = self._with_index(lambda index: index.stamps())
+        folder = self._files.scan()
+        unsound = []
+        everything = itertools.chain(folder.facts, folder.sealed, folder.wavs)
+        for id in sorted({id for id in everything if id not in sound}):
+            if is_doubt_enough or not self._files.is_in_doubt(id):
+                unsound.append(id)
+            else:
+                done.left.append(f"{self._files.facts(id)}: cannot be read")
+        return folder, unsound
+
+    def _destroy_keys(self, ids: Iterable[str]) -> str | None:
+        """Overwrite the keys of these; returns why it could not be done."""
+        try:
+            with self._files.keys.writing() as keys:
+                keys.destroy(ids)
+        except HostToolError as error:
+            return error.message
+        return None
 
     def settle_history(self, names: Mapping[str, str]) -> None:
         """Let the history say which recordings there are: what an earlier version kept is
@@ -207,6 +269,7 @@ class Recordings:
 
     def close(self) -> None:
         self.history.close()
+        self._files.keys.close()
         self._close_index()
 
     def _close_index(self) -> None:
@@ -241,11 +304,22 @@ class Recordings:
     def _reconcile(self, index: RecordingIndex) -> None:
         # Loops, not operations on whole sets: between their turns the event loop has its own.
         folder, known = self._files.scan(), index.stamps()
-        whole = {id: stamp for id, stamp in folder.facts.items() if id in folder.wavs}
+        there = self._with_key(folder)
+        whole = {
+            id: stamp for id, stamp in folder.facts.items() if id in folder.wavs or id in there
+        }
         changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
         for start in range(0, len(changed), _BATCH):
             self._refresh(index, changed[start : start + _BATCH])
         index.remove([id for id in known if id not in whole])
+
+    def _with_key(self, folder: Content) -> set[str]:
+        """Return the sealed audio that was not deleted, as far as the keys can tell."""
+        try:
+            keyed = self._files.keys.ids()
+            return (folder.sealed & keyed) | self._files.foreign(folder.sealed - keyed)
+        except HostToolError:
+            return folder.sealed
 
     def _refresh(self, index: RecordingIndex, ids: Iterable[str]) -> None:
         """Read the facts of these anew; those that are not sound leave the index."""

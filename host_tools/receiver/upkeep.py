@@ -25,6 +25,7 @@ async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
         _report(view, await recordings.clean(), reason)
     except HostToolError as error:
         view.emit("warning", message=error.message)
+    await _take_in(recordings, view)
     told: list[str] = []
     while True:
         try:
@@ -34,6 +35,21 @@ async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
         except HostToolError as error:
             view.emit("warning", message=error.message)
         await asyncio.sleep(EXPIRY_S)
+
+
+async def _take_in(recordings: RecordingWorker, view: View) -> None:
+    """Seal what an earlier version left as plain WAVs."""
+    total, count, left = 0, 1, list[str]()
+    while count:
+        try:
+            count, left = await recordings.take_in()
+        except HostToolError as error:
+            count, left = 0, [error.message]
+        total += count
+    if total:
+        view.emit("sealed", count=total)
+    for problem in left:
+        view.emit("warning", message=f"not sealed: {problem}")
 
 
 async def renew_certificate(authority: Authority, context: ssl.SSLContext, view: View) -> None:

@@ -63,6 +63,7 @@ _EVENTS = {
     ),
     "unconfirmed": (_WARNING, "the withdrawal of {device} is not confirmed: {reason}"),
     "deleted": (_INFO, "deleted {count} recordings ({reason})"),
+    "sealed": (_INFO, "sealed {count} recordings of an earlier version"),
     "home-offered": (_INFO, "{device} can be added to Home Assistant at {host} port {port}"),
     "home-connected": (_INFO, "{client} answers {device}"),
     "home-closed": (_INFO, "a connection of Home Assistant to {device} ended: {reason}"),

@@ -296,11 +296,13 @@ class Device:
 
 
 def recordings_in(data):
-    return sorted(path.name for path in data.glob("*") if path.suffix in (".wav", ".json"))
+    return sorted(
+        path.name for path in data.glob("*") if path.suffix in (".sealed", ".wav", ".json")
+    )
 
 
 def audio_files(data):
-    return [path for path in data.rglob("*") if path.suffix in (".wav", ".part")]
+    return [path for path in data.rglob("*") if path.suffix in (".sealed", ".wav", ".part")]
 
 
 def earnest(data, *arguments):
@@ -311,8 +313,14 @@ def earnest(data, *arguments):
     return Done(status, out.getvalue(), err.getvalue())
 
 
+def kept_wav(data: Path, id: str) -> bytes:
+    """A recording as a WAV file, out of its seal."""
+    with contextlib.closing(Recordings(data)) as recordings:
+        return recordings.wav(recordings.find(id))
+
+
 def samples_of(path):
-    with wave.open(str(path)) as file:
+    with wave.open(io.BytesIO(path) if isinstance(path, bytes) else str(path)) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (16000, 2, 1)
         return file.readframes(file.getnframes())
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.recording import Recording, text
+from host_tools.receiver.recording_keys import RecordingKeys
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
@@ -32,9 +33,10 @@ _Result = TypeVar("_Result")
 
 
 def fill(folder: Path, count: int) -> None:
-    """Write recordings as an earlier run left them: sound facts, and a WAV of no length."""
+    """Write recordings as an earlier run left them: sound facts, a key, and an empty file."""
     folder.mkdir(exist_ok=True)
     now_s = time.time()
+    ids = []
     for number in range(count):
         created_s = now_s - 29 * 86400 * number / count
         recording = Recording(
@@ -49,7 +51,13 @@ def fill(folder: Path, count: int) -> None:
             device=DEVICES[number % len(DEVICES)].id,
         )
         (folder / f"{recording.id}.json").write_bytes(recording.to_json())
-        (folder / f"{recording.id}.wav").touch()
+        (folder / f"{recording.id}.sealed").touch()
+        ids.append(recording.id)
+    keys = RecordingKeys(folder)
+    with keys.writing() as slots:
+        for id in ids:
+            slots.new(id)
+    keys.close()
     rows = [asdict(device) for device in DEVICES]
     (folder / "devices.json").write_text(json.dumps(rows))
 

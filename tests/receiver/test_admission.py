@@ -15,6 +15,7 @@ from tests.fakes.receivers import (
     SPEECH,
     Device,
     earnest,
+    kept_wav,
     new_device,
     receiving,
     samples_of,
@@ -186,7 +187,7 @@ def test_plain_text_only_if_insecure_is_said(data):
         with Device(receiver.port, None) as device:
             device.say(SPEECH[:640], keep=True)
             stop = receiver.wait("stream-stop")
-            assert samples_of(data / f"{stop['recording']}.wav") == SPEECH[:640]
+            assert samples_of(kept_wav(data, stop["recording"])) == SPEECH[:640]
         with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as tls:
             tls.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(1100))
             assert b"error" in tls.recv(1000)

@@ -14,6 +14,7 @@ from tests.fakes.receivers import (
     STREAM,
     Device,
     audio_files,
+    kept_wav,
     new_device,
     receiving,
     samples_of,
@@ -37,14 +38,21 @@ def test_consented_audio_is_kept_sample_for_sample_and_privately(data):
         device.send(protocol.DETECTION, {"name": "okay_nabu"})
         device.say(SPEECH, keep=True, preroll_ms=200)
         recording = receiver.wait("stream-stop")["recording"]
-    wav, facts = data / f"{recording}.wav", data / f"{recording}.json"
-    assert samples_of(wav) == SPEECH
+    sealed, facts = data / f"{recording}.sealed", data / f"{recording}.json"
+    assert samples_of(kept_wav(data, recording)) == SPEECH
+    assert SPEECH[:64] not in sealed.read_bytes() and SPEECH[-64:] not in sealed.read_bytes()
     known = json.loads(facts.read_text())
     assert known["samples"] * 2 == len(SPEECH) and known["wake_word"] == "okay_nabu"
     assert known["preroll_ms"] == 200 and known["share_for_training"] is False
     text = facts.read_text()
     assert "kitchen" not in text and STREAM not in text and "127.0.0.1" not in text
-    for path in (wav, facts, *(data / "authority").iterdir(), *folder.glob("*.der")):
+    for path in (
+        sealed,
+        facts,
+        *data.glob("*.sqlite*"),
+        *(data / "authority").iterdir(),
+        *folder.glob("*.der"),
+    ):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     for path in (data, data / "authority", folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path

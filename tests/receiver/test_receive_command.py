@@ -52,7 +52,7 @@ def test_list_export_delete_and_delete_all(data, tmp_path):
     for arguments in (["delete", ids[1], "--yes"], ["export", "", tmp_path / "x.wav"]):
         done = earnest(data, "recordings", *arguments)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 2, done.stderr
-    (data / f"{ids[0]}.wav").write_bytes(b"RIFF damaged")
+    (data / f"{ids[0]}.sealed").write_bytes(b"RIFF damaged")
     done = earnest(data, "recordings", "export", ids[0], tmp_path / "x.wav")
     assert done.returncode == 2 and "damaged" in done.stderr
     assert not (tmp_path / "x.wav").exists()

@@ -68,7 +68,7 @@ def test_a_stream_from_micropython_arrives_sample_for_sample(data, run_micropyth
         receiver.wait("disconnected", reason="hung up")
     want = bytes((number * 31 + i) & 255 for number in range(100) for i in range(320))
     assert stop["sha256"] == hashlib.sha256(want).hexdigest() and stop["bytes"] == len(want)
-    assert stop["recording"] is not None and list(data.glob("*.wav")) == []
+    assert stop["recording"] is not None and list(data.glob("*.sealed")) == []
 
 
 def test_micropython_refuses_a_receiver_of_another_name(data, run_micropython):

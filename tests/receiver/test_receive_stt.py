@@ -84,7 +84,7 @@ def test_the_words_are_told_and_nothing_is_kept(data):
                 digest = hashlib.sha256(SPEECH).hexdigest()
                 words = f"turn on [31mthe light {digest} transcribe audio-start audio-stop"
                 assert told["text"] == words and told["stream"] == stream
-    assert list(data.glob("*.wav")) == []
+    assert list(data.glob("*.sealed")) == []
 
 
 @pytest.mark.parametrize(

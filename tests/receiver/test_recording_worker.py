@@ -70,7 +70,7 @@ def test_a_withdrawal_deletes_what_was_to_be_kept_before_it(folder, monkeypatch)
         return outcome
 
     assert run(folder, script).count == 1
-    assert list(folder.glob("*.wav")) == []
+    assert list(folder.glob("*.sealed")) == []
 
 
 def test_what_was_begun_is_finished_at_the_end(folder):
@@ -78,7 +78,7 @@ def test_what_was_begun_is_finished_at_the_end(folder):
         worker.add(stream(), KITCHEN)
 
     run(folder, script)
-    assert len(list(folder.glob("*.wav"))) == len(list(folder.glob("*.json"))) == 1
+    assert len(list(folder.glob("*.sealed"))) == len(list(folder.glob("*.json"))) == 1
 
 
 def test_nothing_that_nobody_may_keep_reaches_the_disk(folder):
@@ -119,7 +119,7 @@ def test_nothing_is_withdrawn_when_nothing_is_forbidden(folder):
         assert (outcome.count, outcome.doubts) == (0, ())
 
     run(folder, script)
-    assert len(list(folder.glob("*.wav"))) == 2
+    assert len(list(folder.glob("*.sealed"))) == 2
 
 
 def test_a_list_that_cannot_be_read_confirms_nothing(folder):

@@ -45,7 +45,7 @@ def ids(recordings):
 
 
 def files_of(folder):
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(INDEX_FILE))
+    return sorted(p.name for p in folder.iterdir() if ".sqlite" not in p.name)
 
 
 def change(folder, recording, **changes):
@@ -186,15 +186,15 @@ def test_a_command_and_the_receiver_work_on_one_folder(folder, recordings):
 def test_deletion_goes_on_past_what_it_cannot_remove(folder, recordings):
     kept = [keep(recordings) for _ in range(5)]
     names = [recording.id for recording in kept]
-    target = folder.parent / "elsewhere.wav"
+    target = folder.parent / "elsewhere.sealed"
     target.write_bytes(b"")
-    (folder / f"{names[0]}.wav").unlink()
-    (folder / f"{names[0]}.wav").symlink_to(folder / "nowhere")  # a dangling link
-    (folder / f"{names[1]}.wav").unlink()
-    (folder / f"{names[1]}.wav").symlink_to(target)  # audio that would stay
-    (folder / f"{names[2]}.wav").unlink()
-    (folder / f"{names[2]}.wav").mkdir()
-    (folder / f"{names[2]}.wav" / "within").touch()
+    (folder / f"{names[0]}.sealed").unlink()
+    (folder / f"{names[0]}.sealed").symlink_to(folder / "nowhere")  # a dangling link
+    (folder / f"{names[1]}.sealed").unlink()
+    (folder / f"{names[1]}.sealed").symlink_to(target)  # audio that would stay
+    (folder / f"{names[2]}.sealed").unlink()
+    (folder / f"{names[2]}.sealed").mkdir()
+    (folder / f"{names[2]}.sealed" / "within").touch()
     (folder / f"{names[3]}.json").unlink()
     (folder / f"{names[3]}.json").mkdir()  # facts that cannot be read
     (folder / ("d" * 16 + ".json")).mkdir()
@@ -202,9 +202,9 @@ def test_deletion_goes_on_past_what_it_cannot_remove(folder, recordings):
     done = recordings.delete_of(KITCHEN)
     assert done.count == 3, done
     assert len(done.left) == 2 and names[1] in done.left[0] + done.left[1], done.left
-    assert any(f"{names[2]}.wav" in left for left in done.left), done.left
+    assert any(f"{names[2]}.sealed" in left for left in done.left), done.left
     assert files_of(folder) == sorted(
-        f"{id}.{kind}" for id in (names[1], names[2], other.id) for kind in ("json", "wav")
+        f"{id}.{kind}" for id in (names[1], names[2], other.id) for kind in ("json", "sealed")
     )
 
 
@@ -225,7 +225,7 @@ def test_a_full_disk_leaves_nothing_of_a_dropped_stream(folder, recordings, monk
     write = atomic_file.write
 
     def full(path, content, **options):
-        if path.suffix == ".wav":
+        if path.suffix == ".sealed":
             raise HostToolError("cannot write: No space left on device")
         write(path, content, **options)
 
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_nothing_of_a_dropped_stream(folder, recordings, monk
     assert len(files_of(folder)) == 2
     # What a crash leaves there goes with the withdrawal.
     recording = keep(recordings)
-    (folder / f"{recording.id}.wav").unlink()
+    (folder / f"{recording.id}.sealed").unlink()
     assert recordings.delete_of(KITCHEN).left == []
     assert len(files_of(folder)) == 2
 
@@ -249,7 +249,7 @@ def test_what_was_deleted_is_gone_for_good_before_anybody_is_told(folder, record
 
     def note(descriptor):
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            seen.append(len(list(folder.glob("*.wav"))))
+            seen.append(len(list(folder.glob("*.sealed"))))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
@@ -297,7 +297,7 @@ def test_a_full_disk_keeps_nobody_from_deleting(folder, recordings, monkeypatch,
     monkeypatch.setattr(RecordingIndex, "advance_clock", take_no_more)
     clocks.pass_days(31)
     assert recordings.expire().count == 1
-    assert list(folder.glob("*.wav")) == []
+    assert list(folder.glob("*.sealed")) == []
 
 
 def test_what_cannot_be_marked_is_said(folder, recordings, monkeypatch):
@@ -353,9 +353,9 @@ def test_retention_is_enforced_when_listing_and_exporting(folder, recordings, cl
 
 def test_what_expired_and_cannot_be_removed_is_not_listed(folder, recordings, clocks):
     recording = keep(recordings)
-    (folder / f"{recording.id}.wav").unlink()
-    (folder / f"{recording.id}.wav").mkdir()
-    (folder / f"{recording.id}.wav" / "within").touch()
+    (folder / f"{recording.id}.sealed").unlink()
+    (folder / f"{recording.id}.sealed").mkdir()
+    (folder / f"{recording.id}.sealed" / "within").touch()
     clocks.pass_days(31)
     assert recordings.all() == [] and recordings.expire().left != []
 

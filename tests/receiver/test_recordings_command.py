@@ -15,6 +15,7 @@ from host_tools.receiver import authority, player
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.folder_lock import locked
 from host_tools.receiver.recordings import Recordings
+from tests.fakes.receivers import kept_wav
 
 AUDIO = bytes(range(256)) * 10
 
@@ -56,14 +57,14 @@ def test_deletion_asks_first(data, answer, is_deleted):
     keep(data)
     done = call(recordings_command.command, data, "delete", "--all", input=answer)
     assert "Delete 1 recording for good?" in done.stdout
-    assert (list(data.glob("*.wav")) == []) == is_deleted
+    assert (list(data.glob("*.sealed")) == []) == is_deleted
 
 
 def test_a_deletion_that_is_not_whole_says_what_is_left(data):
     stuck, gone = keep(data), keep(data)
-    (data / f"{stuck.id}.wav").unlink()
-    (data / f"{stuck.id}.wav").mkdir()
-    (data / f"{stuck.id}.wav" / "within").touch()
+    (data / f"{stuck.id}.sealed").unlink()
+    (data / f"{stuck.id}.sealed").mkdir()
+    (data / f"{stuck.id}.sealed" / "within").touch()
     done = call(recordings_command.command, data, "delete", "--all", "--yes")
     assert done.exit_code == 2 and stuck.id in done.stderr and gone.id not in done.stderr
     assert sorted(path.stem for path in data.glob("*.json")) == [stuck.id]
@@ -75,7 +76,9 @@ def test_only_those_of_devices_that_are_not_listed_go(data):
     listed, unlisted = keep(data, device.id), keep(data, "b" * 16)
     done = call(recordings_command.command, data, "delete", "--unlisted", "--yes", "--json")
     assert json.loads(done.stdout) == {"deleted": 1, "left": []}
-    assert [path.stem for path in data.glob("*.wav")] == [listed.id] and unlisted.id != listed.id
+    assert [path.stem for path in data.glob("*.sealed")] == [
+        listed.id
+    ] and unlisted.id != listed.id
 
 
 def test_a_recording_is_played_by_what_is_there(data, tmp_path, monkeypatch):
@@ -85,12 +88,13 @@ def test_a_recording_is_played_by_what_is_there(data, tmp_path, monkeypatch):
     assert done.exit_code == 2 and "no program here that plays" in done.stderr
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "aplay"
-    fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/played\n')
+    fake.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/asked; cat "$2" > {tmp_path}/played\n')
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/bin{os.pathsep}/usr/bin")
     monkeypatch.setattr(player, "PLAYERS", (("none-such",), ("aplay", "-q")))
     assert call(recordings_command.command, data, "play", recording.id[:6]).exit_code == 0
-    assert (tmp_path / "played").read_text() == f"-q {data / recording.id}.wav\n"
+    assert (tmp_path / "asked").read_text() == "-q\n"
+    assert (tmp_path / "played").read_bytes() == kept_wav(data, recording.id)
     fake.write_text("#!/bin/sh\nexit 3\n")
     done = call(recordings_command.command, data, "play", recording.id)
     assert done.exit_code == 2 and "aplay could not play" in done.stderr

@@ -65,6 +65,9 @@ class Worker:
     async def clean(self):
         raise HostToolError("cannot list")
 
+    async def take_in(self):
+        return 0, []
+
     async def expire(self):
         answer = self.answers.pop(0) if self.answers else Deletion(0, ["x"])
         if isinstance(answer, HostToolError):

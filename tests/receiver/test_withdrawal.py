@@ -63,7 +63,7 @@ def test_withdrawn_consent_deletes_what_was_kept_under_it_and_confirms(data):
             device.send(protocol.AUDIO_STOP)
             assert receiver.wait("stream-stop")["recording"] is None
     assert [path.stem for path in audio_files(data)] == [others]
-    assert recordings_in(data) == sorted([f"{others}.wav", f"{others}.json", "devices.json"])
+    assert recordings_in(data) == sorted([f"{others}.sealed", f"{others}.json", "devices.json"])
 
 
 def test_a_withdrawal_in_the_same_packet_as_the_end_of_a_stream_deletes_it(data):
@@ -187,7 +187,7 @@ def test_a_deletion_that_fails_is_never_confirmed_and_the_rest_goes(data):
         for number in range(3):
             device.say(SPEECH[:640], keep=True, stream=f"{number:016x}")
             ids.append(receiver.wait("stream-stop")["recording"])
-        stuck = data / f"{ids[0]}.wav"
+        stuck = data / f"{ids[0]}.sealed"
         stuck.unlink()
         stuck.mkdir()
         (stuck / "within").touch()  # so that it cannot be removed
@@ -197,7 +197,9 @@ def test_a_deletion_that_fails_is_never_confirmed_and_the_rest_goes(data):
         assert str(stuck) in receiver.wait("unconfirmed")["reason"]
         device.send(protocol.PING)
         device.expect(protocol.PONG)  # and no `deleted` before it
-        assert recordings_in(data) == sorted([f"{ids[0]}.json", f"{ids[0]}.wav", "devices.json"])
+        assert recordings_in(data) == sorted(
+            [f"{ids[0]}.json", f"{ids[0]}.sealed", "devices.json"]
+        )
         (stuck / "within").unlink()
         device.send(protocol.CONSENT_WITHDRAWN, wishes)
         assert device.expect(protocol.DELETED).data == {"count": 1}
@@ -209,7 +211,7 @@ def test_a_disk_that_is_full_keeps_nothing_and_the_device_goes_on(data):
     with receiving(data) as receiver, Device(receiver.port, folder) as device:
         device.say(SPEECH[:640], keep=True)
         receiver.wait("stream-stop")
-        for path in data.glob("*.wav"):
+        for path in data.glob("*.sealed"):
             path.unlink()
         data.rename(data.parent / "gone")  # as a disk that was pulled
         data.touch()
@@ -248,10 +250,10 @@ def test_recordings_expire_and_those_without_sound_facts_go(data):
     ):
         path = data / f"{id}.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    (data / ("e" * 16 + ".wav")).write_bytes(b"an orphan")
+    (data / ("e" * 16 + ".sealed")).write_bytes(b"an orphan")
     (data / ("." + "e" * 16 + ".wav.1234abcd.part")).write_bytes(b"half written")
     with receiving(data, "--keep-days", 10) as receiver:
         counts = [receiver.wait("deleted")["count"] for _ in range(2)]
         assert counts == [2, 2], counts
-    assert recordings_in(data) == sorted([f"{ids[3]}.wav", f"{ids[3]}.json", "devices.json"])
+    assert recordings_in(data) == sorted([f"{ids[3]}.sealed", f"{ids[3]}.json", "devices.json"])
     assert list(data.glob(".*")) == []

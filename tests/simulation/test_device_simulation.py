@@ -14,6 +14,7 @@ from firmware.satellite.config import Config
 from host_tools.board.definition import load_board
 from host_tools.errors import HostToolError
 from host_tools.simulation import scenario
+from tests.fakes.receivers import kept_wav
 from tests.fakes.simulated import (
     HOLD_MS,
     records,
@@ -388,7 +389,7 @@ def test_recordings_kept_with_consent_are_the_input(tmp_path, monkeypatch):
 
     def ending(self):
         streams = end(self)
-        kept.extend(path.read_bytes() for path in sorted(self._data.rglob("*.wav")))
+        kept.extend(kept_wav(p.parent, p.stem) for p in sorted(self._data.rglob("*.sealed")))
         return streams
 
     monkeypatch.setattr(LoopbackReceiver, "end", ending)
