@@ -77,12 +77,13 @@ class Speaking:
 
     def changed(self) -> None:
         """Look again at the sound and the stream."""
-        self._news.set()
+        news, self._news = self._news, asyncio.Event()  # of which nobody misses the end
+        news.set()
 
     def lose(self) -> None:
         """The device is gone: whoever waits for it is told."""
         self._is_lost = True
-        self._news.set()
+        self.changed()
 
     def check(self) -> None:
         """Raise ConnectionLost when the device is gone."""
@@ -110,7 +111,7 @@ class Speaking:
     async def stop(self) -> None:
         """End what is being played, and drop what waits for its turn."""
         self._stops += 1
-        self._news.set()
+        self.changed()
         sound = self._line.sounds.current
         if sound is not None:
             await self._stop(sound)
@@ -195,7 +196,7 @@ class Speaking:
     async def _stop(self, sound: Sound) -> None:
         if not sound.is_stopped and not sound.is_over:
             sound.is_stopped = True
-            self._news.set()
+            self.changed()
             await self.send(protocol.SPEAK_STOP, {"id": sound.id})
 
     async def _close(self, sound: Sound) -> None:
@@ -221,7 +222,6 @@ class Speaking:
         until_s = None if limit_s is None else clock() + limit_s
         while not is_so():
             self.check()
-            self._news.clear()
             left_s = None if until_s is None else max(0.0, until_s - clock())
             try:
                 await asyncio.wait_for(self._news.wait(), left_s)

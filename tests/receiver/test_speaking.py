@@ -484,3 +484,35 @@ def test_every_device_hears_its_own_reply(tmp_path):
         assert [reply.result(PATIENCE_S).why for reply in replies] == ["end"] * 3
     for number, name in enumerate(names, 1):
         assert heard[name] == SPEECH[: 3000 * number][::-1], name
+
+
+class _Line:
+    """A connection that only tells whether it was given up."""
+
+    dropped = None
+
+    def drop(self, reason):
+        self.dropped = reason
+
+
+def test_news_reaches_everybody_who_waits_for_it():
+    async def wait():
+        line = _Line()
+        told = speaking.Speaking(line)
+        facts = []
+
+        async def tell():
+            facts.append(True)
+            told.changed()
+
+        # In one turn of the loop: one begins to wait, its news comes, another begins to wait.
+        first = asyncio.create_task(told._until(lambda: bool(facts), 0.5))
+        asyncio.create_task(tell())
+        second = asyncio.create_task(told._until(lambda: len(facts) > 1, 5.0))
+        await asyncio.wait_for(first, 5.0)
+        facts.append(True)
+        told.changed()
+        await second
+        assert line.dropped is None
+
+    asyncio.run(wait())
