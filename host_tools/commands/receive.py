@@ -346,8 +346,10 @@ def _view(as_json: bool, is_verbose: bool) -> View:
     if as_json:
         return JsonView(is_verbose)
     if is_journal():
-        return LogView(JournalHandler(), is_verbose)
-    return LiveView(None, is_verbose) if sys.stdout.isatty() else LogView(None, is_verbose)
+        return LogView(JournalHandler(), is_verbose, has_words=False)
+    if sys.stdout.isatty():
+        return LiveView(None, is_verbose)
+    return LogView(None, is_verbose, has_words=False)
 
 
 async def _serve(

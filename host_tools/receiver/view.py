@@ -81,6 +81,16 @@ _EVENTS = {
 }
 
 
+#: What somebody said, was told or called a timer: a log that outlives the terminal leaves it out,
+#: since nobody's consent covers it.
+_WORDS = {
+    "transcript": "text",
+    "answer": "text",
+    "timer-rang": "timer",
+    "timer-lost": "timer",
+}
+LEFT_OUT = "..."
+
 #: Every event that a view is told.
 EVENT_NAMES = tuple(_EVENTS)
 
@@ -126,10 +136,16 @@ class JsonView:
 
 
 class LogView:
-    """A line in the log for each event."""
+    """A line in the log for each event; `has_words`: also what was said and answered."""
 
-    def __init__(self, handler: logging.Handler | None = None, is_verbose: bool = False) -> None:
+    def __init__(
+        self,
+        handler: logging.Handler | None = None,
+        is_verbose: bool = False,
+        has_words: bool = True,
+    ) -> None:
         self._handler = handler or _StdoutHandler()
+        self._has_words = has_words
         self._log = logging.getLogger(_LOGGERS[0])
         for name in _LOGGERS:
             logger = logging.getLogger(name)
@@ -140,6 +156,8 @@ class LogView:
     def emit(self, event: str, **fields: object) -> None:
         level, sentence = _EVENTS[event]
         texts = {name: one_line(plain(value)) for name, value in fields.items()}
+        if event in _WORDS and not self._has_words:
+            texts[_WORDS[event]] = LEFT_OUT
         self._log.log(level, "%s", sentence.format(**texts))
 
     def level(self, audio: bytes) -> None:

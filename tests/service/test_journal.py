@@ -41,3 +41,19 @@ def test_it_is_used_only_when_standard_error_goes_to_the_journal(monkeypatch, ca
     view.close()
     told = capsys.readouterr()
     assert "WARNING to a file" in told.out and told.err == "<4>to the journal\n"
+
+
+def test_what_was_said_is_in_no_log_that_is_kept(monkeypatch, capsys):
+    status = os.fstat(2)
+    for stream in ("", f"{status.st_dev}:{status.st_ino}"):  # a file, a container; the journal
+        monkeypatch.setenv("JOURNAL_STREAM", stream)
+        view = _view(False, True)
+        view.emit("transcript", device="kitchen", stream="0", text="secret one")
+        view.emit("answer", device="kitchen", stream="0", text="secret two", by="nobody")
+        view.emit("timer-rang", device="kitchen", timer="secret three timer", ended="button")
+        view.emit("timer-lost", timer="secret four timer", reason="nobody was there")
+        view.close()
+        told = capsys.readouterr()
+        lines = (told.err if stream else told.out).splitlines()
+        assert len(lines) == 4 and "secret" not in told.out + told.err, lines
+        assert lines[0].endswith("“...”") and lines[1].endswith("kitchen: “...” (nobody)")
