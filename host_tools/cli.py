@@ -44,6 +44,8 @@ GROUPS = {
         "companion": "Open the receiver's page in the browser.",
         "recordings": "List, play, export and delete what was kept.",
         "devices": "List, add and remove the devices that may connect.",
+        "backup": "Back up the receiver's folder to a file.",
+        "restore": "Restore the receiver's folder from a back-up.",
     },
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
