@@ -97,15 +97,10 @@ class Speaking:
     def press(self):
         """The button was pressed: whether that ended a sound, and so does no more."""
         speech = self._speech
-        if speech.state == DRAINING:
-            if speech.reason == "button":
-                return False  # the second press
-            self.silence("button")
-            return True
-        if speech.state == SPEAKING or speech.is_ringing:
-            self.silence("button")
-            return True
-        return False
+        if speech.is_over or not (speech.state >= SPEAKING or speech.is_ringing):
+            return False  # also the second press
+        self.silence("button")
+        return True
 
     # --- what the network asks ---
 

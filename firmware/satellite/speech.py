@@ -126,6 +126,12 @@ class Speech:
         return self._gate.closings != self._closings or not self._gate.may_listen
 
     @property
+    def is_over(self):
+        """Whether nothing sounds that could be ended, and nothing will."""
+        is_drained = self.state == DRAINING and not self._flush and not self._rings_again
+        return is_drained or self.state == SILENT
+
+    @property
     def is_ringing(self):
         """Whether a timer rings, or pauses in between."""
         return self._is_chime and self.kind == "timer" and self.state != SILENT
@@ -243,8 +249,7 @@ class Speech:
 
         False when there was nothing to end; the first reason stays.
         """
-        is_over = self.state == DRAINING and not self._flush and not self._rings_again
-        if self.state == SILENT or is_over:
+        if self.is_over:
             return False
         self._close(reason, not self._is_chime)
         self._flush = 0

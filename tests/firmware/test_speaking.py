@@ -279,6 +279,26 @@ def test_a_press_ends_a_reply_and_does_no_more_and_a_second_one_mutes():
         assert len(muted) == (state == MUTED), muted
 
 
+def test_a_press_when_nothing_sounds_any_more_mutes():
+    for after, state in ((0, IDLE), (1, MUTED), (15, MUTED)):
+        bench = after_a_stream()
+        bench.at[12] = bench.answer
+        turns = []
+
+        def look(bench=bench, turns=turns, after=after):
+            if after == 0 and bench.speech.state == DRAINING and bench.speaker.on:
+                turns.append(bench.turn)  # its tail still sounds
+            elif after and bench.speech.state == DRAINING and not bench.speaker.on:
+                turns.append(bench.turn + after)
+            bench.presses = turns[:1]
+
+        bench.after_turn = look
+        bench.go()
+        assert turns and bench.state == state, (after, bench.state)
+        (end,) = [fields for kind, fields in bench.records if kind == "speak-end"]
+        assert end["reason"] == ("end" if after else "button"), end
+
+
 def test_a_press_while_a_reply_is_awaited_mutes():
     bench = after_a_stream()
     bench.at[12] = lambda: bench.answer(100, is_all=False)
