@@ -7,6 +7,7 @@ recordings (disk), devices and authority (who may connect), transcription, view 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import click
 from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
 from host_tools.companion import page as pages
+from host_tools.companion.archive import Archive
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
@@ -238,9 +240,7 @@ def command(
             )
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
-        if not no_page:
-            is_opened = not no_browser and not as_json
-            assistants += _page(data, devices, page_host, page_port, is_opened)
+        listener = None if no_page else pages.listen(page_host, page_port)
         tls, name = authority.server_context(name)
         options = Options(
             host=host,
@@ -250,6 +250,9 @@ def command(
             max_connections=max_connections,
         )
         worker = RecordingWorker(Recordings(data, keep_days), devices)
+        if listener is not None:
+            is_opened = not no_browser and not as_json
+            assistants += _page(data, devices, worker, listener, is_opened)
         view: View = _view(as_json, verbose)
         health = None
         if health_port is not None:
@@ -326,16 +329,21 @@ def _home_assistant(
 
 
 def _page(
-    data: Path, devices: DeviceList, host: str, port: int | None, is_opened: bool
+    data: Path,
+    devices: DeviceList,
+    worker: RecordingWorker,
+    listener: socket.socket,
+    is_opened: bool,
 ) -> tuple[Assistant, ...]:
     """Return the page, and what it knows of the devices.  Only a terminal gets a ticket: a log
     has other readers."""
     now = DevicesNow(devices, Statuses(data))
     is_terminal = sys.stdout.isatty()
     page = pages.Page(
-        pages.listen(host, port),
+        listener,
         Tickets(data),
         now,
+        Archive(worker),
         is_shown=is_terminal,
         is_opened=is_terminal and is_opened and pages.has_browser(),
     )

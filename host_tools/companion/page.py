@@ -16,6 +16,7 @@ import sys
 import webbrowser
 from typing import TYPE_CHECKING
 
+from host_tools.companion.archive import Archive
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
@@ -43,6 +44,7 @@ class Page(Assistant):
         listener: socket.socket,
         tickets: Tickets,
         now: DevicesNow,
+        archive: Archive,
         *,
         is_shown: bool = False,
         is_opened: bool = False,
@@ -50,6 +52,7 @@ class Page(Assistant):
         self._listener = listener
         self._tickets = tickets
         self._now = now
+        self._archive = archive
         self._is_shown = is_shown
         self._is_opened = is_opened
         host, port = listener.getsockname()[:2]
@@ -80,7 +83,9 @@ class Page(Assistant):
     async def _serve(self, host: Host, first: socket.socket) -> None:
         """Serve until the receiver ends."""
         pages = await asyncio.to_thread(importlib.import_module, "host_tools.companion.serving")
-        runner: web.AppRunner = pages.runner(self.address, self._tickets, self._now, host, _END_S)
+        runner: web.AppRunner = pages.runner(
+            self.address, self._tickets, self._now, self._archive, host, _END_S
+        )
         try:
             await runner.setup()
             assert runner.server is not None

@@ -6,12 +6,14 @@ import socket
 
 from aiohttp import web
 
+from host_tools.companion.archive import Archive
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.guard import Guard
 from host_tools.companion.pages import Pages
 from host_tools.companion.render import Renderer
 from host_tools.companion.sessions import Sessions
 from host_tools.companion.tickets import Tickets
+from host_tools.companion.timeline import TimelinePages
 from host_tools.receiver.assistant import Host
 
 #: The largest form.
@@ -20,7 +22,9 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_LINE_BYTES = 4096
 
 
-def application(address: str, tickets: Tickets, now: DevicesNow, host: Host) -> web.Application:
+def application(
+    address: str, tickets: Tickets, now: DevicesNow, archive: Archive, host: Host
+) -> web.Application:
     """Return the page at `address`."""
     renderer = Renderer()
     guard = Guard(address, Sessions(), renderer, host)
@@ -33,15 +37,16 @@ def application(address: str, tickets: Tickets, now: DevicesNow, host: Host) -> 
 
     made.on_shutdown.append(close)
     pages.add_to(made)
+    TimelinePages(archive, now, renderer).add_to(made)
     return made
 
 
 def runner(
-    address: str, tickets: Tickets, now: DevicesNow, host: Host, end_s: float
+    address: str, tickets: Tickets, now: DevicesNow, archive: Archive, host: Host, end_s: float
 ) -> web.AppRunner:
     """Return what serves the page; it logs no request, since the first one carries a ticket."""
     return web.AppRunner(
-        application(address, tickets, now, host),
+        application(address, tickets, now, archive, host),
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,

@@ -21,6 +21,13 @@ ROUTES = [
     ("GET", "/"),
     ("GET", "/live"),
     ("GET", "/static/live.js"),
+    ("GET", "/timeline"),
+    ("GET", "/streams/1"),
+    ("GET", "/streams/1/audio.wav"),
+    ("GET", "/streams/1/download"),
+    ("GET", "/streams/1/waveform.svg"),
+    ("POST", "/delete/ask"),
+    ("POST", "/delete"),
     ("POST", MUTE),
     ("POST", "/leave"),
 ]
@@ -36,8 +43,13 @@ def test_every_route_of_the_page_is_in_these_tests(data):
         routes = {
             (route.method, route.resource.canonical) for route in opened.server.app.router.routes()
         }
-        wanted = {("GET", "/enter"), ("GET", "/static/{name}"), ("POST", "/devices/{id}/mute")}
-        assert routes == wanted | {(m, p) for m, p in ROUTES if p != MUTE and "static" not in p}
+        of = {"0123456789abcdef": "{id}", "streams/1": "streams/{number}", "live.js": "{name}"}
+        tested = set()
+        for method, path in [("GET", "/enter"), *ROUTES]:
+            for value, name in of.items():
+                path = path.replace(value, name)
+            tested.add((method, path))
+        assert routes == tested
 
     on_page(data, visit)
 

@@ -8,11 +8,14 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from host_tools.shared_firmware import ROOT
+from tests.companion.test_timeline import fill, keep, kept_ids, stream
 from tests.fakes.pages import opened
 from tests.fakes.satellites import FakeSatellite, status
 
@@ -23,6 +26,9 @@ if CHROMIUM is None:
     pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
 
 KITCHEN, BEDROOM = "0123456789abcdef", "fedcba9876543210"
+#: Loud and quiet in turns, as speech is.
+_S = np.arange(48000) / 16000
+WORDS = (6000 * np.sin(2 * np.pi * 220 * _S) * np.sin(7 * _S) ** 2).astype("<i2").tobytes()
 WIDE, PHONE = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
 
 
@@ -64,6 +70,10 @@ class House:
             work()
 
         asyncio.run_coroutine_threadsafe(done(), self._loop).result(10)
+
+    def wait(self, coroutine):
+        """The result of a coroutine that runs in the page's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     def says(self, satellite, **changes):
         def tell():
@@ -109,6 +119,14 @@ def visiting(chromium, house, **options):
 def picture(tab, name):
     if os.environ.get("EARNEST_PICTURES"):
         tab.screenshot(path=ROOT / "docs" / f"companion-{name}.png")
+
+
+def until(tab, condition):
+    """Wait for a condition; Playwright's own way to do so is refused by the page's policy."""
+    late_s = time.monotonic() + 10
+    while not tab.evaluate(condition):
+        assert time.monotonic() < late_s, condition
+        tab.wait_for_timeout(50)
 
 
 def violations(tab):
@@ -183,6 +201,57 @@ def test_without_script_everything_is_there_and_mute_works(chromium, house):
         tab.get_by_role("button", name="Mute kitchen").click()
         sync_api.expect(tab.locator(f"#device-{KITCHEN}")).to_contain_text("has not confirmed it")
         assert house.kitchen.asked == ["mute"]
+
+
+def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium, house):
+    night_s = time.time() - 3600
+    row = house.wait(keep(house.page, night_s, audio=WORDS))
+    house.wait(fill(house.page, *(stream(night_s - 600 * n) for n in range(1, 7))))
+    house.wait(keep(house.page, night_s - 90000, BEDROOM))
+    with visiting(chromium, house) as tab:
+        tab.get_by_role("link", name="Timeline").focus()
+        tab.keyboard.press("Enter")
+        expect = sync_api.expect
+        expect(tab.locator("h1")).to_have_text("Timeline")
+        expect(tab.get_by_role("status")).to_have_text("8 streams, 2 with a recording.")
+        assert violations(tab) == []
+        picture(tab, "timeline")
+        tab.get_by_label("Device").select_option("kitchen")
+        tab.get_by_label("Recording", exact=True).select_option("kept")
+        tab.keyboard.press("Enter")
+        tab.get_by_role("button", name="Show").press("Enter")
+        expect(tab.get_by_role("status")).to_have_text("1 stream, 1 with a recording.")
+        tab.locator("tbody a").press("Enter")
+        wave = tab.get_by_role("img", name="Waveform")
+        expect(wave).to_be_visible()
+        assert tab.evaluate("document.querySelector('img').naturalWidth") > 0
+        player = tab.locator("audio")
+        player.focus()
+        tab.keyboard.press("Space")
+        until(tab, "document.querySelector('audio').currentTime > 0.05")
+        assert violations(tab) == []
+        picture(tab, "stream")
+        tab.set_viewport_size(PHONE)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        with tab.expect_download() as download:
+            tab.get_by_role("link", name="Download").press("Enter")
+        assert download.value.suggested_filename.endswith(".wav")
+        tab.get_by_role("button", name="Delete this recording").press("Enter")
+        expect(tab.locator("h1")).to_have_text("Delete 1 recording?")
+        assert violations(tab) == [] and house.wait(kept_ids(house.page)) > {row.recording}
+        picture(tab, "delete")
+        tab.get_by_role("button", name="Delete 1 recording").press("Enter")
+        expect(tab.locator("h1")).to_have_text("1 recording deleted")
+        assert violations(tab) == [] and row.recording not in house.wait(kept_ids(house.page))
+        tab.get_by_role("link", name="Back to the timeline").press("Enter")
+        tab.get_by_label("Device").select_option("all")
+        tab.get_by_role("button", name="Show").press("Enter")
+        expect(tab.get_by_role("status")).to_have_text("8 streams, 1 with a recording.")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        tab.get_by_role("button", name="Delete all 1 recordings of this filter").press("Enter")
+        tab.get_by_role("button", name="Delete 1 recording").press("Enter")
+        expect(tab.locator("h1")).to_have_text("1 recording deleted")
+        assert house.wait(kept_ids(house.page)) == set()
 
 
 def test_a_link_that_was_used_and_a_name_that_is_script(chromium, house):

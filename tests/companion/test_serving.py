@@ -62,9 +62,8 @@ def test_only_a_terminal_gets_a_link_and_only_there_a_browser_opens(data, monkey
         async def begin(is_shown=is_shown, is_opened=is_opened):
             book = Tickets(data)
             now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data))
-            page = pages.Page(
-                listen("127.0.0.1", 0), book, now, is_shown=is_shown, is_opened=is_opened
-            )
+            how = {"is_shown": is_shown, "is_opened": is_opened}
+            page = pages.Page(listen("127.0.0.1", 0), book, now, None, **how)
             host = FakeHost()
             page.begin(host)
             await asyncio.sleep(0.1)

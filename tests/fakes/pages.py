@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
+from host_tools.companion.archive import Archive
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.serving import application
 from host_tools.companion.tickets import Tickets
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.statuses import Statuses
 from tests.fakes.satellites import FakeHost
 
@@ -28,7 +31,10 @@ class Opened:
         self.clients = []
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        app = application(self.address, self.tickets, self.now, self.host)
+        self.recordings = Recordings(data, 30.0)
+        self.worker = RecordingWorker(self.recordings, DeviceList(data / "devices.json"))
+        archive = Archive(self.worker)
+        app = application(self.address, self.tickets, self.now, archive, self.host)
         self.server = TestServer(app, host="127.0.0.1", socket_factory=lambda *_: listener)
 
     def client(self):
@@ -68,6 +74,7 @@ async def opened(data):
         for client in made.clients:
             await client.close()
         await made.server.close()
+        made.worker.close()
 
 
 def on_page(data, visit):

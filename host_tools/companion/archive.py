@@ -1,0 +1,107 @@
+"""What ever came and what was kept, as the page asks for it: all of it in the recordings' thread.
+
+The event loop waits for no disk.  What is deleted stays deleted though the browser leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from host_tools.receiver.history_rows import Filter, StreamRow
+from host_tools.receiver.recording_files import Deletion
+from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.recordings import Recordings
+
+#: Rows of one page of the timeline.
+PAGE_ROWS = 50
+#: Rows that are read at a time to delete what a filter finds.
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Some rows of the timeline, the newest first; `count` and `kept` are of all that match."""
+
+    rows: list[StreamRow]
+    count: int
+    kept: int
+    is_more: bool
+
+
+class Archive:
+    """The history and the recordings of a receiver; each method raises HostToolError."""
+
+    def __init__(self, worker: RecordingWorker) -> None:
+        self._worker = worker
+
+    async def excerpt(self, wanted: Filter, after: tuple[float, int] | None) -> Excerpt:
+        """Return the rows behind the cursor `after`; None: from the newest on."""
+
+        def look(recordings: Recordings) -> Excerpt:
+            history = recordings.history
+            found = history.page(wanted, after, PAGE_ROWS + 1)
+            kept = history.count(_kept(wanted)) if wanted.kept is not False else 0
+            is_more = len(found) > PAGE_ROWS
+            return Excerpt(found[:PAGE_ROWS], history.count(wanted), kept, is_more)
+
+        return await self._worker.look(look)
+
+    async def rows(self, numbers: list[int]) -> list[StreamRow]:
+        """Return the rows of these numbers; those that are not there are left out."""
+
+        def look(recordings: Recordings) -> list[StreamRow]:
+            found = [recordings.history.get(number) for number in numbers]
+            return [row for row in found if row is not None]
+
+        return await self._worker.look(look)
+
+    async def wav(self, row: StreamRow) -> bytes:
+        """Return the recording of a row as a WAV file, its samples checked."""
+        recording = row.recording or ""
+        return await self._worker.look(
+            lambda recordings: recordings.wav(recordings.find(recording))
+        )
+
+    async def count_kept(self, wanted: Filter) -> int:
+        """Return how many recordings a filter finds."""
+        if wanted.kept is False:
+            return 0
+        return await self._worker.look(lambda recordings: recordings.history.count(_kept(wanted)))
+
+    async def delete(self, rows: list[StreamRow]) -> Deletion:
+        """Delete the recordings of these rows."""
+        wanted = {row.recording for row in rows}
+        return await self._lasting(lambda recordings: _delete(recordings, wanted))
+
+    async def delete_matching(self, wanted: Filter) -> Deletion:
+        """Delete every recording that a filter finds; without a filter also what is damaged."""
+
+        def work(recordings: Recordings) -> Deletion:
+            if wanted.kept is False:
+                return Deletion()
+            if _kept(wanted) == Filter(kept=True):
+                return recordings.delete_all()
+            found: set[str | None] = set()
+            after = None
+            while rows := recordings.history.page(_kept(wanted), after, _BATCH):
+                found.update(row.recording for row in rows)
+                after = rows[-1].cursor
+            return _delete(recordings, found)
+
+        return await self._lasting(work)
+
+    async def _lasting(self, work: Callable[[Recordings], Deletion]) -> Deletion:
+        """Do it to the end, also when nobody waits for it any more."""
+        return await asyncio.shield(self._worker.look(work))
+
+
+def _kept(wanted: Filter) -> Filter:
+    return replace(wanted, kept=True)
+
+
+def _delete(recordings: Recordings, wanted: set[str | None]) -> Deletion:
+    if not wanted:
+        return Deletion()
+    return recordings.delete([each for each in recordings.all() if each.id in wanted])
