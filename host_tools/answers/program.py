@@ -119,7 +119,7 @@ async def _read_end(stream: asyncio.StreamReader, limit: int) -> bytes:
 
 def _end(process: asyncio.subprocess.Process) -> None:
     """End the program, and what it has started; let go of what it may still write."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # another user's (sudo)
         if os.name == "nt":
             process.kill()
         else:

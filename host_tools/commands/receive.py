@@ -233,6 +233,10 @@ def command(
     authority = authorities.open_or_make(data / "authority")
     devices = DeviceList(data / "devices.json")
     if home_assistant:
+        if reply:
+            raise HostToolError(
+                "--reply does not go with --home-assistant", "a stream has one answer"
+            )
         if insecure:
             raise HostToolError(
                 "--home-assistant does not go with --insecure",

@@ -72,7 +72,7 @@ def fetch(url: str, peer: str) -> bytes:
         finally:
             watchdog.cancel()
             connection.close()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # a host that is no name
         if time.monotonic() >= until_s:
             raise AnnouncementError(f"it took more than {FETCH_S:.0f} s") from error
         raise AnnouncementError(f"it cannot be fetched from {peer}: {error}") from error

@@ -96,6 +96,14 @@ def is_running(pid):
         return False
 
 
+def test_one_that_may_not_be_ended_has_answered_all_the_same(script, monkeypatch):
+    def killpg(group, number):
+        raise PermissionError  # what runs as another user
+
+    monkeypatch.setattr(os, "killpg", killpg)
+    assert ask(script("echo done")) == "done"
+
+
 def test_one_that_vanished_or_cannot_be_run(script, tmp_path):
     path = script("", mode=0o644)
     with pytest.raises(ProgramError, match="Permission denied"):

@@ -168,6 +168,14 @@ def test_addresses_that_are_none(address):
         fetch(address, HERE)
 
 
+def test_a_name_that_no_certificate_can_have():
+    with (
+        socket.create_server((HERE, 0)) as listener,
+        pytest.raises(AnnouncementError, match="cannot be fetched"),
+    ):
+        fetch(f"https://{'a' * 70}:{listener.getsockname()[1]}/x", HERE)
+
+
 def test_nobody_there():
     with pytest.raises(AnnouncementError, match="cannot be fetched from 127.0.0.1"):
         fetch("http://127.0.0.1:1/x", HERE)

@@ -1,7 +1,9 @@
 """`earnest devices home-key`, and the options of `earnest receive` for Home Assistant."""
 
+import io
 import json
 import sys
+import wave
 
 import pytest
 
@@ -15,6 +17,14 @@ def data(tmp_path):
     folder = tmp_path / "receiver"
     new_device(folder, "kitchen")
     return folder
+
+
+def wav_bytes():
+    memory = io.BytesIO()
+    with wave.open(memory, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(320))
+    return memory.getvalue()
 
 
 def key(data, *options):
@@ -55,6 +65,12 @@ def test_announcing_an_address_that_nobody_can_reach(data, address):
 def test_without_tls_devices_cannot_be_told_apart(data):
     done = earnest(data, "receive", "--home-assistant", "--insecure")
     assert done.returncode == 2 and "cannot be told apart" in done.stderr
+
+
+def test_two_who_answer_one_stream(data, tmp_path):
+    (tmp_path / "reply.wav").write_bytes(wav_bytes())
+    done = earnest(data, "receive", "--home-assistant", "--reply", str(tmp_path / "reply.wav"))
+    assert done.returncode == 2 and "--reply does not go with --home-assistant" in done.stderr
 
 
 def test_a_missing_extra_is_named_in_one_line(data, monkeypatch):
