@@ -18,9 +18,9 @@ MAX_ANSWERS = 8
 class SoundMessages:
     """`outgoing` is the streamer's list of messages, `limits` its IncomingLimits.
 
-    refuse(what)      records a refusal, raises ProtocolError for one too many
-    set_volume(p)     whether the owner of the streamer took it
-    has_room(now_ms)  whether the audit log has room for another sound
+    refuse(what)  records a refusal, raises ProtocolError for one too many
+    set_volume(p)  whether the owner of the streamer took it
+    has_room(now_ms, is_answer)  whether the audit log has room for another sound
     """
 
     def __init__(self, speech, limits, outgoing, refuse, set_volume, has_room, now_ms):
@@ -70,7 +70,7 @@ class SoundMessages:
         stream = data.get("stream")
         now_ms = self._now_ms()
         speech = self._speech
-        why = None if self._has_room(now_ms) else "log"
+        why = None if self._has_room(now_ms, stream is not None) else "log"
         if why is None:
             why = speech.ask(
                 data["id"],

@@ -347,8 +347,12 @@ class Streamer:
     def _set_volume(self, percent):
         return self.owner is not None and self.owner.remote_volume(percent)
 
-    def _has_room(self, now_ms):
-        return self.log is None or self.log.has_room(now_ms)
+    def _has_room(self, now_ms, is_answer):
+        """For a sound; an answer comes once for each stream, and the log has room for both."""
+        log = self.log
+        if log is None:
+            return True
+        return log.may_stream(now_ms) if is_answer else log.has_room(now_ms)
 
     def _refuse(self, what):
         self._gate.refuse()

@@ -42,7 +42,7 @@ class Bench(Quiet):
         self.streamer.owner = self
         self.streamer.log = self
         self.streamer.status = DeviceStatus(Config(config), self.gate, self.speech)
-        self.room = True
+        self.room = self.room_for_streams = True
         self.volumes = []
         self.heard = []
         self.out = bytearray(320)
@@ -53,6 +53,9 @@ class Bench(Quiet):
 
     def has_room(self, now_ms):
         return self.room
+
+    def may_stream(self, now_ms):
+        return self.room_for_streams
 
     def remote_volume(self, percent):
         self.volumes.append(percent)
@@ -224,7 +227,7 @@ def test_what_is_refused_is_answered_recorded_and_counted():
     bench = Bench([peer])
 
     def full():
-        bench.room = False
+        bench.room = bench.room_for_streams = False
         peer.speak(id="f" * 16)
 
     bench.play(2, peer.speak, 5, bench.gate.mute, peer.speak, 5, full, 5)
@@ -241,6 +244,16 @@ def test_what_is_refused_is_answered_recorded_and_counted():
         asks += [peer.speak, 12]
     bench.play(*asks, 250)
     assert len(bench.attempts) == 2 and bench.refused.count("speak") == MAX_IGNORED + 1
+
+
+def test_who_may_speak_to_the_device_is_answered():
+    """An answer has its place in the log with its stream; what the network begins has less."""
+    peer = Talking()
+    bench = Bench([peer])
+    bench.room = False
+    bench.play(2, bench.end_stream, lambda: peer.speak("timer"), 5, peer.speak, 5)
+    assert [data["why"] for data in peer.of("speak-refused")] == ["log"]
+    assert len(peer.of("speak-accepted")) == 1 and bench.speech.kind == "reply"
 
 
 def test_what_the_network_may_not_ask_is_refused():
