@@ -169,14 +169,19 @@ def _spelled(name: str, kind: "Any", value: object) -> str:
 
 
 def encode(
-    seq: int, t_ms: int, kind: str, fields: "dict[str, Any]", previous: str
+    seq: int,
+    t_ms: int,
+    kind: str,
+    fields: "dict[str, Any]",
+    previous: str,
+    kinds: "dict[str, tuple[Fields, Fields]]" = KINDS,
 ) -> tuple[bytes, str]:
-    """Return (the line as bytes, with its newline; its hash); raises AuditError for what `KINDS`
+    """Return (the line as bytes, with its newline; its hash); raises AuditError for what `kinds`
     does not allow; `previous` is the hash of the record before, NO_HASH for the first.
     """
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in kinds:
         raise AuditError("there is no such kind of record")
-    must, may = KINDS[kind]
+    must, may = kinds[kind]
     number = _spelled("seq", COUNT, seq)
     time = _spelled("t_ms", COUNT, t_ms)
     parts = ['{"v":%d,"seq":%s,"t_ms":%s,"kind":"%s"' % (VERSION, number, time, kind)]
@@ -220,7 +225,7 @@ def _object(line: bytes, what: str) -> "dict[str, Any]":
     return record
 
 
-def decode(line: bytes) -> "dict[str, Any]":
+def decode(line: bytes, kinds: "dict[str, tuple[Fields, Fields]]" = KINDS) -> "dict[str, Any]":
     """Return the record of a line, newline included, as a dict; raises AuditError.
 
     There is one spelling of each record: whatever differs in a byte is refused.
@@ -231,7 +236,7 @@ def decode(line: bytes) -> "dict[str, Any]":
     except KeyError:
         raise AuditError("the record is damaged: a field is missing") from None
     _, seq, t_ms, kind, previous, digest = head
-    spelled, right = encode(seq, t_ms, kind, record, previous)
+    spelled, right = encode(seq, t_ms, kind, record, previous, kinds)
     if digest != right:
         raise AuditError("record %d was changed: its hash does not fit" % seq)
     if spelled != bytes(line):
@@ -261,7 +266,8 @@ def decode_head(data: bytes) -> tuple[int, str]:
 class Chain:
     """Follows records one by one: `seq` and `hash` of the last good one, -1 and NO_HASH before."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: "dict[str, tuple[Fields, Fields]]" = KINDS) -> None:
+        self._kinds = kinds
         self.seq = -1
         self.hash = NO_HASH
         self.first_seq = -1
@@ -272,7 +278,7 @@ class Chain:
         record at all, goes on from it.
         """
         try:
-            record = decode(line)
+            record = decode(line, self._kinds)
         except AuditError as error:
             self._unreadable += 1
             at = self.seq + self._unreadable
@@ -320,16 +326,19 @@ def split(data: bytes) -> list[bytes]:
 
 
 def verify(
-    lines: list[bytes], head: bytes | None = None
+    lines: list[bytes],
+    head: bytes | None = None,
+    kinds: "dict[str, tuple[Fields, Fields]]" = KINDS,
 ) -> "tuple[list[dict[str, Any]], list[Problem]]":
     """Check a whole log, oldest line first (as `split` gives them); `head` is the head file's
-    bytes, or None where it was not copied.
+    bytes, or None where it was not copied; `kinds` are those of the device, unless another log
+    of this format is read.
 
     Returns (records that could be read, problems): a problem is (index of the line, sentence),
     with an index of len(lines) for what is missing at the end.  No problems: the chain is
     intact and ends where the head says, or one record later.  docs/audit.md says what that proves.
     """
-    chain = Chain()
+    chain = Chain(kinds)
     records = []
     problems = []
     for i, line in enumerate(lines):
@@ -338,7 +347,7 @@ def verify(
         except AuditError as error:
             problems.append((i, str(error)))
             try:
-                record = decode(line)
+                record = decode(line, kinds)
             except AuditError:
                 continue
         records.append(record)

@@ -7,13 +7,16 @@ device cannot disagree; docs/audit.md says what the chain proves and what it doe
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firmware.satellite import audit_record
 from host_tools.board.audit_anchors import AnchorCheck, clock_times
 from host_tools.errors import HostToolError
+
+if TYPE_CHECKING:
+    Kinds = dict[str, tuple[audit_record.Fields, audit_record.Fields]]
 
 JSON_VERSION = 1
 #: Names of the device's files: the newest is `audit.jsonl`, older ones `audit.1.jsonl` and so on.
@@ -45,6 +48,14 @@ class Log:
     #: The last record, if the head does not know it: the power was lost as it was written, or it
     #: was added by hand.
     unconfirmed: int | None = None
+    #: Whose records: the fields of each kind.
+    kinds: Kinds = field(default_factory=lambda: audit_record.KINDS)
+
+    def times(self, check: AnchorCheck | None) -> list[float | None]:
+        """Return the Unix time of each record, None where nobody knows."""
+        if self.kinds is not audit_record.KINDS:  # the receiver has a clock
+            return [record["t_ms"] / 1000 for record in self.records]
+        return clock_times(self.records, check.anchors if check else [])
 
 
 def find(names: tuple[str, ...]) -> list[Path]:
@@ -67,8 +78,14 @@ def find(names: tuple[str, ...]) -> list[Path]:
     return unique
 
 
-def read(paths: list[Path], expect: str | None = None) -> Log:
-    """Read and verify the files of one log; raises HostToolError for what cannot be read."""
+def read(paths: list[Path], expect: str | None = None, kinds: Kinds = audit_record.KINDS) -> Log:
+    """Read and verify the files of one log; raises HostToolError for what cannot be read.
+
+    Args:
+        paths: Its files.
+        expect: A hash that must be in it.
+        kinds: The records that it may have: a device's, or the receiver's.
+    """
     head = None
     logs: list[tuple[int, str, list[bytes]]] = []
     for path in paths:
@@ -81,13 +98,13 @@ def read(paths: list[Path], expect: str | None = None) -> Log:
             head = data
             continue
         lines = audit_record.split(data)
-        logs.append((_first_seq(lines), path.name, lines))
+        logs.append((_first_seq(lines, kinds), path.name, lines))
     if not logs:
         raise HostToolError("no log file was given", f"add {LOG_PATTERN}")
     logs.sort(key=lambda log: log[0])
     places = [(name, i + 1) for _, name, lines in logs for i in range(len(lines))]
     everything = [line for _, _, lines in logs for line in lines]
-    records, found = audit_record.verify(everything, head)
+    records, found = audit_record.verify(everything, head, kinds)
     if everything and not records:
         raise HostToolError(
             f"{', '.join(name for _, name, _ in logs)}: no record of an audit log in it",
@@ -98,7 +115,7 @@ def read(paths: list[Path], expect: str | None = None) -> Log:
     if expect is not None and all(record["hash"] != expect for record in records):
         problems.append(Problem("", 0, f"no record has the expected hash {expect}"))
     files = [name for _, name, _ in logs]
-    return Log(records, problems, head is not None, files, _unconfirmed(records, head))
+    return Log(records, problems, head is not None, files, _unconfirmed(records, head), kinds)
 
 
 def _unconfirmed(records: list[dict[str, Any]], head: bytes | None) -> int | None:
@@ -113,7 +130,7 @@ def _unconfirmed(records: list[dict[str, Any]], head: bytes | None) -> int | Non
 def as_document(log: Log, check: AnchorCheck | None) -> dict[str, Any]:
     """Return what --json prints; `check` is None where no anchors were asked for."""
     last = log.records[-1] if log.records else None
-    times = clock_times(log.records, check.anchors if check else [])
+    times = log.times(check)
     records = [
         {**record, "time": None if time is None else round(time, 3)}
         for record, time in zip(log.records, times, strict=True)
@@ -175,11 +192,11 @@ def _bytes(path: Path) -> bytes:
         ) from error
 
 
-def _first_seq(lines: list[bytes]) -> int:
+def _first_seq(lines: list[bytes], kinds: Kinds) -> int:
     """Return the number of the file's first record, as far as its lines tell; for sorting."""
     for i, line in enumerate(lines):
         try:
-            return int(audit_record.decode(line)["seq"]) - i
+            return int(audit_record.decode(line, kinds)["seq"]) - i
         except audit_record.AuditError:
             continue
     return 1 << 62

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.board.audit_anchors import AnchorCheck, check_anchors, clock_times
+from firmware.satellite import audit_record
+from host_tools.board.audit_anchors import AnchorCheck, check_anchors
 from host_tools.board.audit_log import HEAD_NAME, Log, Problem, as_document, details, find, read
 from host_tools.commands.options import data_option, json_option, port_instead
 from host_tools.errors import HostToolError
+from host_tools.receiver import receiver_log
 
 BROKEN = 1
 
@@ -27,6 +29,7 @@ Examples:
   earnest audit --port auto --export kept/
   earnest audit copied-from-device/ --device kitchen
   earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
+  earnest audit --receiver                             (the receiver's own log)
 
 Exit status: 0 if the hash chain is intact; 1 if anything was changed, left out, moved or cut off;
 2 if a file cannot be read or is not an audit log.
@@ -43,6 +46,10 @@ _COLOURS = {
     "fault": "yellow",
     "dropped": "yellow",
     "torn": "magenta",
+    "look": "cyan",
+    "delete": "red",
+    "withdraw": "yellow",
+    "donate": "blue",
 }
 
 
@@ -58,6 +65,12 @@ _COLOURS = {
 @click.option(
     "--no-anchors", is_flag=True, help="Do not check the log against the receiver's anchors."
 )
+@click.option(
+    "--receiver",
+    "is_receiver",
+    is_flag=True,
+    help="The receiver's own log: looks at recordings, and deletions.",
+)
 @data_option
 @click.option(
     "--expect", metavar="HASH", help="Require this hash, noted earlier, to be in the log."
@@ -69,11 +82,15 @@ def command(
     export: Path | None,
     device: str | None,
     no_anchors: bool,
+    is_receiver: bool,
     data: Path,
     expect: str | None,
     as_json: bool,
 ) -> int:
     """Verify a device's audit log and show it.
+
+    With --receiver it is the log of the receiver on this computer: who heard, downloaded or
+    exported a recording, what was deleted, and which consent was withdrawn.
 
     With --port the log is fetched from a board, which is stopped meanwhile and then restarted.
     FILE... are the log's files as copied from the device, in any order, or the folder that holds
@@ -88,6 +105,18 @@ def command(
         raise HostToolError(f"{expect!r} is not a hash", "a hash has 64 hexadecimal digits")
     if files and port is not None:
         raise HostToolError("give the log files or --port, not both", "earnest audit --help")
+    if is_receiver:
+        if files or port is not None or device is not None:
+            raise HostToolError(
+                "--receiver goes with no other log", "name the receiver's folder with --data"
+            )
+        no_anchors = True
+        folder = data / receiver_log.FOLDER
+        if not folder.is_dir():
+            raise HostToolError(
+                f"there is no receiver's log in {data}", "name the receiver's folder with --data"
+            )
+        files = (str(folder),)
     if not files and port is None:
         raise HostToolError(
             "no audit log given",
@@ -102,7 +131,8 @@ def command(
     wanted = None if expect is None else expect.lower()
     certificate = None
     if port is None:
-        log = read(find(files), wanted)
+        kinds = receiver_log.KINDS if is_receiver else audit_record.KINDS
+        log = read(find(files), wanted, kinds)
     else:
         from host_tools.board.audit_fetch import fetched
 
@@ -123,20 +153,24 @@ def command(
 def show(log: Log, check: AnchorCheck | None) -> None:
     """Print the records as a table, then what was found."""
     out = Console(highlight=False, soft_wrap=True)
-    times = clock_times(log.records, check.anchors if check else [])
+    times = log.times(check)
+    is_device = log.kinds is audit_record.KINDS
     has_times = any(time is not None for time in times)
     if log.records:
         table = Table(box=None, pad_edge=False)
         table.add_column("record", justify="right")
-        table.add_column("since start", justify="right")
+        if is_device:
+            table.add_column("since start", justify="right")
         if has_times:
-            table.add_column("about")
+            table.add_column("about" if is_device else "when")
         table.add_column("what")
         table.add_column("details")
         for record, time in zip(log.records, times, strict=True):
             colour = _COLOURS.get(record["kind"], "")
             kind = Text(record["kind"], style=colour)
-            row = [str(record["seq"]), _duration(record["t_ms"])]
+            row = [str(record["seq"])]
+            if is_device:
+                row.append(_duration(record["t_ms"]))
             if has_times:
                 row.append("" if time is None else f"{_local(time):%Y-%m-%d %H:%M:%S}")
             table.add_row(*row, kind, Text(details(record)))

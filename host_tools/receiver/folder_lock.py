@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from host_tools.errors import HostToolError
 
 LOCK_FILE = "receiver.lock"
+_WAIT_S = 30.0
 
 
 @contextlib.contextmanager
@@ -31,6 +33,33 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another `earnest receive` uses {folder}",
                 "stop it, or give this one a folder of its own with --data",
             ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, made where it is missing, as soon as it is free.
+
+    Raises HostToolError when it is taken for longer than any work that needs it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise HostToolError(
+            f"cannot open {path}: {error.strerror}", "check its folder's permissions"
+        ) from error
+    try:
+        until_s = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                _lock(descriptor)
+                break
+            except OSError as error:
+                if time.monotonic() > until_s:
+                    raise HostToolError(f"{path} is locked by another process") from error
+                time.sleep(0.005)
         yield
     finally:
         os.close(descriptor)

@@ -48,6 +48,11 @@ class Content:
     wavs: set[str]
     parts: list[str]
 
+    @property
+    def audio(self) -> set[str]:
+        """Whatever has audio."""
+        return self.sealed | self.wavs
+
 
 class RecordingFiles:
     """The files in `folder`."""

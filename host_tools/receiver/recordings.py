@@ -27,6 +27,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
 from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.history_rows import KEPT, StreamRow
+from host_tools.receiver.receiver_log import ReceiverLog
 from host_tools.receiver.recording import Recording, seconds, text
 from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
 from host_tools.receiver.recording_index import RecordingIndex
@@ -47,6 +48,8 @@ class Recordings:
         self._folder = folder
         self._files = RecordingFiles(folder)
         self._keep_s = None if keep_days is None else keep_days * _DAY_S
+        #: Who looked at recordings, and what was deleted.
+        self.log = ReceiverLog(folder)
         #: Every stream, kept or not.
         self.history = History(folder / HISTORY_FILE)
         self._opened: RecordingIndex | None = None
@@ -79,6 +82,7 @@ class Recordings:
             device=device,
             wake_word=wake_word,
         )
+        self.log.prepare()  # so that even a full disk can record its deletion
         self._files.write(recording, audio)
         with contextlib.suppress(HostToolError):  # the files are the truth: it is read from them
             self._with_index(lambda index: self._enter(index, [recording]))
@@ -104,25 +108,62 @@ class Recordings:
             )
         return found[0]
 
-    def wav(self, recording: Recording) -> bytes:
-        """Return the recording as a WAV file, its samples checked; raises HostToolError."""
+    def wav(self, recording: Recording, *, what: str = "hear", source: str = "command") -> bytes:
+        """Return the recording as a WAV file, its samples checked; the look is recorded first.
+
+        Args:
+            recording: One that is there.
+            what: One of receiver_log.LOOKS.
+            source: One of receiver_log.SOURCES.
+
+        Raises:
+            HostToolError: it is damaged, or the look could not be recorded.
+        """
+        self.log.add("look", what=what, source=source, recording=recording.id)
         return self._files.wav(recording)
 
     def export(self, recording: Recording, path: Path, *, may_replace: bool = False) -> None:
         """Write the recording as a WAV file, for the owner alone; raises HostToolError."""
-        owner_only_files.write(path, self.wav(recording), may_replace=may_replace)
+        content = self.wav(recording, what="export")
+        owner_only_files.write(path, content, may_replace=may_replace)
 
-    def delete(self, recordings: Iterable[Recording]) -> Deletion:
-        """Overwrite the keys of these, then remove the files; goes on past what cannot be."""
+    def delete(
+        self,
+        recordings: Iterable[Recording],
+        *,
+        why: str = "owner",
+        source: str = "command",
+        device: str | None = None,
+    ) -> Deletion:
+        """Record that they go, overwrite their keys, remove their files; goes on past what cannot
+        be removed.
+
+        Args:
+            recordings: Which.
+            why: One of receiver_log.WHYS.
+            source: One of receiver_log.SOURCES.
+            device: Whose recordings they are, if they are one device's.
+
+        Returns:
+            What is done.  What cannot be recorded is not done.
+        """
         done = Deletion()
         ids = [recording.id for recording in recordings]
-        is_silent = not ids or self._destroy_keys(ids) is None
+        if not ids:
+            return done
+        try:
+            self.log.deleting(why, source, ids, device)
+        except HostToolError as error:
+            return Deletion(left=[f"{len(ids)} recordings: {error.message}"])
+        is_silent = self._destroy_keys(ids) is None
         gone = [id for id in ids if self._files.remove(id, done)]
         done.count = len(gone)
         self._stuck = self._stuck.union(ids).difference(gone)
         if not is_silent and (problem := self._destroy_keys(ids)):  # there may be room by now
             done.left.append(problem)
         done.left += self._files.settle() if gone else []
+        with contextlib.suppress(HostToolError):  # that they go is recorded
+            self.log.add("deleted", recordings=done.count, left=len(done.left))
         dead = ids if is_silent else gone
         with contextlib.suppress(HostToolError):  # read from the files the next time
             self._with_index(lambda index: index.remove(dead))
@@ -130,12 +171,14 @@ class Recordings:
             self.history.deleted(dead)
         return done
 
-    def delete_all(self) -> Deletion:
+    def delete_all(self, *, source: str = "command") -> Deletion:
         """Remove every recording, also what is damaged or half written."""
         if not self._folder.is_dir():
             return Deletion()
         self.reconcile()
-        done = self._and_clean(self.delete(self._with_index(lambda index: index.all())))
+        done = self._and_clean(
+            self.delete(self._with_index(lambda index: index.all()), source=source)
+        )
         if problem := self._destroy_keys([]):
             # Damaged: with no recording left, nothing is lost with it.
             done.left = [left for left in done.left if left != problem]
@@ -158,12 +201,13 @@ class Recordings:
         left = self._files.take_in(plain)
         return len(plain) - len(left), left
 
-    def delete_of(self, device: str) -> Deletion:
+    def delete_of(
+        self, device: str, *, why: str = "withdrawn", source: str = "device"
+    ) -> Deletion:
         """Remove what was kept under this device's consent, and what is nobody's."""
         self.reconcile()
-        return self._and_clean(
-            self.delete(self._with_index(lambda index: index.of_device(device)))
-        )
+        found = self._with_index(lambda index: index.of_device(device))
+        return self._and_clean(self.delete(found, why=why, source=source, device=device))
 
     def unshare(self, device: str) -> list[str]:
         """Mark what was kept under this device's consent as not for training.
@@ -190,7 +234,7 @@ class Recordings:
         """Remove what is past its day, or older than this receiver keeps."""
         if self._is_in_memory:  # the disk may have room by now
             self._close_index()
-        done = self.delete(self._expired())
+        done = self.delete(self._expired(), why="expired", source="receiver")
         for id in sorted(self._stuck):
             if self._files.remove(id, done):
                 self._stuck.discard(id)
@@ -208,14 +252,15 @@ class Recordings:
             # While it looks nobody adds: what is half there was left by a crash.
             with self._files.keys.writing() as keys:
                 folder, unsound = self._unsound(is_doubt_enough, done)
+                unsound = self._recorded(unsound, folder, done)
                 keys.destroy(unsound)
                 keys.destroy(keys.ids() - folder.sealed - folder.wavs)
         except HostToolError as error:
             done = Deletion(left=[error.message])
             folder, unsound = self._unsound(is_doubt_enough, done)
+            unsound = self._recorded(unsound, folder, done)
         for id in unsound:
-            is_audio = id in folder.sealed or id in folder.wavs
-            done.count += self._files.remove(id, done) and is_audio
+            done.count += self._files.remove(id, done) and id in folder.audio
         for name in folder.parts:
             self._files.remove_part(name, done)
         return done
@@ -233,6 +278,17 @@ class Recordings:
             else:
                 done.left.append(f"{self._files.facts(id)}: cannot be read")
         return folder, unsound
+
+    def _recorded(self, unsound: list[str], folder: Content, done: Deletion) -> list[str]:
+        """Record that unsound audio goes; returns what may go, and notes what may not."""
+        audio = [id for id in unsound if id in folder.audio]
+        try:
+            if audio:
+                self.log.deleting("unsound", "receiver", audio)
+        except HostToolError as error:
+            done.left.append(f"{len(audio)} recordings: {error.message}")
+            return [id for id in unsound if id not in folder.audio]
+        return unsound
 
     def _destroy_keys(self, ids: Iterable[str]) -> str | None:
         """Overwrite the keys of these; returns why it could not be done."""

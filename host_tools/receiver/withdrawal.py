@@ -40,6 +40,13 @@ def withdraw(
     Raises:
         HostToolError: the folder or the list cannot be read; nothing may be confirmed.
     """
+    if not (wishes.keep_recordings and wishes.share_for_training):
+        recordings.log.add(
+            "withdraw",
+            keep_recordings=wishes.keep_recordings,
+            share_for_training=wishes.share_for_training,
+            device=device.id,
+        )
     count, doubts = 0, []
     if not wishes.keep_recordings:
         done = recordings.delete_of(device.id)

@@ -45,7 +45,7 @@ def ids(recordings):
 
 
 def files_of(folder):
-    return sorted(p.name for p in folder.iterdir() if ".sqlite" not in p.name)
+    return sorted(p.name for p in folder.iterdir() if p.suffix in (".sealed", ".json", ".wav"))
 
 
 def change(folder, recording, **changes):
