@@ -61,7 +61,7 @@ class Archive:
         """Return the recording of a row as a WAV file, its samples checked."""
         recording = row.recording or ""
         return await self._worker.look(
-            lambda recordings: recordings.wav(recordings.find(recording))
+            lambda recordings: recordings.wav(recordings.find(recording), source="page")
         )
 
     async def count_kept(self, wanted: Filter) -> int:
@@ -82,7 +82,7 @@ class Archive:
             if wanted.kept is False:
                 return Deletion()
             if _kept(wanted) == Filter(kept=True):
-                return recordings.delete_all()
+                return recordings.delete_all(source="page")
             found: set[str | None] = set()
             after = None
             while rows := recordings.history.page(_kept(wanted), after, _BATCH):
@@ -104,4 +104,5 @@ def _kept(wanted: Filter) -> Filter:
 def _delete(recordings: Recordings, wanted: set[str | None]) -> Deletion:
     if not wanted:
         return Deletion()
-    return recordings.delete([each for each in recordings.all() if each.id in wanted])
+    found = [each for each in recordings.all() if each.id in wanted]
+    return recordings.delete(found, source="page")
