@@ -1,7 +1,7 @@
 """Rings the timers that are over, on the devices that set them, until somebody reacts.
 
 A device rings by itself for half a minute, with pauses in which it hears its wake word; the
-receiver asks it again a few times.  A timer whose device is away waits, and is told late.
+receiver asks it again a few times.  A timer whose device is away or muted waits, and is told late.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ LATE_S = 15.0
 MAX_LATE_S = 24 * 3600.0
 #: A refusal that ends by itself is tried again so often, a second apart.
 _TRIES, _BUSY_S = 30, 1.0
+
+_PASSING = ("busy", "log")
 
 #: Why a sound ends although nobody reacted; whatever else ends the ringing.
 _UNHEARD = ("end", "limit", "late")
@@ -61,7 +63,8 @@ class Ringing:
         self._forget(long_over, "nobody was there")
         for device in {timer.device for timer in self._timers.due()} - self._active:
             satellite = self._satellites.get(device)
-            if satellite is not None and satellite.status is not None:
+            status = satellite.status if satellite is not None else None
+            if satellite is not None and status is not None and status.listening:
                 self._active.add(device)
                 self._host.start(self._ring(satellite))
 
@@ -97,7 +100,7 @@ class Ringing:
             try:
                 return (await satellite.speak(TIMER, self._say(words))).why
             except SpeakRefused as refusal:
-                if refusal.why != "busy" or not left:
+                if refusal.why not in _PASSING or not left:
                     raise
                 await asyncio.sleep(_BUSY_S)
         raise AssertionError("unreachable")

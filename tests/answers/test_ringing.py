@@ -9,7 +9,7 @@ from host_tools.answers.ringing import MAX_RINGS, Ringing
 from host_tools.answers.timers import Timers, read
 from host_tools.receiver.assistant import ConnectionLost, Played, SpeakRefused
 from tests.fakes.answers import FakeClock
-from tests.fakes.satellites import FakeHost, FakeSatellite, until
+from tests.fakes.satellites import FakeHost, FakeSatellite, status, until
 
 
 class Ringer(FakeSatellite):
@@ -147,11 +147,12 @@ def test_a_device_that_is_away_is_told_when_it_is_back(kitchen):
     assert host.events("timer-lost") == []
 
 
-def test_a_device_that_has_not_told_its_status_waits(kitchen):
+@pytest.mark.parametrize("before", [None, status(muted=True, listening=False)])
+def test_a_device_that_is_muted_or_has_not_told_its_status_is_told_later(kitchen, before):
     kitchen.timers.add("kitchen", "pizza", 600)
     kitchen.clock.pass_s(601)
     device = Ringer("kitchen", "button")
-    told, device.status = device.status, None
+    told, device.status = device.status, before
 
     async def tell():
         await asyncio.sleep(0.05)
@@ -174,7 +175,7 @@ def test_a_device_that_has_not_told_its_status_waits(kitchen):
 def test_busy_is_tried_again_and_other_refusals_are_told(kitchen):
     kitchen.timers.add("kitchen", "pizza", 600)
     kitchen.clock.pass_s(601)
-    device = Ringer("kitchen", SpeakRefused("busy"), SpeakRefused("busy"), SpeakRefused("muted"))
+    device = Ringer("kitchen", SpeakRefused("busy"), SpeakRefused("log"), SpeakRefused("muted"))
     host = kitchen.run(device, lambda host: host.events("timer-lost"))
     assert host.events("timer-lost") == [
         {"timer": "pizza timer", "reason": "kitchen does not ring: muted"}
