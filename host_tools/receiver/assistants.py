@@ -23,7 +23,17 @@ class Assistants:
         assistants: tuple[Assistant, ...],
         view: View,
         start: Callable[[Coroutine[Any, Any, None]], None],
+        heard: Callable[[str, str, str], None] = lambda device, stream, words: None,
     ) -> None:
+        """Take the assistants.
+
+        Args:
+            assistants: In the order in which they are told.
+            view: What tells the owner.
+            start: Runs a coroutine until the receiver ends.
+            heard: Gets the words of a stream: the device's name, the stream's number, the words.
+        """
+        self._heard = heard
         self._assistants = assistants
         self._view = view
         self._start = start
@@ -76,6 +86,8 @@ class Assistants:
 
     def emit(self, event: str, **fields: object) -> None:
         self._view.emit(event, **fields)
+        if event == "transcript":
+            self._heard(str(fields["device"]), str(fields["stream"]), str(fields["text"]))
 
     async def _contain(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         try:

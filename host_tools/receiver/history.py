@@ -22,7 +22,7 @@ from host_tools.receiver.history_rows import EVERYTHING, DayBytes, Filter, Strea
 from host_tools.receiver.owner_only_database import connect, transaction
 
 HISTORY_FILE = "history.sqlite"
-VERSION = 1
+VERSION = 2
 MAX_AGE_DAYS = 366
 MAX_ROWS = 200_000
 _DAY_S = 86400.0
@@ -36,12 +36,13 @@ _TABLES = (
     "device_id TEXT NOT NULL, device_name TEXT NOT NULL, wake_word TEXT, "
     "duration_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT, reason TEXT NOT NULL, "
     "fate TEXT NOT NULL, keep_recordings INTEGER NOT NULL, share_for_training INTEGER NOT NULL, "
-    "recording TEXT UNIQUE, deleted_s REAL)",
+    "recording TEXT UNIQUE, deleted_s REAL, transcript BLOB)",
     "CREATE INDEX by_time ON streams (began_s, number)",
     "CREATE INDEX by_device ON streams (device_id, began_s, number)",
     "CREATE INDEX by_word ON streams (wake_word, began_s, number)",
     "CREATE INDEX by_kept ON streams (recording IS NOT NULL, began_s, number)",
 )
+_UPGRADES = {1: ("ALTER TABLE streams ADD COLUMN transcript BLOB",)}
 _Result = TypeVar("_Result")
 
 
@@ -129,11 +130,22 @@ class History:
         """Note that these recordings are gone; what is left of them does not tell one audio from
         another."""
         sql = (
-            "UPDATE streams SET recording = NULL, sha256 = NULL, deleted_s = ? WHERE recording = ?"
+            "UPDATE streams SET recording = NULL, sha256 = NULL, transcript = NULL, deleted_s = ? "
+            "WHERE recording = ?"
         )
         rows = [(time.time(), recording) for recording in recordings]
         if rows and self._path.exists():
             self._write(lambda database: database.executemany(sql, rows))
+
+    def keep_transcript(self, recording: str, sealed: bytes) -> None:
+        """Keep what was said in a recording that is there, sealed as it is."""
+        sql = "UPDATE streams SET transcript = ? WHERE recording = ?"
+        self._write(lambda database: database.execute(sql, [sealed, recording]))
+
+    def transcript(self, recording: str) -> bytes | None:
+        """Return the sealed transcript of a recording that is there."""
+        found = self._read("SELECT transcript FROM streams WHERE recording = ?", [recording])
+        return bytes(found[0][0]) if found and isinstance(found[0][0], bytes) else None
 
     def trim(self) -> None:
         """Remove what is too old, and the oldest of too many."""
@@ -176,7 +188,7 @@ class History:
     def _use(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         try:
             if self._opened is None:
-                self._opened = connect(self._path, _TABLES, VERSION)
+                self._opened = connect(self._path, _TABLES, VERSION, _UPGRADES)
             return work(self._opened)
         except sqlite3.Error as error:
             self.close()

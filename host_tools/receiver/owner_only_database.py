@@ -5,16 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _WAIT_S = 30.0
+_NONE: Mapping[int, Sequence[str]] = {}
 
 
-def connect(path: Path, tables: Iterable[str], version: int) -> sqlite3.Connection:
-    """Open a database for its owner alone, made where it is missing; raises sqlite3.Error.
+def connect(
+    path: Path, tables: Iterable[str], version: int, upgrades: Mapping[int, Sequence[str]] = _NONE
+) -> sqlite3.Connection:
+    """Open a database for its owner alone, made where it is missing.
 
     What is written is on disk when its transaction ends, and what is removed is overwritten.
+
+    Args:
+        path: The file; its folder must exist.
+        tables: The statements that make it.
+        version: Of these.
+        upgrades: The statements from an older version to the next.
+
+    Raises:
+        sqlite3.Error: it cannot be used, or is of a version that is not known.
     """
     # 0600 from the first byte on.  One that exists must not be opened and closed again: with that
     # POSIX takes away the locks of this process's other connections.
@@ -31,7 +43,12 @@ def connect(path: Path, tables: Iterable[str], version: int) -> sqlite3.Connecti
                 for statement in tables:
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {version}")
-            elif found != version:
+            while 0 < found < version and found in upgrades:
+                for statement in upgrades[found]:
+                    database.execute(statement)
+                found += 1
+                database.execute(f"PRAGMA user_version = {found}")
+            if found not in (0, version):
                 raise sqlite3.DatabaseError(f"version {found}; this program knows {version}")
     except BaseException:
         database.close()

@@ -22,6 +22,7 @@ from host_tools.receiver.recording import BY_CERTIFICATE, Recording
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
+from host_tools.receiver.transcript_keeping import TranscriptKeeping
 from host_tools.receiver.withdrawal import Outcome, Wishes, withdraw
 
 #: A fifth of what Python does by itself.
@@ -36,6 +37,7 @@ class RecordingWorker:
     def __init__(self, recordings: Recordings, devices: DeviceList) -> None:
         self._recordings = recordings
         self._devices = devices
+        self._transcripts = TranscriptKeeping(recordings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
         self._is_closed = False
         # Python hands the interpreter from thread to thread: the event loop's turn comes sooner.
@@ -51,7 +53,7 @@ class RecordingWorker:
         """
         assert stream.keep_recordings and stream.audio is not None
         audio = bytes(stream.audio)
-        row = row_of(stream, device, reason)
+        row, key = row_of(stream, device, reason), (device.name, stream.id)
 
         def work() -> tuple[Recording, str | None]:
             try:
@@ -64,16 +66,34 @@ class RecordingWorker:
                 )
             except HostToolError:
                 self._enter(row)
+                self._transcripts.ended(key, None)
                 raise
             kept = replace(row, fates=_fates({*stream.destinations, KEPT}), recording=recording.id)
-            return recording, self._enter(kept)
+            problem = self._enter(kept)
+            self._transcripts.ended(key, recording.id)
+            return recording, problem
 
         return self._run(work)
 
     def note(self, stream: Stream, device: Device, reason: str = "") -> asyncio.Future[str | None]:
         """Enter a stream that is not kept in the history; returns why it could not be."""
-        row = row_of(stream, device, reason)
-        return self._run(lambda: self._enter(row))
+        row, key = row_of(stream, device, reason), (device.name, stream.id)
+
+        def work() -> str | None:
+            self._transcripts.ended(key, None)
+            return self._enter(row)
+
+        return self._run(work)
+
+    def heard(self, device: str, stream: str, words: str) -> None:
+        """Keep the words of a stream, if it is kept: they belong to its recording.
+
+        Args:
+            device: The device's name.
+            stream: The stream's number; it may run still.
+            words: What was understood.
+        """
+        self._run(lambda: self._transcripts.heard((device, stream), words))
 
     def look(self, question: Callable[[Recordings], _Result]) -> asyncio.Future[_Result]:
         """Ask the recordings or their history, in the thread of all writing."""

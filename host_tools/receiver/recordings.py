@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
-from host_tools.receiver import owner_only_files
+from host_tools.receiver import owner_only_files, sealing
 from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.history_rows import KEPT, StreamRow
 from host_tools.receiver.receiver_log import ReceiverLog
@@ -121,6 +121,26 @@ class Recordings:
         """
         self.log.add("look", what=what, source=source, recording=recording.id)
         return self._files.wav(recording)
+
+    def keep_transcript(self, id: str, words: str) -> None:
+        """Keep what was said in a recording, sealed under its key; raises HostToolError.
+
+        One that is not there any more keeps none.
+        """
+        if (key := self._files.keys.get(id)) is not None:
+            store = self._files.keys.store()
+            sealed = sealing.seal(words.encode(), key, store, id, sealing.TRANSCRIPT)
+            self.history.keep_transcript(id, sealed)
+
+    def transcript(self, id: str, *, source: str = "command") -> str | None:
+        """Return what was said in a recording that is there, if it was kept; the look is recorded
+        first.  Raises HostToolError."""
+        sealed, key = self.history.transcript(id), self._files.keys.get(id)
+        if sealed is None or key is None:
+            return None
+        self.log.add("look", what="read", source=source, recording=id)
+        words = sealing.unseal(sealed, key, id, sealing.TRANSCRIPT)
+        return None if words is None else words.decode()
 
     def export(self, recording: Recording, path: Path, *, may_replace: bool = False) -> None:
         """Write the recording as a WAV file, for the owner alone; raises HostToolError."""

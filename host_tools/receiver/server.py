@@ -54,7 +54,7 @@ class Receiver:
         self._recordings = recordings
         self._view = view
         self.counters = Counters()
-        self._assistants = Assistants(assistants, view, self.start)
+        self._assistants = Assistants(assistants, view, self.start, recordings.heard)
         self._services = Services(
             options,
             recordings,
