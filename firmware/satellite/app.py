@@ -588,9 +588,7 @@ class App:
             self.parts.audit.tick(now_ms)
         except OSError:
             self._tick_again_ms = now_ms + AGAIN_MS
-            if self._gate.state != ERROR:
-                self._gate.fault()
-                self.parts.counters.count("faults")
+            self._fail_to_record()
 
     def _record_end(self):
         """Record the stream that was running, when the gate says that it has ended."""
@@ -621,8 +619,12 @@ class App:
         try:
             self.parts.audit.append(kind, self.parts.clock.now_ms(), **fields)
         except OSError:
-            if self._gate.state != ERROR:
-                self._gate.fault()
-                self.parts.counters.count("faults")
+            self._fail_to_record()
             return False
         return True
+
+    def _fail_to_record(self):
+        if self._gate.state != ERROR:
+            self._gate.fault()
+            self.parts.counters.count("faults")
+            self.changed()

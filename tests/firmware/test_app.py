@@ -70,6 +70,7 @@ class Bench:
         self.stored = muted
         self.sent = []
         self.after_turn = None
+        self.told = []  # the gate's state, whenever the receiver is to be told
         self.records = []
         self.files = Memory()
         self.app = self.build(config or Config.defaults())
@@ -258,7 +259,7 @@ class Bench:
                 bench.notify()
 
             def changed(self):
-                pass
+                bench.told.append(bench.app.parts.gate.state)
 
         self.network = Network()
         self.app.parts.streamer = self.network
@@ -419,6 +420,16 @@ def test_what_cannot_be_recorded_does_not_happen():
     bench.wakes = [6]
     bench.go()
     assert bench.state == ERROR and bench.sent == [] and not bench.mic_on
+    assert bench.told[-1:] == [ERROR], "nobody is told that it listens"
+    bench = Bench(turns=30)
+
+    def tick(now_ms):
+        if bench.turn >= 4:
+            raise OSError
+
+    bench.tick = tick
+    bench.go()
+    assert bench.state == ERROR and bench.told[-1:] == [ERROR]
 
 
 def test_unmuting_needs_the_state_to_be_stored():
