@@ -38,7 +38,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c '$(FITS)' || { \
 		echo "error: $$($(PYTHON) --version) does not fit, 3.10 to 3.13 is needed" >&2; \
 		echo "hint: make PYTHON=/path/to/another/python3" >&2; exit 2; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version), some minutes the first time"
+	@echo "setting up $(VENV) with $$($(PYTHON) --version), a minute or two the first time"
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "error: this Python cannot make a virtual environment" >&2; \
 		echo "hint: sudo apt-get install python3-venv" >&2; exit 2; }

@@ -17,7 +17,7 @@ from wyoming.tts import Synthesize
 from host_tools.answers import wyoming_peer
 from host_tools.answers.wyoming_peer import PeerError
 from host_tools.audio import speech
-from host_tools.errors import HostToolError
+from host_tools.errors import missing_module
 
 RATE_HZ = speech.SAMPLE_RATE_HZ
 #: More is not spoken at a time; about 30 s.
@@ -130,6 +130,6 @@ def _convert(content: bytes, form: tuple[int, int, int]) -> bytes:
         try:
             from scipy.signal import resample_poly
         except ModuleNotFoundError as error:
-            raise HostToolError("scipy is missing", "pip install 'earnest[answers]'") from error
+            raise missing_module("scipy") from error
         mono = resample_poly(mono, RATE_HZ, rate)
     return bytes(np.clip(np.rint(mono), -32768, 32767).astype("<i2").tobytes())

@@ -11,12 +11,15 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from host_tools.audio import speech_worker
-from host_tools.audio.files import Samples
 from host_tools.errors import HostToolError
+
+if TYPE_CHECKING:  # `files` needs soundfile, and `earnest receive --answers` does without
+    from host_tools.audio.files import Samples
 
 SAMPLE_RATE_HZ = 16000
 # The range that espeak-ng speaks at; outside it the library silently clamps.

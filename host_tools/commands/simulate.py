@@ -22,7 +22,7 @@ from host_tools.simulation.batch import MAX_JOBS, in_order
 from host_tools.simulation.result import Result
 from host_tools.simulation.runner import MAX_MODELS, Settings
 from host_tools.simulation.speaker import read_reply
-from host_tools.simulation.text import print_result
+from host_tools.simulation.text import missing_answer_text, print_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,7 @@ Examples:
   earnest simulate recording.wav --gain-db -20 --drop 64@1500
   earnest simulate recording.wav --scenario presses.json --receiver --plot out.png
   earnest simulate recording.wav --reply answer.wav --speaker heard.wav
+  earnest simulate recording.wav --receiver --answers --speaker answer.wav
   earnest simulate recording.wav --board ONJU_VOICE_V3 --scenario switch.json
   earnest simulate *.wav --json -j 4
 
@@ -103,7 +104,9 @@ docs/simulate.md describes scenarios, docs/trace.md the trace's format.
     metavar="FILE",
     help="The receiver answers every stream with this sound, 30 s at most.",
 )
-@click.option("--answers", is_flag=True, help="With --receiver: `earnest receive --answers`.")
+@click.option(
+    "--answers", is_flag=True, help="With --receiver: recognise each question and answer it."
+)
 @click.option(
     "--echo",
     "echo_db",
@@ -181,6 +184,8 @@ def command(
         plot.check_path(plot_path)
         _check_folder(plot_path)
     if speaker_path is not None:
+        if speaker_path.suffix.lower() != ".wav":
+            raise HostToolError(f"{speaker_path} would be a WAV file", "name it OUT.wav")
         _check_folder(speaker_path)
     if storage is not None and len(audio) > 1:
         raise HostToolError(
@@ -193,10 +198,10 @@ def command(
         scenario.require_board(events, board)
     if receiver:
         scenario.require_real_receiver(events)
-    if answers and (reply_path is not None or not receiver):
-        raise HostToolError(
-            "--answers is a real receiver's", "add --receiver, and leave out --reply"
-        )
+    if answers and reply_path is not None:
+        raise HostToolError("--answers does not go with --reply", "a stream has one answer")
+    if answers and not receiver:
+        raise HostToolError("--answers needs a real receiver", "add --receiver")
     settings = Settings(
         models,
         microphone,
@@ -235,6 +240,8 @@ def command(
             results.append(result)
             if out is not None:
                 print_result(out, result)
+                if (answers or reply_path is not None) and (text := missing_answer_text(result)):
+                    out.print(f"  {text}", style="yellow")
                 if plot_path is not None:
                     out.print(f"  plot: {plotted}")
                 if speaker_path is not None:

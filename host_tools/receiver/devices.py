@@ -197,7 +197,8 @@ class DeviceList:
 
 def _nobody(name: str) -> HostToolError:
     return HostToolError(
-        f"there is no device {name!r}", "earnest devices list shows those there are"
+        f"there is no device {name!r}",
+        "`earnest devices list` shows those that there are; `earnest provision` adds one",
     )
 
 

@@ -19,6 +19,8 @@ _NEVER_ON = {
 #: From here on a factor is printed without decimals.
 _LARGE_FACTOR = 10
 _MAX_CABLE_CHARACTERS = 40
+#: A simulated answer begins within this time of the end of its stream.
+_ANSWER_WITHIN_MS = 500
 
 
 def print_result(out: Console, result: Result) -> None:
@@ -69,8 +71,8 @@ def print_sent(out: Console, result: Result) -> None:
             out.print(f"            receiver: {got['samples']} samples, SHA-256 {got['sha256']}")
     for sound in result.sounds:
         out.print(
-            f"  receiver: sent {sound['samples'] / 16000:.2f} s of sound ({sound['kind']}), "
-            f"{sound['ms'] / 1000:.2f} s were heard ({sound['why']})"
+            f"  receiver: sent a {sound['kind']} of {sound['samples'] / 16000:.2f} s, "
+            f"{sound['ms'] / 1000:.2f} s of it were played ({sound['why']})"
         )
     sent_s = sum(stream.samples for stream in result.streams.all) / 16000
     whole = f"of {result.duration_s:.2f} s of audio"
@@ -95,8 +97,24 @@ def spoken_text(once: Spoken) -> str:
     reason = f" ({once.reason})" if once.reason else ""
     return (
         f"loudspeaker on until {once.end_ms / 1000:.2f} s: {what}, "
-        f"{once.sound_ms / 1000:.2f} s of sound{reason}"
+        f"{once.sound_ms / 1000:.2f} s of sound without its pauses{reason}"
     )
+
+
+def missing_answer_text(result: Result) -> str | None:
+    """Return what to do when the audio ended before an answer to its last stream did, or None."""
+    sent = [stream for stream in result.streams.all if stream.samples]
+    if not sent:
+        return None
+    last, end_ms = sent[-1], result.samples // 16
+    spoken = [once for once in result.spoken if once.start_ms > last.wake_ms]
+    if spoken:
+        is_cut = spoken[-1].reason is None
+    else:
+        is_cut = last.end_ms is None or last.end_ms + _ANSWER_WITHIN_MS > end_ms
+    if not is_cut:
+        return None
+    return "the audio ended before the answer did: it needs some seconds of quiet at the end"
 
 
 def was_listening(result: Result) -> bool:

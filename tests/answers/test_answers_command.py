@@ -1,12 +1,16 @@
 """`earnest receive --answers` and `earnest devices list` as their owner sees them."""
 
 import json
+import re
+import subprocess
 import sys
+from importlib.metadata import requires
 
 import pytest
 
 from host_tools.answers.clock import SystemClock
 from host_tools.answers.timers import FILE, Timers
+from host_tools.errors import EXTRAS
 from host_tools.receiver.devices import DeviceList
 from tests.fakes.receivers import Device, earnest, new_device, receiving
 
@@ -97,3 +101,21 @@ def test_the_whole_command_answers_a_device(data, tmp_path):
         told = receiver.wait("answer", device="kitchen")
         assert told["text"].startswith("It is ") and told["by"] == "built in"
         assert device.accept()["kind"] == "reply"
+
+
+def test_it_runs_without_the_packages_of_other_extras(tmp_path):
+    """`pip install '.[answers]'` alone is enough: neither soundfile nor matplotlib is imported."""
+    brought = {re.match(r"[\w-]+", line)[0] for line in requires("earnest") if '"answers"' in line}
+    others = [name for name, extra in EXTRAS.items() if extra.package not in brought]
+    assert "soundfile" in others and "hassil" not in others
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys({others!r}))
+from pathlib import Path
+from host_tools.answers import setup, voice
+from host_tools.commands.receive import _speech
+setup.local_answers(Path({str(tmp_path)!r}), stt=("127.0.0.1", 1))
+assert len(_speech("It is noon.")) > 16000
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -253,17 +253,32 @@ def test_what_the_loudspeaker_says_is_written_beside_the_input(simulate, tmp_pat
     out = tmp_path / "heard.wav"
     options = ("--reply", tmp_path / "answer.wav", "--speaker", out, "--echo", "-6")
     status, text, _ = simulate(tmp_path / "in.wav", *options)
-    assert status == 0 and "reply, 0.50 s of sound (end)" in text and str(out) in text
+    assert status == 0 and "reply, 0.50 s of sound without its pauses (end)" in text
+    assert str(out) in text and "the audio ended" not in text
     heard, rate = soundfile.read(out, dtype="int16")
     assert rate == 16000 and heard.size == audio.read(tmp_path / "in.wav").size
     assert set(heard.tolist()) == {0, (5000 * 11796 + 16384) >> 15}
     assert np.count_nonzero(heard) == 8000
 
 
+@pytest.mark.parametrize("ends_s", (4.8, 5.7, 6.5))  # in the command, after it, in the answer
+def test_audio_that_ends_before_the_answer_is_told_so(simulate, tmp_path, ends_s):
+    audio.write(tmp_path / "answer.wav", np.full(32000, 5000, np.int16))
+    audio.write(tmp_path / "in.wav", wake_and_command()[: round(ends_s * 16000)])
+    status, text, _ = simulate(tmp_path / "in.wav", "--reply", tmp_path / "answer.wav")
+    assert status == 0 and "the audio ended before the answer did" in text
+    assert ("loudspeaker on" in text) == (ends_s == 6.5)
+    _, text, _ = simulate(tmp_path / "in.wav")
+    assert "sent the audio" in text and "answer" not in text, "nobody was to answer"
+
+
 @pytest.mark.parametrize(
     "options, words",
     (
         (("--speaker", "/no/such/folder/out.wav"), "no such folder"),
+        (("--speaker", "out.mp3"), "out.mp3 would be a WAV file"),
+        (("--answers",), "--answers needs a real receiver"),
+        (("--answers", "--receiver", "--reply", "x"), "--answers does not go with --reply"),
         (("--reply", "/no/such/answer.wav"), "answer.wav"),
         (("--echo", "3"), "3"),
     ),

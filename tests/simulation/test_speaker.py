@@ -241,7 +241,8 @@ def test_it_is_told_and_drawn(tmp_path):
     result = simulate(tmp_path, command(), reply=answer())
     (once,) = result.spoken
     assert spoken_text(once) == (
-        f"loudspeaker on until {once.end_ms / 1000:.2f} s: reply, 1.00 s of sound (end)"
+        f"loudspeaker on until {once.end_ms / 1000:.2f} s: reply, "
+        "1.00 s of sound without its pauses (end)"
     )
     (row,) = result.as_json()["spoken"]
     assert row["what"] == "reply" and row["sound_ms"] == 1000
