@@ -11,7 +11,7 @@ import sys
 from host_tools.service.health import HOST
 
 #: As in the Containerfile.
-PORT = 10781
+PORT = 10782
 _ANSWER_S = 4.0
 
 

@@ -355,7 +355,7 @@ def main():
         hands.close()
         home.terminate()
         home.wait(30)
-    print(f"{checks.failures} of what was looked at is not as it should be")
+    print(f"failed: {checks.failures}")
     return 1 if checks.failures else 0
 
 
