@@ -5,6 +5,9 @@ Place in the pipeline: the clock behind every `now_ms`.
 
 import asyncio
 import time
+from time import ticks_diff
+
+import micropython
 
 
 class Clock:
@@ -18,12 +21,13 @@ class Clock:
         self._ticks = ticks_ms()
         self._now_ms = 0
 
+    @micropython.native
     def now_ms(self):
         """Milliseconds since this clock was made."""
         ticks = self._ticks_ms()
-        self._now_ms += time.ticks_diff(ticks, self._ticks)
+        self._now_ms = now_ms = self._now_ms + ticks_diff(ticks, self._ticks)
         self._ticks = ticks
-        return self._now_ms
+        return now_ms
 
     def ticks_us(self):
         """For the length of short things; wraps every 18 minutes."""

@@ -7,6 +7,7 @@ pressed.  `debounce` judges the contacts.
 
 import time
 
+import micropython
 from machine import Pin
 
 from .clock import Clock
@@ -32,6 +33,7 @@ class Controls:
             self._button_debounce = ButtonDebounce()
             edge = Pin.IRQ_RISING if pressed else Pin.IRQ_FALLING
             self._button.irq(self._closed, edge)
+        self._rests = False  # the debounced button: no interrupt and no look since it was found so
         self._switch = None
         if switch is not None:
             self._switch = Pin(switch, Pin.IN, Pin.PULL_UP if muted else Pin.PULL_DOWN)
@@ -42,20 +44,31 @@ class Controls:
         """Whether there is a button; without one the switch alone mutes and unmutes."""
         return self._button is not None
 
+    @micropython.native
     def are_still(self):
         """True when all else here has nothing to tell: button up, switch open, both for long."""
         button = self._button
-        if button is not None:
-            if button.value() == self._pressed or not self._button_debounce.is_at_rest():
-                return False
-        if self._switch is None:
+        if button is not None and (
+            button.value() == self._pressed or not (self._rests or self._is_at_rest())
+        ):
+            return False
+        switch = self._switch
+        if switch is None:
             return True
-        return self._switch.value() != self._muted and self._switch_debounce.is_settled()
+        return switch.value() != self._muted and not self._switch_debounce.is_muted
+
+    def _is_at_rest(self):
+        """Whether the button's contact is; an interrupt meanwhile is not overlooked."""
+        self._rests = True
+        if not self._button_debounce.is_at_rest():
+            self._rests = False
+        return self._rests
 
     def was_pressed(self):
         """True once for every press, however long it is held."""
         if self._button is None:
             return False
+        self._rests = False
         is_closed = self._button.value() == self._pressed
         return self._button_debounce.update(is_closed, self._now_ms())
 
@@ -68,11 +81,13 @@ class Controls:
 
         It may have been noise on the wire, so it may mute and must not unmute.
         """
+        self._rests = False
         return self._button is not None and self._button_debounce.was_missed(self._now_ms())
 
     def _closed(self, pin):
         """The interrupt, between two bytecodes of the program: allocates nothing."""
         self._button_debounce.was_closed = True
+        self._rests = False
 
     def switch_muted(self):
         """Whether the switch stands on mute; None when the board has none."""

@@ -15,7 +15,9 @@ neither the flag nor the stream layer is waited for.
 import asyncio
 import select
 import time
+from time import ticks_diff
 
+import micropython
 from machine import I2S, Pin
 from micropython import const
 
@@ -29,8 +31,9 @@ from .microphone_health import (
     is_alive,
     judge,
 )
-from .overruns import RingClock
-from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter, clear_words
+from .overruns import RingClock, empty, took
+from .pcm import BYTES_PER_PAIR, LEFT, UNITY_GAIN_Q4, Converter, clear_words, is_within
+from .pcm import fastest as convert
 
 RATE_HZ = const(16000)
 SAMPLES = const(160)
@@ -88,7 +91,11 @@ class I2SMicrophone:
         self._ticks_ms = ticks_ms
         per_ms = BYTES_PER_PAIR * RATE_HZ // 1000
         self._ring = RingClock((ring_bytes - _DMA_BYTES) // per_ms)
+        self._ring_words = self._ring.words
+        self._pcm_words = self._converter.words
         self._health = MicrophoneHealth()
+        #: Grows whenever `health` or `overruns` may say something new.
+        self.changes = 0
         self._raw = bytearray(SAMPLES * BYTES_PER_PAIR)
         view = memoryview(self._raw)
         self._rests = tuple(view[at:] for at in range(0, len(self._raw), _STEP_BYTES))
@@ -99,6 +106,8 @@ class I2SMicrophone:
         self._last_data_ms = 0
         self._arrived_ms = 0  # when the newest of the DMA's buffers was found
         self._is_dry = True
+        #: A read found too little, and nobody has waited since.
+        self.is_early = False
         self._settling = 0
         self._i2s = None
         self._supply = None
@@ -111,6 +120,7 @@ class I2SMicrophone:
 
     # --- what the light and the gate rely on ---
 
+    @micropython.native
     def is_on(self):
         """Read back: the port exists, or the supply reads on although it should not."""
         return self._i2s is not None or self._supply_is_on()
@@ -137,6 +147,7 @@ class I2SMicrophone:
         self._settling = self._settle_chunks
         self._converter.reset()
         self._health.reset()
+        self.changes += 1
         self._ticks = self._ticks_ms()
         self._last_data_ms = self._arrived_ms = self._now_ms
         self._is_dry = True
@@ -162,31 +173,56 @@ class I2SMicrophone:
     def read(self, chunk):
         """`await read(chunk)`: the next 10 ms into `chunk` (320 bytes).  Allocates nothing.
 
-        Raises OSError when the microphone is off, or has delivered nothing for SILENT_MS.
+        Right after a `try_read` that came too early it waits first.  Raises OSError when the
+        microphone is off, or has delivered nothing for SILENT_MS.
         """
         self._reader.chunk = chunk
         return self._reader
 
+    @micropython.native
     def try_read(self, chunk):
-        """As `read`, at once: True when `chunk` was filled, False when it is too early."""
+        """As `read`, at once: True when `chunk` was filled, False when it is too early.
+
+        In one piece, and in machine code: every name that it looks up costs the 10 ms.
+        """
         i2s = self._i2s
         if i2s is None:
             raise OSError("the microphone is off")
         ticks = self._ticks_ms()
-        self._now_ms += time.ticks_diff(ticks, self._ticks)
+        now_ms = self._now_ms + ticks_diff(ticks, self._ticks)
+        self._now_ms = now_ms
         self._ticks = ticks
-        if not self._is_filled(i2s):
-            return False
-        self._filled = 0
-        self._ring.took(SAMPLES, self._now_ms)
-        self._converter.convert(self._raw, chunk)
-        if self._settling:
-            self._settling -= 1
-            clear_words(chunk, _CHUNK_WORDS)
-        else:
-            self._judge()
-        return True
+        raw = self._raw
+        filled = self._filled
+        count = i2s.readinto(self._rest(filled) if filled else raw)
+        if count:
+            self._last_data_ms = now_ms
+            if self._is_dry:
+                self._is_dry = self.is_early = False
+                self._arrived_ms = now_ms
+            if filled + count == _RAW_BYTES:
+                if filled:
+                    self._filled = 0
+                if took(self._ring_words, SAMPLES, now_ms):
+                    self.changes += 1
+                convert(raw, chunk, self._pcm_words)
+                if self._settling:
+                    self._settling -= 1
+                    clear_words(chunk, _CHUNK_WORDS)
+                elif not (self._health.is_well and is_within(self._pcm_words, self._half_scale)):
+                    self._judge()
+                return True
+            filled += count
+            self._filled = filled
+        elif now_ms - self._last_data_ms > SILENT_MS:
+            self._health.state = NO_DATA
+            self.changes += 1
+            raise OSError(_ETIMEDOUT, "no samples")
+        self._is_dry = self.is_early = True
+        empty(self._ring_words, now_ms - filled // BYTES_PER_PAIR // 16)
+        return False
 
+    @micropython.native
     def wait_ms(self):
         """How long to wait after `try_read` found too little: until the DMA's next buffer."""
         left_ms = self._arrived_ms + _DMA_MS - self._now_ms
@@ -215,38 +251,19 @@ class I2SMicrophone:
 
     # --- inside ---
 
-    def _is_filled(self, i2s):
-        """Take what the port has; whether the raw chunk is whole."""
-        now_ms = self._now_ms
-        filled = self._filled
-        rest = (
-            self._odd_rest(filled) if filled % _STEP_BYTES else self._rests[filled // _STEP_BYTES]
-        )
-        count = i2s.readinto(rest) or 0
-        if count:
-            self._last_data_ms = now_ms
-            if self._is_dry:
-                self._is_dry = False
-                self._arrived_ms = now_ms
-        elif now_ms - self._last_data_ms > SILENT_MS:
-            self._health.state = NO_DATA
-            raise OSError(_ETIMEDOUT, "no samples")
-        filled += count
-        self._filled = filled
-        if filled < _RAW_BYTES:
-            self._is_dry = True
-            self._ring.empty(now_ms - filled // BYTES_PER_PAIR // 16)
-            return False
-        return True
+    def _rest(self, filled):
+        """What is still to be filled; allocates at a border that the chip does not make."""
+        if filled % _STEP_BYTES:
+            return memoryview(self._raw)[filled:]
+        return self._rests[filled // _STEP_BYTES]
 
     def _judge(self):
         """Whether the microphone lives, by the chunk that was just converted."""
         converter = self._converter
-        if self._health.is_well and converter.is_within(self._half_scale):
-            return
         seen = judge(converter.low, converter.high, converter.clamped, SAMPLES, self._half_scale)
-        if self._health.update(seen) and (seen == ALL_ZERO or seen == STUCK):
-            if is_alive(self._raw, 1 - self._channel):
+        if self._health.update(seen):
+            self.changes += 1
+            if (seen == ALL_ZERO or seen == STUCK) and is_alive(self._raw, 1 - self._channel):
                 self._health.state = WRONG_CHANNEL
 
     def _supply_is_on(self):
@@ -276,10 +293,6 @@ class I2SMicrophone:
             ibuf=self._ring_bytes,
         )
 
-    def _odd_rest(self, filled):
-        """What is still to be filled, from a border that the chip does not make; allocates."""
-        return memoryview(self._raw)[filled:]
-
 
 class _Read:
     """The awaitable of `read`, one for all reads: a coroutine per read would allocate."""
@@ -296,8 +309,10 @@ class _Read:
         return self
 
     def __next__(self):
-        if self._microphone.try_read(self.chunk):
+        microphone = self._microphone
+        if not microphone.is_early and microphone.try_read(self.chunk):
             self._done.__traceback__ = None
             raise self._done
+        microphone.is_early = False
         # MicroPython's sleep is its own iterator; the stubs say coroutine.
-        asyncio.sleep_ms(self._microphone.wait_ms()).__next__()  # type: ignore[attr-defined]
+        asyncio.sleep_ms(microphone.wait_ms()).__next__()  # type: ignore[attr-defined]

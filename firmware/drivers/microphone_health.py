@@ -51,7 +51,10 @@ def is_alive(raw, channel):
 
 
 class MicrophoneHealth:
-    """`state` changes after BAD_CHUNKS chunks of one fault in a row; a good chunk heals it."""
+    """`state` changes after BAD_CHUNKS chunks of one fault in a row; a good chunk heals it.
+
+    `is_well`: whether another good chunk changes nothing.
+    """
 
     def __init__(self):
         self.reset()
@@ -59,13 +62,9 @@ class MicrophoneHealth:
     def reset(self):
         """A microphone is taken for healthy when it is started."""
         self.state = OK
+        self.is_well = True
         self._seen = OK
         self._count = 0
-
-    @property
-    def is_well(self):
-        """Whether another good chunk changes nothing."""
-        return self.state == OK and self._seen == OK
 
     def update(self, seen):
         """Take what `judge` returned; return whether `state` changed.  Allocates nothing."""
@@ -73,8 +72,9 @@ class MicrophoneHealth:
             self._seen = seen
             self._count = 0
         self._count += 1
+        changed = False
         if seen == OK or self._count == BAD_CHUNKS:
             changed = self.state != seen
             self.state = seen
-            return changed
-        return False
+        self.is_well = seen == OK and self.state == OK
+        return changed

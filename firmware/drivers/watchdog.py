@@ -5,6 +5,7 @@ a timer would keep a dead loop alive.
 """
 
 import machine
+import micropython
 from micropython import const
 
 TIMEOUT_MS = const(8000)
@@ -22,6 +23,7 @@ class Watchdog:
         self._timeout_ms = timeout_ms
         self._wdt = None
 
+    @micropython.native
     def feed(self):
         """The audio loop has made a turn."""
         if self._wdt is not None:

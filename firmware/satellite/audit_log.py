@@ -67,6 +67,8 @@ class AuditLog:
         self.hash = NO_HASH
         self._tokens = BURST
         self._refilled_ms = None
+        #: Whether `tick` may have something to do.
+        self.has_waiting = False
         self._pending = []  # [kind, fields, count, when it was last written, in ms]
         self._uncounted = 0
         self._uncounted_ms = 0
@@ -100,8 +102,9 @@ class AuditLog:
 
     def tick(self, now_ms):
         """Write the counts that are due; cheap when there are none."""
-        if self._pending or self._uncounted:
+        if self.has_waiting:
             self._write_due(now_ms)
+            self.has_waiting = self._uncounted > 0 or len(self._pending) > 0
 
     def _write_due(self, now_ms):
         if not self._is_open:
@@ -124,6 +127,7 @@ class AuditLog:
     def _count(self, kind, now_ms, fields):
         encode(0, now_ms, kind, _counted(kind, fields, 1), NO_HASH)  # refuse wrong fields now
         self.tick(now_ms)
+        self.has_waiting = True
         count = fields.get("count", 1)
         what = fields.get("what", fields.get("model"))
         for entry in self._pending:

@@ -208,6 +208,12 @@ class EndOfSpeech:
         self._lull = 0
         self.heard_speech = False
 
+    @micropython.native
+    def listen(self, features, chunk):
+        """As `update`, while no stream waits for speech or for its end."""
+        follow(self._words, _loudness(chunk), slice_sum(features) << 4)
+
+    @micropython.native
     def update(self, features, chunk):
         """Take a slice, a buffer of 40 uint8, and its chunk of 320 bytes.  Allocates nothing."""
         words = self._words
@@ -231,6 +237,7 @@ class EndOfSpeech:
             self._quiet += 1
         return self._quiet >= self._quiet_steps or self._lull >= self._lull_steps
 
+    @micropython.native
     def _wait_for_speech(self, words):
         now = words[_LOUDNESS]
         if (

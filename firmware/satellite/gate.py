@@ -8,6 +8,7 @@ refused is for the caller to record.  What mutes is obeyed in every state, at on
 `ready`, unmuting, `wake` - is obeyed only where it says so; whatever is unknown counts as muted.
 """
 
+import micropython
 from micropython import const
 
 from .audit_record import END_REASONS as REASON_NAMES
@@ -55,6 +56,7 @@ class _Chunks:
         """All of it, for whoever checks that nothing is left.  Allocates."""
         return b"".join(self._slots)
 
+    @micropython.native
     def put(self, chunk):
         """Append a chunk; in a full ring, in place of the oldest one."""
         copy_chunk(self._slots[(self._first + self.count) % self.capacity], chunk)
@@ -63,6 +65,7 @@ class _Chunks:
         else:
             self._first = (self._first + 1) % self.capacity
 
+    @micropython.native
     def get(self, target):
         """Move the oldest chunk to the start of `target`."""
         move_chunk(target, self._slots[self._first])
@@ -305,6 +308,7 @@ class Gate:
 
     # --- audio ---
 
+    @micropython.native
     def hear(self, chunk):
         """Take note of a chunk of 320 bytes.
 
@@ -324,6 +328,7 @@ class Gate:
         elif self.state == IDLE and self._preroll.capacity:
             self._preroll.put(chunk)
 
+    @micropython.native
     def take(self, target):
         """The way out: one chunk into `target`, its size in bytes, or 0 when nothing may leave."""
         if not self.may_take:
@@ -334,6 +339,7 @@ class Gate:
 
     # --- inside ---
 
+    @micropython.native
     def _hold(self, chunk):
         """Keep the newest chunks of a stream in which nobody has spoken yet."""
         if self._heard > self._no_speech_chunks:
@@ -350,6 +356,7 @@ class Gate:
         self._unanswered += 1
         return self._unanswered > self._consent_chunks
 
+    @micropython.native
     def _fill(self, chunk):
         """Append a chunk to what may leave."""
         if self._is_unanswered():

@@ -21,6 +21,7 @@ After a wake word that no receiver answered, a board without a loudspeaker flick
 four times a second.  The patterns differ in rhythm, so nobody has to distinguish colours.
 """
 
+import micropython
 from micropython import const
 
 from .gate import ERROR, IDLE, MUTED, STATE_NAMES, STREAMING
@@ -118,6 +119,7 @@ class Light:
         """Show in the rhythm of listening, until then, that nobody answered a wake word."""
         self._unheard_until_ms = until_ms
 
+    @micropython.native
     def update(self, state, mic_on, now_ms):
         """Show a state; False when the light cannot be driven, and then nothing may be trusted."""
         if state == self._state and mic_on == self._mic_on and now_ms < self._next_ms:

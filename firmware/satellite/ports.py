@@ -36,6 +36,7 @@ class Microphone:
     """Off when it is made; off again after `stop`, read back by `is_on`."""
 
     overruns = "how often samples were lost since it was made"
+    changes = "a number that grows whenever `health` or `overruns` may say something new"
 
     def start(self):
         """Switch it on.  Raises OSError, with everything off again."""
@@ -46,11 +47,15 @@ class Microphone:
     def is_on(self):
         """Whether it listens, read back from the hardware."""
 
-    def read(self, chunk):
-        """Awaitable: the next 10 ms into `chunk`, 160 int16, little-endian; allocates nothing.
+    def try_read(self, chunk):
+        """The next 10 ms into `chunk`, 160 int16, little-endian, when they are there at once.
 
+        Return True when they were, False when `read` has to wait for them; allocates nothing.
         Raises OSError when the microphone is off or delivers nothing.
         """
+
+    def read(self, chunk):
+        """Awaitable: as `try_read`, but waits until they are there."""
 
     def extremes(self):
         """(lowest, highest, how many clamped) of the last chunk, before DC removal."""

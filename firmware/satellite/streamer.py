@@ -8,6 +8,8 @@ gate ends the stream.  All times are the device's clock.
 
 import asyncio
 
+import micropython
+
 from . import protocol, sound_messages
 from .chunk_words import clear_chunk
 from .gate import CHUNK_BYTES, NETWORK, NO_CONSENT, RECEIVER, STREAMING
@@ -122,13 +124,14 @@ class Streamer:
             self._handlers[type] = self._on_refused
         self._handlers.update(self._sounds.handlers)
 
-    def notify(self):
+    @micropython.native
+    def notify(self, now_ms):
         """Look again at gate and clock: something may have changed.  Allocates nothing.
 
         Wakes the tasks only where something is due, since each turn of one makes coroutines;
         returns whether it did.
         """
-        is_due = self._writer is None or self._is_due()
+        is_due = self._writer is None or self._is_due(now_ms)
         if is_due:
             self._event.set()
         if self._is_writing or self._asked_ms is not None or self._unanswered:
@@ -387,41 +390,43 @@ class Streamer:
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
             # Of a held stream the receiver learns nothing yet.
             if gate.state != STREAMING:
-                if self._is_anchor_due():
+                if self._is_anchor_due(self._clock.now_ms()):
                     await self._anchor()
-                if self._is_status_due():
+                if self._is_status_due(self._clock.now_ms()):
                     await self._tell_status()
         if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
             await self._ping()
 
-    def _is_due(self):
-        """Whether `_write_due` would find something to do."""
-        gate = self._gate
+    @micropython.native
+    def _is_due(self, now_ms):
+        """Whether `_write_due` would find something to do; asked with every chunk."""
         if self._outgoing or self._stream or self._speech.has_news:
             return True
-        if self._clock.now_ms() - self._written_ms >= KEEP_ALIVE_MS:
+        if now_ms - self._written_ms >= KEEP_ALIVE_MS:
             return True
-        if gate.state == STREAMING and not gate.is_held:
+        is_streaming = self._gate.state == STREAMING
+        if is_streaming and not self._gate.is_held:
             return True
         if not self.is_connected:
             return False
         if self.withdrawal is not self._withdrawn:
             return True
-        return gate.state != STREAMING and (self._is_anchor_due() or self._is_status_due())
+        return not is_streaming and (self._is_anchor_due(now_ms) or self._is_status_due(now_ms))
 
-    def _is_anchor_due(self):
+    @micropython.native
+    def _is_anchor_due(self, now_ms):
         """Whether the log has grown; allocates nothing, as this is asked with every chunk."""
         log = self.log
-        if log is None or log.seq < 0 or log.seq == self._anchored_seq:
+        if log is None or log.seq == self._anchored_seq or log.seq < 0:
             return False
-        return self._clock.now_ms() - self._anchored_ms >= ANCHOR_MS
+        return now_ms - self._anchored_ms >= ANCHOR_MS
 
-    def _is_status_due(self):
+    def _is_status_due(self, now_ms):
         """Whether the device has something to say of itself; nothing while it speaks."""
         status = self.status
         if status is None or not status.is_due or self._speech.state:
             return False
-        return status.may_tell(self._clock.now_ms())
+        return status.may_tell(now_ms)
 
     async def _tell_status(self):
         data = self.status.news()

@@ -5,6 +5,7 @@ of models.  Each model is paired with what decides on its probabilities; which t
 from the kind in the model's header.
 """
 
+import micropython
 from micropython import const
 
 from .detector import Detector
@@ -61,6 +62,7 @@ class Engine:
             detector.reset()
         self.slice_ready = False
 
+    @micropython.native
     def process(self, chunk):
         """Take 160 int16 samples, little-endian; return the index of the model that detected, or
         -1.

@@ -5,6 +5,8 @@ buffer; everything that changes lies in one arena.  Which kernel runs on what is
 the file once.
 """
 
+import micropython
+
 from . import kernels
 from .model_format import (
     DEPTHWISE,
@@ -104,6 +106,7 @@ class Model:
         self.probability = 0
         self.inferred = False
 
+    @micropython.native
     def push(self, values):
         """Take one feature slice, 40 uint8 (int8 + 128); return whether an inference ran.
         Allocates nothing.

@@ -100,6 +100,7 @@ class Board:
     # watchdog
     def feed(self):
         self._ms += 10
+        self.app.turn()
 
     # light
     def show(self, r, g, b):
@@ -179,8 +180,8 @@ class Counted(main.App):
     at = 0
     is_counting = False
 
-    def _hear(self):
-        main.App._hear(self)
+    def turn(self):
+        """Another turn of the loop is over."""
         self.at += 1
         if self.at == _WARM_UP_STEPS:
             self._count(main_gate.IDLE)
@@ -188,7 +189,6 @@ class Counted(main.App):
             self._count(main_gate.IDLE)
             self._gate.wake(77)
             self._gate.speech()
-            self.parts.end_of_speech.update = _never
         elif self.at == 2 * _WARM_UP_STEPS + self.steps:
             self._count(main_gate.STREAMING)
         elif self.at == 2 * (_WARM_UP_STEPS + self.steps):
@@ -198,10 +198,6 @@ class Counted(main.App):
     def _count(self, state):
         assert self._gate.state == state and self.parts.streamer.is_connected
         gc.collect()
-
-
-def _never(_features, _chunk):
-    return False
 
 
 def _never_muted():
@@ -214,7 +210,10 @@ from satellite import gate as main_gate  # noqa: E402
 def run(steps, *models):
     kinds = main.Kinds()
     kinds.app = Counted
-    app = main.build(Board(), Config.defaults(), [read(model) for model in models], kinds)
+    board = Board()
+    app = board.app = main.build(
+        board, Config.defaults(), [read(model) for model in models], kinds
+    )
     app.steps = int(steps)
     app.parts.mute_store.load = _never_muted
     try:

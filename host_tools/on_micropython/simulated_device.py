@@ -183,7 +183,7 @@ class Device:
             is_waiting = is_asked or is_pinging or is_waiting_for_sound
             if not (is_lost or is_streaming or is_ending or is_waiting or is_connecting):
                 break
-            streamer.notify()
+            streamer.notify(world.now_ms)
             await asyncio.sleep_ms(0 if turn < QUICK_TURNS else 1)
         else:
             self._awaits_reply = False

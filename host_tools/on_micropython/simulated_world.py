@@ -200,7 +200,7 @@ class Microphone:
         self._let_network_settle = let_network_settle
         self._is_on = False
         self._chunk = None
-        self.overruns = 0
+        self.overruns = self.changes = 0
 
     def health(self):
         """Always well."""
@@ -223,6 +223,10 @@ class Microphone:
     def is_on(self):
         return self._is_on
 
+    def try_read(self, chunk):
+        """Nothing is there before it was waited for."""
+        return False
+
     async def read(self, chunk):
         """Fill `chunk`, 320 bytes of int16."""
         await self._let_network_settle()
@@ -230,6 +234,7 @@ class Microphone:
             raise OSError("no data")
         if self._world.late_us > RING_US:
             self.overruns += 1
+            self.changes += 1
             first = self._world.input_ms * SAMPLES_PER_MS
             while self._world.late_us > RING_US - 1000 * CHUNK_MS:  # what the ring could not hold
                 self._world.late_us -= 1000 * CHUNK_MS - SPARE_US

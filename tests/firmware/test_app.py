@@ -127,10 +127,15 @@ class Bench:
         return self.mic_on
 
     overruns = 0
+    changes = 0
     is_dead = 0
 
     def health(self):
         return self.is_dead
+
+    def try_read(self, chunk):
+        self.changes += 1
+        return False
 
     async def read(self, chunk):
         if self.turn == self.read_fails_at:
@@ -197,10 +202,15 @@ class Bench:
     def begin(self):
         pass
 
+    def listen(self, slice, chunk):
+        pass
+
     def update(self, slice, chunk):
         return self.turn in self.speech_ends
 
     # audit
+    has_waiting = True
+
     def append(self, kind, now_ms, **fields):
         if self.audit_fails:
             raise OSError
@@ -227,7 +237,7 @@ class Bench:
         self.stored = muted
 
     # streamer
-    def notify(self):
+    def notify(self, now_ms):
         gate = self.app.parts.gate
         if gate.state == STREAMING:
             gate.acknowledge(77)
@@ -255,8 +265,8 @@ class Bench:
 
             withdrawal = None
 
-            def notify(self):
-                bench.notify()
+            def notify(self, now_ms):
+                bench.notify(now_ms)
 
             def changed(self):
                 bench.told.append(bench.app.parts.gate.state)
@@ -722,7 +732,7 @@ def test_a_stream_that_ends_in_the_chunk_of_the_next_wake_word_is_recorded():
 def test_what_was_dropped_and_who_received_is_recorded():
     bench = Bench(turns=30)
     bench.wakes = [5, 15]
-    bench.notify = lambda: None  # nothing leaves
+    bench.notify = lambda now_ms: None  # nothing leaves
 
     def stop():
         if bench.turn in (10, 22):
@@ -908,17 +918,18 @@ def test_a_microphone_that_never_waits_leaves_the_network_its_turn():
     bench = Bench(turns=30)
     seen = []
 
-    async def read(chunk):  # the ring has all of it: nothing to wait for
+    def try_read(chunk):  # the ring has all of it: nothing to wait for
         bench.turn += 1
         if bench.turn >= bench.turns:
             raise End
+        return True
 
     async def network():
         while True:
             seen.append(bench.turn)
             await asyncio.sleep(0)
 
-    bench.read = read
+    bench.try_read = try_read
     bench.run_network = network
     bench.go()
     assert seen[0] <= 4 and len(seen) >= 7, seen
@@ -1090,6 +1101,9 @@ def test_each_stream_looks_anew_for_the_end_of_speech():
             self.begun += 1
 
         def reset(self):
+            pass
+
+        def listen(self, features, chunk):
             pass
 
         def update(self, features, chunk):

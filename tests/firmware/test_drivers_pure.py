@@ -81,7 +81,7 @@ def test_dc_never_leaves_its_range_at_the_rail():
     for word in (-(1 << 31), (1 << 31) - 1):
         for _ in range(60):
             converter.convert(pairs([word] * 160, LEFT), out)
-        assert abs(converter._words[4] - (1 << 29)) <= (1 << 28) + 512
+        assert abs(converter.words[4] - (1 << 29)) <= (1 << 28) + 512
 
 
 def test_convert_allocates_nothing():
@@ -373,7 +373,7 @@ def test_a_chunk_that_is_within_is_one_that_is_well():
     for low in (-half - 1, -half, -5, 0, 5, half - 1, half):
         for high in (-half, -5, 0, 5, half - 1, half, half + 1):
             for clamped in (0, 1, 100):
-                converter._words[5:8] = array("i", (low + bias, high + bias, clamped))
+                converter.words[5:8] = array("i", (low + bias, high + bias, clamped))
                 if low <= high and converter.is_within(half):
                     within += 1
                     assert health.judge(low, high, clamped, 160, half) == health.OK

@@ -54,6 +54,11 @@ class Microphone:
     def health(self):
         return 0
 
+    changes = 0
+
+    def try_read(self, chunk):
+        return False
+
     async def read(self, chunk):
         await asyncio.sleep_ms(0)
 
@@ -129,6 +134,8 @@ class Talk:
 
     def update(self, *heard):
         return False
+
+    listen = update
 
 
 class Kinds(main.Kinds):

@@ -69,7 +69,7 @@ def test_no_sample_can_be_read_from_a_running_application():
     """`diagnostics` is handed the application and uses names without an underscore only."""
     bench = Bench(turns=20)
     bench.wakes = [5]
-    bench.notify = lambda: None  # the stream waits in the gate
+    bench.notify = lambda now_ms: None  # the stream waits in the gate
     pass_time = bench.pass_time
 
     async def read(heard):

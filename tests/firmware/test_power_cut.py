@@ -67,6 +67,11 @@ class Drivers:
     def health(self):
         return 0
 
+    changes = 0
+
+    def try_read(self, chunk):
+        return False
+
     async def read(self, chunk):
         self._now_ms += 10
 
@@ -103,6 +108,7 @@ class Deaf:
     """An engine that hears nothing."""
 
     slice_ready = False
+    slice = bytearray(40)
     detectors = models = ()
 
     def __init__(self, models, *settings):

@@ -93,8 +93,8 @@ class Bench(Quiet):
         await Quiet.pass_time(self)
         self.speaker.held = max(0, self.speaker.held - 1)
 
-    def notify(self):
-        Quiet.notify(self)
+    def notify(self, now_ms):
+        Quiet.notify(self, now_ms)
         if self.turn in self.at:
             self.at.pop(self.turn)()
 
@@ -493,7 +493,7 @@ def test_a_wake_word_that_nobody_answers_is_told_by_a_chime_or_by_the_light():
             bench.wakes = [3]
         bench.speech_ends = ends
         gate = bench.app.parts.gate
-        bench.notify = lambda: None  # no receiver acknowledges
+        bench.notify = lambda now_ms: None  # no receiver acknowledges
         bench.go()
         assert gate.last_reason == NO_CONSENT and gate.state == IDLE
         kinds = bench.kinds()

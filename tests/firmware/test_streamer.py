@@ -155,7 +155,7 @@ class Bench:
         for _ in range(count):
             self.now += 10
             self.gate.hear(bytes(320))
-            self.streamer.notify()
+            self.streamer.notify(self.now)
             for _ in range(8):
                 await asyncio.sleep(0)
 
@@ -655,7 +655,7 @@ def test_a_cancel_ends_the_streamer_whenever_it_comes():
         await bench.turns(6)
         peer.is_closed = True
         bench.now += STUCK_MS + HANDSHAKE_MS + 10
-        bench.streamer.notify()
+        bench.streamer.notify(bench.now)
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()

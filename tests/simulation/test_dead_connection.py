@@ -53,7 +53,7 @@ async def main():
             if until and until():
                 return
             gate.hear(bytes(320))
-            streamer.notify()
+            streamer.notify(clock.now_ms())
             await asyncio.sleep_ms(10)
 
     for number in range(1, 6):

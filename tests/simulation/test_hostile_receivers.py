@@ -74,7 +74,7 @@ async def main():
         if not woken and late and gate.state == IDLE:
             woken = gate.wake(1234) and gate.speech()
         gate.hear(chunk)
-        streamer.notify()
+        streamer.notify(streamer.owner.parts.clock.now_ms())
         await asyncio.sleep_ms(10)
     print(json.dumps({
         "alive": not task.done(), "state": STATE_NAMES[gate.state], "sent": owner.sent_bytes,

@@ -84,7 +84,7 @@ LOOP = """
         owner.both += owner.mic and speaker.on
         if owner.mic:
             gate.hear(chunk)
-        streamer.notify()
+        streamer.notify(now_ms)
         await asyncio.sleep_ms(10)
     import binascii, hashlib
     print(json.dumps({

@@ -107,7 +107,7 @@ class Idle:
             .replace("from satellite.streamer import Streamer\n", PATIENT)
             .replace("if not woken and late", "if False and late")
             .replace("\n    streamer.owner = owner\n", STATUS)
-            .replace("        streamer.notify()", "        streamer.changed(); streamer.notify()")
+            .replace("        streamer.notify(", "        streamer.changed(); streamer.notify(")
         )
         if is_growing:
             source = source.replace("\n    streamer.owner = owner\n", GROWING)

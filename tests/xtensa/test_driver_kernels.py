@@ -12,9 +12,10 @@ from host_tools.xtensa.machine import XtensaMachine
 DRIVERS = FIRMWARE / "drivers"
 SAMPLES, BIAS = 160, 1 << 29
 TESTED = {
-    "pcm": {"convert", "clear_words"},
+    "pcm": {"convert", "clear_words", "is_within"},
     "pcm_xtensa": {"convert"},
     "i2s_speaker": {"copy_chunk"},
+    "overruns": {"empty", "took"},
 }
 SATELLITE = FIRMWARE / "satellite"
 
@@ -88,6 +89,44 @@ def test_convert_costs_little(qemu, module, most):
         machine.call(convert, raw_at, out_at, p_at)
     ((name, instructions),) = machine.counts()
     assert name == "convert" and instructions < most, instructions
+
+
+def test_within(machine):
+    """Moved, within +-half, unclamped."""
+    kernel = load(machine)["pcm"]["is_within"]
+    half = 1 << 16
+    for low in (-half - 1, -half, -5, 0, half - 1):
+        for high in (-half, -5, 0, half - 1, half):
+            for clamped in (0, 1):
+                state = (SAMPLES, 0, 14, 16, BIAS, low + BIAS, high + BIAS, clamped)
+                want = -half <= low != high < half and not clamped
+                assert (
+                    machine.call(kernel, machine.alloc(struct.pack("<8i", *state)), half) == want
+                )
+
+
+def test_the_ring_on_the_chip(machine):
+    """Behind is the time since the ring was empty, less what was taken; overruns start afresh."""
+    kernels = load(machine)["overruns"]
+    at = machine.alloc(struct.pack("<5i", 240, 1 << 16, 0, 0, 0))
+    rng = random.Random(2)
+    now_ms = empty_ms = samples = overruns = worst = 0
+    for _ in range(500):
+        now_ms += rng.choice((1, 9, 10, 11, 60))
+        if rng.random() < 0.1:
+            empty_ms, samples = now_ms - rng.randrange(10), 0
+            machine.call(kernels["empty"], at, empty_ms)
+            continue
+        behind = now_ms - empty_ms - samples // 16
+        worst = max(worst, behind)
+        samples += 160
+        is_lost = behind >= 240
+        if is_lost:
+            overruns, empty_ms, samples = overruns + 1, now_ms - 240, 160
+        assert machine.call(kernels["took"], at, 160, now_ms) == is_lost
+        words = struct.unpack("<5i", machine.read(at, 20))
+        assert words == (240, empty_ms + (1 << 16), samples, overruns, worst)
+    assert overruns > 5
 
 
 def test_copy(machine):

@@ -8,6 +8,8 @@ and the numbers in tables.py.  Imports micropython, array, struct and its own ro
 import struct
 from array import array
 
+import micropython
+
 from . import tables
 
 try:
@@ -55,6 +57,7 @@ class Frontend:
             self.features[i] = 0
         self._missing = _CHUNKS_BEFORE_FIRST_SLICE
 
+    @micropython.native
     def process(self, chunk, out):
         """Take 160 int16 samples; return whether a slice was written to `out`.
 
