@@ -19,6 +19,11 @@ class WatchedStream:
         self.write = writer.write
         self.close = writer.close
 
+    @property
+    def out_buf(self):
+        """What was written and the network has not taken yet."""
+        return self._writer.out_buf
+
     async def read(self, count):
         try:
             data = await self._reader.read(count)

@@ -384,12 +384,16 @@ class AudioChunk:
         self._view = view
         # One view for each multiple of 10 ms, so that sending whole chunks allocates nothing.
         self._views = [view[: self.header_bytes + n] for n in range(0, MAX_CHUNK_BYTES + 1, 320)]
+        self._count = 0  # of `_message`, the newest
+        self._message = view
 
     def message(self, count: int) -> memoryview:
         """The message with `count` bytes of payload, 2 to MAX_CHUNK_BYTES and even.
 
         Valid until the payload is filled again.  Allocates nothing for multiples of 320.
         """
+        if count == self._count:
+            return self._message
         assert 0 < count <= MAX_CHUNK_BYTES and count % WIDTH_BYTES == 0
         digits = count
         at = self._digits_at + 4
@@ -397,9 +401,12 @@ class AudioChunk:
             at -= 1
             self._buffer[at] = 48 + digits % 10 if digits else 32
             digits //= 10
+        self._count = count
         if count % 320 == 0:
-            return self._views[count // 320]
-        return self._view[: self.header_bytes + count]
+            self._message = self._views[count // 320]
+        else:
+            self._message = self._view[: self.header_bytes + count]
+        return self._message
 
 
 def _is_type(value: object) -> bool:

@@ -2,8 +2,9 @@
 
 Place in the pipeline: the last.  The device connects out, over TLS, and writes first.  No audio is
 sent before the receiver has acknowledged the stream's consent, and none but what `gate.take`
-gives.  A slow network holds up nothing else: writing waits here, the gate's outbox fills, and the
-gate ends the stream.  All times are the device's clock.
+gives.  A slow network holds up nothing else: a task here waits until it takes more, the gate's
+outbox fills, and the gate ends the stream.  Where nothing has to be waited for, audio is written
+as soon as it is heard, in `notify`.  All times are the device's clock.
 """
 
 import asyncio
@@ -50,7 +51,8 @@ class Streamer:
     """Makes one connection after the other, and sends streams over it.
 
     connect() -> (reader, writer)  a coroutine; raises OSError or ValueError when it fails; the
-                                   writer copies what it has to keep
+                                   writer copies what it has to keep, in `out_buf` until the
+                                   network takes it (asyncio's StreamWriter, and its like)
     gate                           gate.Gate
     clock                          now_ms()
     consent                        dict: keep_recordings, share_for_training, preroll_ms
@@ -102,6 +104,9 @@ class Streamer:
         self.status = None
         self.word = None
         self._has_word = False  # whether it was told in this stream
+        self._is_resting = False  # the writing task waits for something to be due
+        self._flows = False  # the stream's opening is written, and audio may follow
+        self._failure = None  # of a write that the writing task did not make
         self._is_writing = False
         self._has_written = False  # anything on this connection
         self._has_ended = False  # one of its tasks
@@ -129,9 +134,12 @@ class Streamer:
         """Look again at gate and clock: something may have changed.  Allocates nothing.
 
         Wakes the tasks only where something is due, since each turn of one makes coroutines;
-        returns whether it did.
+        returns whether it did.  In a stream that flows the audio is written here.
         """
-        is_due = self._writer is None or self._is_due(now_ms)
+        if self._flows and self._is_resting and self._is_only_audio_due():
+            is_due = self._write_audio(now_ms)
+        else:
+            is_due = self._writer is None or self._is_due(now_ms)
         if is_due:
             self._event.set()
         if self._is_writing or self._asked_ms is not None or self._unanswered:
@@ -196,6 +204,7 @@ class Streamer:
         if self._gate.state == STREAMING:
             self._gate.abort(NETWORK)
         self._stream = self._unanswered = 0
+        self._flows = False
         self._withdrawn = None
         self._anchored_seq = None
         self._outgoing.clear()
@@ -220,6 +229,8 @@ class Streamer:
         self._written_ms = self._clock.now_ms()
         self._limits.start(self._written_ms)
         self._is_writing = self._has_written = self._has_ended = False
+        self._is_resting = self._flows = False
+        self._failure = None
         self._asked_ms = None
         tasks = [asyncio.create_task(self._write_loop())]
         try:
@@ -234,6 +245,7 @@ class Streamer:
                     tasks.remove(task)  # MicroPython crashes when one is awaited a second time
                     await task  # raises what ended it
         finally:
+            self._flows = False
             for task in tasks:
                 task.cancel()
             for task in tasks:
@@ -263,8 +275,12 @@ class Streamer:
         try:
             await self._ping()
             while True:
+                self._is_resting = True
                 await self._event.wait()
                 self._event.clear()
+                self._is_resting = False
+                if self._failure is not None:
+                    raise self._failure
                 await self._write_due()
         finally:
             self._has_ended = True
@@ -452,6 +468,8 @@ class Streamer:
 
     async def _send_audio(self):
         """Write all that the gate lets out, one chunk a message, so a mute cuts at a chunk."""
+        if self._flows and self._writer.out_buf:  # what `_write_audio` left
+            await self._drain()
         while self._gate.may_take:
             if not self._has_word:
                 self._has_word = True
@@ -472,9 +490,45 @@ class Streamer:
             self._begin_write()  # as _drain, without a coroutine of its own
             await self._writer.drain()
             self._end_write()
+        self._flows = self._has_audio
+
+    @micropython.native
+    def _is_only_audio_due(self):
+        """Whether the audio of the present stream is all that `_write_due` would find."""
+        gate = self._gate
+        return (
+            gate.state == STREAMING
+            and gate.stream_id == self._stream
+            and not (gate.is_closing or self._outgoing or self._speech.has_news)
+            and not self._event.is_set()
+        )
+
+    @micropython.native
+    def _write_audio(self, now_ms):
+        """As `_send_audio`, at once and without a turn of the writing task.
+
+        Return whether that task has something to do: what the network has not taken yet, or a
+        failure, which belongs to it.
+        """
+        writer = self._writer
+        try:
+            while self._gate.take(self._chunk):
+                writer.write(self._audio.message(CHUNK_BYTES))
+                self._written_ms = now_ms
+                if self.owner is not None:
+                    self.owner.sent(CHUNK_BYTES)
+                if writer.out_buf:
+                    return True
+        except (OSError, ValueError) as error:
+            self._failure = error
+            return True
+        finally:
+            clear_chunk(self._chunk)
+        return False
 
     async def _end_stream(self):
         self._stream = 0
+        self._flows = False
         if self._has_audio:
             self._has_audio = False
             await self._send(protocol.encode(protocol.AUDIO_STOP))

@@ -139,6 +139,8 @@ class Board:
 class Link:
     """The receiver: answers a ping and a consent, and takes all the rest."""
 
+    out_buf = b""
+
     def __init__(self):
         self._event = asyncio.Event()
         self._answer = b""

@@ -55,6 +55,12 @@ class Wire:
         if self._world.network == "up":
             self._far.write(data)
 
+    @property
+    def out_buf(self):
+        """What `drain` would wait for: anything, or nothing."""
+        is_late = self._world.now_ms < self._due_ms or self._world.network == "silent"
+        return True if is_late or self._is_cut else self._far.out_buf
+
     async def drain(self):
         while not self._is_cut and (
             self._world.now_ms < self._due_ms or self._world.network == "silent"
@@ -104,6 +110,8 @@ class Wire:
 
 class InMemoryReceiver:
     """The other end of a `Wire`: does at once what docs/protocol.md asks of a receiver."""
+
+    out_buf = b""
 
     def __init__(self, network):
         self._network = network

@@ -71,6 +71,7 @@ class Receiver:
         self.streams = []
         self._decoder = protocol.Decoder(protocol.MAX_CHUNK_BYTES)
         self._answers = b""
+        self.out_buf = b""
 
     def write(self, data):
         self.wire += bytes(data)

@@ -5,6 +5,7 @@ The peer is in memory and speaks the protocol; time is the test's own.
 
 import asyncio
 
+import micropython
 from drivers.backoff import MAX_MS, BackOff
 from satellite import protocol
 from satellite.counters import Counters
@@ -63,6 +64,10 @@ class Peer:
                 self.say(protocol.PONG)
             if self.answers and event.type == protocol.CONSENT:
                 self.say(protocol.CONSENT_ACCEPTED, {"stream": event.data["stream"]})
+
+    @property
+    def out_buf(self):
+        return self.is_stuck
 
     async def drain(self):
         await asyncio.sleep(0)
@@ -747,3 +752,96 @@ def test_a_flood_of_refused_cutoffs_ends_the_connection():
 
     bench.play(5, say, 900, say, 900, say, 5)
     assert peer.is_closed and bench.refused == ["sensitivity"] * 101 + ["message"]
+
+
+CHUNK = b"\x11\x22" * 160
+
+
+def flowing():
+    """A bench and its peer, whose stream has begun to flow; for `play`."""
+    peer = Peer()
+    bench = Bench([peer])
+    return peer, bench, [5, lambda: bench.wake(9), 6]
+
+
+def test_audio_that_flows_is_written_at_once_and_allocates_nothing():
+    """No task has a turn meanwhile, and what was sent is not left behind."""
+    peer, bench, steps = flowing()
+    seen = []
+
+    def hear():
+        for count in (1, 1, 3):  # the last of them after a turn in which nobody looked
+            before = peer.kinds().count("audio-chunk")
+            for _ in range(count):
+                bench.gate.hear(CHUNK)
+            bench.streamer.notify(bench.now)
+            seen.append(peer.kinds().count("audio-chunk") - before)
+        peer.write = lambda data: None
+        micropython.heap_lock()
+        try:
+            for _ in range(5):
+                bench.gate.hear(CHUNK)
+                bench.streamer.notify(bench.now)
+        finally:
+            micropython.heap_unlock()
+        assert bench.gate.waiting_chunks == 0 and not any(bench.streamer._chunk)
+
+    bench.play(*steps, hear)
+    assert seen == [1, 1, 3], seen
+
+
+def test_what_the_network_does_not_take_waits_in_the_gate():
+    peer, bench, steps = flowing()
+    seen = []
+
+    def hear():
+        peer.is_stuck = True
+        for _ in range(4):
+            bench.gate.hear(CHUNK)
+            bench.streamer.notify(bench.now)
+        seen.append((bench.gate.waiting_chunks, bench.gate.state))
+
+    def go_on():
+        peer.is_stuck = False
+
+    bench.play(*steps, hear, 2, go_on, 3)
+    assert seen == [(3, STREAMING)], seen
+    assert bench.gate.waiting_chunks == 0 and bench.gate.state == STREAMING
+    assert len(bench.attempts) == 1 and bench.sent_bytes == 320 * peer.kinds().count("audio-chunk")
+
+
+def test_a_mute_between_two_chunks_lets_none_of_them_out():
+    peer, bench, steps = flowing()
+    kinds = []
+
+    def mute():
+        bench.gate.hear(CHUNK)
+        bench.gate.mute()
+        kinds.extend(peer.kinds())
+        bench.streamer.notify(bench.now)
+        assert peer.kinds() == kinds
+
+    bench.play(*steps, mute, 3)
+    assert peer.kinds()[len(kinds) :] == ["audio-stop", "ping"]
+
+
+def fail_to_write(error):
+    peer, bench, steps = flowing()
+
+    def write(data):
+        raise error
+
+    def fail():
+        peer.write = write
+        bench.gate.hear(CHUNK)
+        bench.streamer.notify(bench.now)
+        assert not any(bench.streamer._chunk)
+
+    bench.play(*steps, fail, 3)
+    assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
+    assert peer.is_closed and not bench.streamer.is_connected
+
+
+def test_a_write_that_fails_ends_the_connection_and_not_who_looks():
+    fail_to_write(OSError(104))
+    fail_to_write(ValueError("peer"))

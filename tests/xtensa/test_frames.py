@@ -81,6 +81,7 @@ RARE = {
     "satellite/speech_audio:IncomingAudio.put": "when a message has arrived",
     "satellite/protocol:Decoder._close": "when a message has arrived",
     "satellite/protocol:Decoder._open": "when a message has arrived",
+    "satellite/protocol:Decoder._next": "when a message has arrived",
     "satellite/protocol:Decoder.feed": "when a message has arrived",
     "satellite/protocol:Decoder.__next__": "when a message has arrived",
     "satellite/protocol:encode": "when a message is sent that is not audio",
