@@ -29,6 +29,7 @@ class Clock:
         self._ticks = ticks
         return now_ms
 
+    @micropython.native
     def ticks_us(self):
         """For the length of short things; wraps every 18 minutes."""
         return time.ticks_us()

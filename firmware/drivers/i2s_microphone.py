@@ -170,6 +170,7 @@ class I2SMicrophone:
 
     # --- audio ---
 
+    @micropython.native
     def read(self, chunk):
         """`await read(chunk)`: the next 10 ms into `chunk` (320 bytes).  Allocates nothing.
 

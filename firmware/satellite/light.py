@@ -43,6 +43,7 @@ MIN_BRIGHTNESS = 8
 STEP_MS = 40
 
 
+@micropython.native
 def colour(state, mic_on, amp_on=False):
     """The colour, full brightness, as (r, g, b)."""
     if state == SPEAKING:
@@ -58,6 +59,7 @@ def colour(state, mic_on, amp_on=False):
     return RED if state == MUTED else YELLOW
 
 
+@micropython.native
 def level(state, mic_on, now_ms, amp_on=False):
     """The pattern's brightness at a time, 0..255; at least 64 while anything is on."""
     if state == SPEAKING and not mic_on:  # pulses, 2 s
@@ -135,6 +137,7 @@ class Light:
             self.shown = (state, mic_on)
         return True
 
+    @micropython.native
     def _follows(self, now_ms):
         """Show the pattern of this time; whether the driver does."""
         try:
@@ -143,6 +146,7 @@ class Light:
         except OSError:
             return False
 
+    @micropython.native
     def _draw(self, now_ms):
         self._amp_on = self._speaker is not None and self._speaker.is_on()
         if self._has_colour:
@@ -150,6 +154,7 @@ class Light:
         else:
             self._tint(WHITE, self._level(now_ms))
 
+    @micropython.native
     def _level(self, now_ms):
         state = self._state
         if state == IDLE and now_ms < self._unheard_until_ms and self._mic_on:
@@ -158,12 +163,14 @@ class Light:
             return level(state, self._mic_on, now_ms, self._amp_on)
         return mono_level(state, self._mic_on, now_ms, self._amp_on)
 
+    @micropython.native
     def _tint(self, rgb, bright):
         r = self._dim(rgb[0], bright)
         g = self._dim(rgb[1], bright)
         b = self._dim(rgb[2], bright)
         self._driver.show(r, g, b)
 
+    @micropython.native
     def _dim(self, value, bright):
         if not value or not bright:
             return 0

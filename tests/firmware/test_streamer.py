@@ -828,7 +828,10 @@ def test_a_mute_between_two_chunks_lets_none_of_them_out():
 def fail_to_write(error):
     peer, bench, steps = flowing()
 
+    writes = []
+
     def write(data):
+        writes.append(data)
         raise error
 
     def fail():
@@ -839,7 +842,7 @@ def fail_to_write(error):
 
     bench.play(*steps, fail, 3)
     assert bench.gate.state == IDLE and bench.gate.last_reason == NETWORK
-    assert peer.is_closed and not bench.streamer.is_connected
+    assert peer.is_closed and not bench.streamer.is_connected and len(writes) == 1
 
 
 def test_a_write_that_fails_ends_the_connection_and_not_who_looks():
