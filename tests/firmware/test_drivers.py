@@ -245,6 +245,38 @@ def test_lost_samples_are_counted():
     assert mic.overruns == 1 and mic._i2s.lost > 0, (mic.overruns, mic._i2s.lost)
 
 
+def test_whoever_watches_changes_misses_nothing():
+    """Whatever `health` and `overruns` say differently, `changes` has grown since."""
+    mic = microphone()
+    mic.start()
+    chunk = bytearray(320)
+    seen = mic.changes, mic.health(), mic.overruns
+    news = 0
+    for sound in (lambda n: (n % 999 << 16, 0), lambda n: (5 << 16, 0), lambda n: (0, n << 20)):
+        world.sound = sound
+        for i in range(120):
+            world.sleep_ms(400 if i == 50 else 0)
+            read(mic, chunk)
+            now = mic.changes, mic.health(), mic.overruns
+            assert now[1:] == seen[1:] or now[0] > seen[0], (seen, now)
+            news += now[1:] != seen[1:]
+            seen = now
+    assert news >= 5 and mic.overruns >= 3
+    mic.stop()
+    mic.start()
+    assert mic.health() == health.OK and mic.changes > seen[0]
+    world.bus_is_dead = True
+    mic._i2s.readinto = lambda buffer: 0
+    seen = mic.changes
+    for _ in range(60):
+        world.sleep_ms(10)
+        try:
+            mic.try_read(chunk)
+        except OSError:
+            break
+    assert mic.health() == health.NO_DATA and mic.changes > seen
+
+
 def test_the_first_moments_are_silence():
     machine.reset()
     world.sound = lambda n: (n << 16, 0)
