@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from host_tools.answers.chain import Answer, Chain
@@ -25,6 +26,9 @@ from host_tools.receiver.transcription import Transcription, TranscriptionError
 #: Two devices that hear the same wake word within this time hear the same person, as Home
 #: Assistant has it.
 SAME_WORD_S = 2.0
+#: Streams of one device that are heard, or are on their way to words and an answer: each has an
+#: engine of its own.
+MAX_OF_A_DEVICE = 3
 
 
 class LocalAnswers(Assistant):
@@ -53,6 +57,8 @@ class LocalAnswers(Assistant):
         self._satellites: dict[str, Satellite] = {}
         #: What is being heard, and after which wake word.
         self._hearings: dict[Satellite, tuple[Hearing, str | None]] = {}
+        #: How many are heard or answered, by the device's id.
+        self._busy: Counter[str] = Counter()
         #: When a stream began after each wake word, and on which device.
         self._woken: dict[str, tuple[float, Satellite]] = {}
 
@@ -71,6 +77,11 @@ class LocalAnswers(Assistant):
         if self._is_heard_elsewhere(satellite, stream, wake_word):
             satellite.end_stream(stream)
             return
+        if self._busy[satellite.id] >= MAX_OF_A_DEVICE:
+            satellite.end_stream(stream)
+            self._emit("unanswered", satellite, stream, "too much is being recognised")
+            return
+        self._busy[satellite.id] += 1
         self._hearings[satellite] = (self._make_hearing(), wake_word)
 
     def stream_audio(self, satellite: Satellite, stream: str, audio: bytes) -> None:
@@ -83,9 +94,10 @@ class LocalAnswers(Assistant):
         hearing, wake_word = self._hearings.pop(satellite)
         if not is_complete or self._host is None:
             hearing.cancel()
+            self._busy[satellite.id] -= 1
             return
         hearing.end()
-        self._host.start(self._answer(self._host, satellite, stream, hearing, wake_word))
+        self._host.start(self._finish(self._host, satellite, stream, hearing, wake_word))
 
     def _is_heard_elsewhere(self, satellite: Satellite, stream: str, word: str | None) -> bool:
         """Return whether another device began after the same wake word just before: then that one
@@ -109,6 +121,19 @@ class LocalAnswers(Assistant):
             return ()
         hearing, _ = self._hearings[satellite]
         return (ANSWERED, FORWARDED) if isinstance(hearing, Transcription) else (ANSWERED,)
+
+    async def _finish(
+        self,
+        host: Host,
+        satellite: Satellite,
+        stream: str,
+        hearing: Hearing,
+        wake_word: str | None,
+    ) -> None:
+        try:
+            await self._answer(host, satellite, stream, hearing, wake_word)
+        finally:
+            self._busy[satellite.id] -= 1
 
     async def _answer(
         self,
