@@ -264,6 +264,10 @@ def command(
             health = Health(health_port, data, worker, counts)
         try:
             _warn(view, options, address, authority, devices)
+            if answers:
+                view.emit("answers", stt=stt or "the built-in engine", tts=tts or "espeak-ng")
+            if home_assistant:
+                view.emit("home", host=home_host)
             for option, uri in (("--handle", handle), ("--tts", tts)):
                 if uri and not transcription.is_on_this_machine(transcription.parse_address(uri)):
                     what = "what is said" if option == "--handle" else "what is answered"

@@ -31,6 +31,12 @@ _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _EVENTS = {
     "listening": (_INFO, "listening on {host} port {port} as {name}"),
     "page": (_INFO, "the page is at {address}; `earnest companion` opens it"),
+    "answers": (_INFO, "answers by itself: speech-to-text by {stt}, the voice by {tts}"),
+    "home": (
+        _INFO,
+        "each device is offered to Home Assistant on {host} once it has connected; "
+        "`earnest devices home-key NAME` prints its key",
+    ),
     "ca": (_INFO, "made a new CA in {folder}; only devices provisioned with it can connect"),
     "renewed": (_INFO, "renewed the receiver's certificate; it is valid until {expires}"),
     "connected": (_INFO, "{device} connected from {address}"),

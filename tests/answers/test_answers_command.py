@@ -62,6 +62,8 @@ def test_what_leaves_this_computer_is_said_at_the_start(data):
     options = ["--stt", elsewhere, "--handle", elsewhere, "--tts", elsewhere]
     with receiving(data, "--answers", *options) as receiver:
         told = [t["message"] for t in receiver.events if t["event"] == "warning"]
+        (who,) = [t for t in receiver.events if t["event"] == "answers"]
+    assert who["stt"] == who["tts"] == elsewhere
     assert told == [
         "audio travels to the speech-to-text server in plain text",
         f"what is said travels to {elsewhere} in plain text",

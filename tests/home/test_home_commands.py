@@ -9,7 +9,7 @@ import pytest
 
 from host_tools.home.identity import IdentityBook
 from host_tools.receiver.devices import DeviceList
-from tests.fakes.receivers import earnest, new_device
+from tests.fakes.receivers import earnest, new_device, receiving
 
 
 @pytest.fixture
@@ -51,6 +51,13 @@ def test_a_device_that_is_not_there(data):
     done = earnest(data, "devices", "home-key", "hall")
     assert done.returncode == 2 and "there is no device 'hall'" in done.stderr
     assert not (data / "home-assistant.json").exists()
+
+
+def test_its_address_is_told_before_any_device_has_connected(data):
+    with receiving(data, "--home-assistant", "--home-port", "0") as receiver:
+        assert [t["host"] for t in receiver.events if t["event"] == "home"] == ["127.0.0.1"]
+    with receiving(data) as receiver:
+        assert not [t for t in receiver.events if t["event"] == "home"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::", "localhost", "x"])
