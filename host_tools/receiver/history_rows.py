@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from firmware.satellite import protocol
+from host_tools.receiver.recording import Recording, seconds
 
 #: What may be done with a stream, several at once: its recording was kept; its audio went to a
 #: speech-to-text server, to Home Assistant, or to the answers of this computer; none of these.
@@ -77,3 +81,21 @@ def day_bounds_s(day: datetime.date) -> tuple[float, float]:
     first = datetime.datetime.combine(day, datetime.time())
     second = datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time())
     return first.timestamp(), second.timestamp()
+
+
+def row_of_recording(recording: Recording, names: Mapping[str, str]) -> StreamRow:
+    """Return what the history can say of a recording that it does not know."""
+    return StreamRow(
+        began_s=seconds(recording.created) - recording.duration_ms / 1000,
+        device_id=recording.device,
+        device_name=names.get(recording.device, ""),
+        wake_word=recording.wake_word,
+        duration_ms=recording.duration_ms,
+        bytes=recording.samples * protocol.WIDTH_BYTES,
+        sha256=recording.sha256,
+        reason="",
+        fates=(KEPT,),
+        keep_recordings=True,
+        share_for_training=recording.share_for_training,
+        recording=recording.id,
+    )

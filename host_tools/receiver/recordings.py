@@ -14,30 +14,27 @@ import contextlib
 import hashlib
 import itertools
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files, sealing
 from host_tools.receiver.history import HISTORY_FILE, History
-from host_tools.receiver.history_rows import KEPT, StreamRow
+from host_tools.receiver.history_rows import row_of_recording
 from host_tools.receiver.receiver_log import ReceiverLog
-from host_tools.receiver.recording import Recording, seconds, text
+from host_tools.receiver.recording import Recording, text
+from host_tools.receiver.recording_catalogue import INDEX_FILE, Catalogue
 from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
-from host_tools.receiver.recording_index import RecordingIndex
+
+__all__ = ["DEFAULT_KEEP_DAYS", "INDEX_FILE", "Recordings"]
 
 DEFAULT_KEEP_DAYS = 30.0
-INDEX_FILE = "index.sqlite"
 _DAY_S = 86400.0
-#: Rows of the index that one transaction writes.
+#: Rows of the history that one transaction writes.
 _BATCH = 500
-_Result = TypeVar("_Result")
 
 
 class Recordings:
@@ -52,8 +49,7 @@ class Recordings:
         self.log = ReceiverLog(folder)
         #: Every stream, kept or not.
         self.history = History(folder / HISTORY_FILE)
-        self._opened: RecordingIndex | None = None
-        self._is_in_memory = False  # the opened one, since the disk takes none
+        self._catalogue = Catalogue(folder, self._files)
         #: Files that could not be removed, without a key.
         self._stuck: set[str] = set()
 
@@ -85,7 +81,7 @@ class Recordings:
         self.log.prepare()  # so that even a full disk can record its deletion
         self._files.write(recording, audio)
         with contextlib.suppress(HostToolError):  # the files are the truth: it is read from them
-            self._with_index(lambda index: self._enter(index, [recording]))
+            self._catalogue.enter([recording])
         return recording
 
     def all(self, beginning: str = "") -> list[Recording]:
@@ -95,7 +91,7 @@ class Recordings:
         self.reconcile()
         self.expire()
         late = {recording.id for recording in self._expired()}
-        found = self._with_index(lambda index: index.all(beginning))
+        found = self._catalogue.use(lambda index: index.all(beginning))
         return [recording for recording in found if recording.id not in late]
 
     def find(self, id_or_beginning: str) -> Recording:
@@ -186,7 +182,7 @@ class Recordings:
             self.log.add("deleted", recordings=done.count, left=len(done.left))
         dead = ids if is_silent else gone
         with contextlib.suppress(HostToolError):  # read from the files the next time
-            self._with_index(lambda index: index.remove(dead))
+            self._catalogue.use(lambda index: index.remove(dead))
         with contextlib.suppress(HostToolError):  # noted at the next start
             self.history.deleted(dead)
         return done
@@ -197,7 +193,7 @@ class Recordings:
             return Deletion()
         self.reconcile()
         done = self._and_clean(
-            self.delete(self._with_index(lambda index: index.all()), source=source)
+            self.delete(self._catalogue.use(lambda index: index.all()), source=source)
         )
         if problem := self._destroy_keys([]):
             # Damaged: with no recording left, nothing is lost with it.
@@ -214,7 +210,7 @@ class Recordings:
 
         Returns how many, and what is left as it was; 0 when there are none left to be sealed.
         """
-        known = self._with_index(lambda index: index.stamps())
+        known = self._catalogue.use(lambda index: index.stamps())
         plain = sorted(id for id in self._files.scan().wavs if id in known)[:limit]
         if not plain:
             return 0, []
@@ -226,7 +222,7 @@ class Recordings:
     ) -> Deletion:
         """Remove what was kept under this device's consent, and what is nobody's."""
         self.reconcile()
-        found = self._with_index(lambda index: index.of_device(device))
+        found = self._catalogue.use(lambda index: index.of_device(device))
         return self._and_clean(self.delete(found, why=why, source=source, device=device))
 
     def unshare(self, device: str) -> list[str]:
@@ -235,7 +231,7 @@ class Recordings:
         Returns what could not be marked.
         """
         self.reconcile()
-        shared = self._with_index(lambda index: index.of_device(device, shared_only=True))
+        shared = self._catalogue.use(lambda index: index.of_device(device, shared_only=True))
         return self._rewrite(replace(r, share_for_training=False) for r in shared)
 
     def adopt(self, owner: str, device: str) -> list[str]:
@@ -243,17 +239,16 @@ class Recordings:
 
         Returns what could not be changed.
         """
-        found = self._with_index(lambda index: index.of_device(owner))
+        found = self._catalogue.use(lambda index: index.of_device(owner))
         return self._rewrite(replace(recording, device=device) for recording in found)
 
     def devices(self) -> dict[str, tuple[int, str]]:
         """Return of each device how many recordings it has, and when the first was made."""
-        return self._with_index(lambda index: index.devices())
+        return self._catalogue.use(lambda index: index.devices())
 
     def expire(self) -> Deletion:
         """Remove what is past its day, or older than this receiver keeps."""
-        if self._is_in_memory:  # the disk may have room by now
-            self._close_index()
+        self._catalogue.leave_memory()
         done = self.delete(self._expired(), why="expired", source="receiver")
         for id in sorted(self._stuck):
             if self._files.remove(id, done):
@@ -288,7 +283,7 @@ class Recordings:
     def _unsound(self, is_doubt_enough: bool, done: Deletion) -> tuple[Content, list[str]]:
         """Return what the folder holds, and what of it is to go; what stays in doubt is noted."""
         self.reconcile()
-        sound = self._with_index(lambda index: index.stamps())
+        sound = self._catalogue.use(lambda index: index.stamps())
         folder = self._files.scan()
         unsound = []
         everything = itertools.chain(folder.facts, folder.sealed, folder.wavs)
@@ -329,30 +324,21 @@ class Recordings:
         """
         known = self.history.recordings()  # before looking into the folder, which is ahead of it
         self.reconcile()
-        there = self._with_index(lambda index: index.stamps())
+        there = self._catalogue.use(lambda index: index.stamps())
         self.history.deleted(known - there.keys())
         if missing := there.keys() - known:
-            found = [r for r in self._with_index(lambda index: index.all()) if r.id in missing]
+            found = [r for r in self._catalogue.use(lambda index: index.all()) if r.id in missing]
             for start in range(0, len(found), _BATCH):
-                self.history.add(_row(r, names) for r in found[start : start + _BATCH])
+                self.history.add(row_of_recording(r, names) for r in found[start : start + _BATCH])
 
     def reconcile(self) -> None:
         """Make the index say what the folder holds; reads only the files that changed."""
-        if self._opened is not None:
-            self._with_index(self._reconcile)
-        else:
-            self._with_index(lambda index: None)  # opening does it
+        self._catalogue.reconcile()
 
     def close(self) -> None:
         self.history.close()
         self._files.keys.close()
-        self._close_index()
-
-    def _close_index(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
-            self._is_in_memory = False
+        self._catalogue.close()
 
     def _and_clean(self, done: Deletion) -> Deletion:
         cleaned = self.clean(is_doubt_enough=True)
@@ -361,9 +347,9 @@ class Recordings:
 
     def _expired(self) -> list[Recording]:
         """What is to go; its file is read again, for the index alone deletes nothing."""
-        if found := self._with_index(lambda index: index.expired(self._keep_s)):
-            self._with_index(lambda index: self._refresh(index, [r.id for r in found]))
-            found = self._with_index(lambda index: index.expired(self._keep_s))
+        if found := self._catalogue.use(lambda index: index.expired(self._keep_s)):
+            self._catalogue.refresh([r.id for r in found])
+            found = self._catalogue.use(lambda index: index.expired(self._keep_s))
         return found
 
     def _rewrite(self, recordings: Iterable[Recording]) -> list[str]:
@@ -372,88 +358,7 @@ class Recordings:
         for recording in recordings:
             try:
                 self._files.write_facts(recording)
-                self._with_index(partial(self._enter, recordings=[recording]))
+                self._catalogue.enter([recording])
             except HostToolError as error:
                 left.append(error.message)
         return [*left, *self._files.settle()]
-
-    def _reconcile(self, index: RecordingIndex) -> None:
-        # Loops, not operations on whole sets: between their turns the event loop has its own.
-        folder, known = self._files.scan(), index.stamps()
-        there = self._with_key(folder)
-        whole = {
-            id: stamp for id, stamp in folder.facts.items() if id in folder.wavs or id in there
-        }
-        changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
-        for start in range(0, len(changed), _BATCH):
-            self._refresh(index, changed[start : start + _BATCH])
-        index.remove([id for id in known if id not in whole])
-
-    def _with_key(self, folder: Content) -> set[str]:
-        """Return the sealed audio that was not deleted, as far as the keys can tell."""
-        try:
-            keyed = self._files.keys.ids()
-            return (folder.sealed & keyed) | self._files.foreign(folder.sealed - keyed)
-        except HostToolError:
-            return folder.sealed
-
-    def _refresh(self, index: RecordingIndex, ids: Iterable[str]) -> None:
-        """Read the facts of these anew; those that are not sound leave the index."""
-        sound = self._files.read_facts(ids)
-        self._enter(index, sound)
-        index.remove(set(ids) - {recording.id for recording in sound})
-
-    def _enter(self, index: RecordingIndex, recordings: Iterable[Recording]) -> None:
-        stamped = ((r, self._files.stamp(r.id)) for r in recordings)
-        index.put([(recording, stamp) for recording, stamp in stamped if stamp])
-
-    def _with_index(self, use: Callable[[RecordingIndex], _Result]) -> _Result:
-        """Use the index, which is opened and read from the files when it is not open.
-
-        A full disk takes no index, and must not keep anybody from deleting: then it is in memory.
-        """
-        if not self._folder.is_dir():
-            owner_only_files.make_folder(self._folder)
-        try:
-            return use(self._opened or self._open(self._folder / INDEX_FILE))
-        except sqlite3.Error:
-            self._close_index()
-        try:
-            index = self._open(None)
-            self._is_in_memory = True
-            return use(index)
-        except sqlite3.Error as error:
-            self._close_index()
-            raise HostToolError(
-                f"the index of the recordings failed: {error}",
-                f"check the free space; {self._folder / INDEX_FILE} may be removed, "
-                "it is made again",
-            ) from error
-
-    def _open(self, path: Path | None) -> RecordingIndex:
-        index = RecordingIndex(path)
-        try:
-            self._reconcile(index)
-        except BaseException:
-            index.close()
-            raise
-        self._opened = index
-        return index
-
-
-def _row(recording: Recording, names: Mapping[str, str]) -> StreamRow:
-    """Return what the history can say of a recording that it does not know."""
-    return StreamRow(
-        began_s=seconds(recording.created) - recording.duration_ms / 1000,
-        device_id=recording.device,
-        device_name=names.get(recording.device, ""),
-        wake_word=recording.wake_word,
-        duration_ms=recording.duration_ms,
-        bytes=recording.samples * protocol.WIDTH_BYTES,
-        sha256=recording.sha256,
-        reason="",
-        fates=(KEPT,),
-        keep_recordings=True,
-        share_for_training=recording.share_for_training,
-        recording=recording.id,
-    )

@@ -78,9 +78,11 @@ def dying_after(calls: int, work: Callable[[], bytes]) -> bytes | None:
     return told[5:]
 
 
-def beside(work: Callable[[Callable[[bytes], None]], None], kill_after_s: float | None = None):
+def beside(
+    work: Callable[[Callable[[bytes], None]], None], kill_after: tuple[int, float] | None = None
+):
     """Start `work(tell)` in a process of its own; returns a function that waits for its end, and
-    gives the lines that it told.  It is killed after a while, if that is given."""
+    gives the lines that it told.  It is killed after so many lines and seconds, if given."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -94,12 +96,13 @@ def beside(work: Callable[[Callable[[bytes], None]], None], kill_after_s: float 
     os.close(writing)
 
     def end() -> list[bytes]:
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            os.kill(child, signal.SIGKILL)
-        told = b""
+        told, is_killed = b"", kill_after is None
         while part := os.read(reading, 65536):
             told += part
+            if not is_killed and told.count(b"\n") >= kill_after[0]:
+                time.sleep(kill_after[1])
+                os.kill(child, signal.SIGKILL)
+                is_killed = True
         os.close(reading)
         os.waitpid(child, 0)
         lines = told.split(b"\n")[:-1]

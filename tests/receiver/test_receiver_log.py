@@ -155,12 +155,12 @@ def test_nothing_else_removes_audio_or_a_key():
     callers = {}
     for path in (ROOT / "host_tools").rglob("*.py"):
         text = path.read_text()
-        for call in ("_files.remove(", "keys.destroy(", ".destroy_file(", "_files.keys."):
+        for call in ("_files.remove(", "keys.destroy(", ".destroy_file(", "_files.keys.writing("):
             if call in text:
                 callers.setdefault(call, set()).add(path.name)
     assert callers["_files.remove("] == {"recordings.py"}
     assert callers["keys.destroy("] == {"recordings.py", "recording_files.py"}
-    assert callers[".destroy_file("] == callers["_files.keys."] == {"recordings.py"}
+    assert callers[".destroy_file("] == callers["_files.keys.writing("] == {"recordings.py"}
     assert "_recorded(" in Path(recordings.__file__).read_text()
 
 

@@ -254,13 +254,13 @@ def test_killed_at_any_moment_what_was_confirmed_holds(folder):
     rng = random.Random(11)
     told = {b"kept": set(), b"asked": set(), b"deleted": set()}
     for _ in range(12):
-        for line in beside(work, rng.uniform(0.03, 0.25))():
+        for line in beside(work, (rng.randint(1, 6), rng.uniform(0, 0.03)))():
             what, id = line.split()
             told[what].add(id.decode())
         found = heard(folder).keys()
         assert told[b"kept"] - told[b"asked"] <= found
         assert not told[b"deleted"] & found and is_tidy(folder)
-    assert len(told[b"kept"]) > 20
+    assert len(told[b"kept"]) >= 12
 
 
 def test_several_processes_on_one_folder_lose_nothing_and_keep_nothing_deleted(folder):
