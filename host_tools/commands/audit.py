@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -15,9 +15,13 @@ from rich.text import Text
 from firmware.satellite import audit_record
 from host_tools.board.audit_anchors import AnchorCheck, check_anchors
 from host_tools.board.audit_log import HEAD_NAME, Log, Problem, as_document, details, find, read
+from host_tools.board.audit_streams import MAX_ROWS, StreamCheck, check_streams
 from host_tools.commands.options import data_option, json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.receiver import receiver_log
+from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.history import HISTORY_FILE, History
+from host_tools.receiver.history_rows import Filter
 
 BROKEN = 1
 
@@ -31,8 +35,9 @@ Examples:
   earnest audit copied-from-device/ --expect 5f0c...   (a hash noted on an earlier day)
   earnest audit --receiver                             (the receiver's own log)
 
-Exit status: 0 if the hash chain is intact; 1 if anything was changed, left out, moved or cut off;
-2 if a file cannot be read or is not an audit log.
+Exit status: 0 if the hash chain is intact; 1 if anything was changed, left out, moved or cut off,
+or if audio left the device that did not come to this receiver; 2 if a file cannot be read or is
+not an audit log.
 """
 
 _COLOURS = {
@@ -100,6 +105,7 @@ def command(
     While the log grew, the device told its receiver the number and hash of the newest record. If
     that receiver is on this computer, the log is checked against these anchors. The device is the
     board on the port, the one given with --device, or the one whose anchors fit the log.
+    Then every stream of the log must be one that this receiver got, with the same bytes.
     """
     if expect is not None and not _is_hash(expect.lower()):
         raise HostToolError(f"{expect!r} is not a hash", "a hash has 64 hexadecimal digits")
@@ -143,11 +149,43 @@ def command(
     if not no_anchors:
         check = check_anchors(log.records, data, device=device, certificate=certificate)
         log = replace(log, problems=[*log.problems, *(Problem("", 0, p) for p in check.problems)])
+    streams = None if check is None else check_history(log, check, data)
     if as_json:
-        click.echo(json.dumps(as_document(log, check), indent=2))
+        document = as_document(log, check)
+        document["streams"] = None if streams is None else asdict(streams)
+        click.echo(json.dumps(document, indent=2))
     else:
         show(log, check)
-    return BROKEN if log.problems else 0
+        if streams is not None and log.records:
+            show_streams(streams)
+    return BROKEN if log.problems or (streams is not None and streams.problems) else 0
+
+
+def check_history(log: Log, check: AnchorCheck, data: Path) -> StreamCheck | None:
+    """Check the log's streams against those that the receiver got; None where nobody can tell."""
+    ids = [d.id for d in DeviceList(data / "devices.json").all() if d.name == check.device]
+    if not ids or not (data / HISTORY_FILE).exists():
+        return None
+    history = History(data / HISTORY_FILE)
+    try:
+        rows = history.page(Filter(device=ids[0]), limit=MAX_ROWS)[::-1]
+    finally:
+        history.close()
+    if not rows:
+        return None
+    return check_streams(log.records, log.times(check), rows)
+
+
+def show_streams(streams: StreamCheck) -> None:
+    """Print whether what left the device came to this receiver."""
+    out = Console(highlight=False, soft_wrap=True)
+    for problem in streams.problems:
+        out.print(Text(f"NOT THE SAME  {problem}", style="bold red"))
+    if not streams.problems:
+        text = f"OK: all {streams.sent} streams of this log came to this receiver, same bytes"
+        out.print(Text(text, style="bold green"))
+    if streams.older:
+        out.print(f"{streams.older} streams are older than what this receiver remembers")
 
 
 def show(log: Log, check: AnchorCheck | None) -> None:

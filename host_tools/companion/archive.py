@@ -6,10 +6,11 @@ The event loop waits for no disk.  What is deleted stays deleted though the brow
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from host_tools.receiver.history_rows import Filter, StreamRow
+from host_tools.receiver.history_rows import DayBytes, Filter, StreamRow, day_bounds_s
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
@@ -48,6 +49,14 @@ class Archive:
 
         return await self._worker.look(look)
 
+    async def bytes_per_day(self, days: int) -> list[DayBytes]:
+        """Return what each device sent on each of the last days, the oldest day first."""
+        today = datetime.date.today()
+        since_s, _ = day_bounds_s(today - datetime.timedelta(days=days - 1))
+        return await self._worker.look(
+            lambda recordings: recordings.history.bytes_per_day(since_s)
+        )
+
     async def rows(self, numbers: list[int]) -> list[StreamRow]:
         """Return the rows of these numbers; those that are not there are left out."""
 
@@ -57,12 +66,22 @@ class Archive:
 
         return await self._worker.look(look)
 
-    async def wav(self, row: StreamRow) -> bytes:
-        """Return the recording of a row as a WAV file, its samples checked."""
-        recording = row.recording or ""
-        return await self._worker.look(
-            lambda recordings: recordings.wav(recordings.find(recording), source="page")
-        )
+    async def wav(self, row: StreamRow, what: str) -> bytes:
+        """Return the recording of a row as a WAV file, its samples checked, after the receiver's
+        log says `what` it is for: one of receiver_log.LOOKS."""
+        id = row.recording or ""
+
+        def look(recordings: Recordings) -> bytes:
+            return recordings.wav(recordings.find(id), what=what, source="page")
+
+        return await self._worker.look(look)
+
+    async def transcript(self, row: StreamRow) -> str | None:
+        """Return what was said in the recording of a row, if that was kept; recorded as `wav`."""
+        id = row.recording
+        if id is None:
+            return None
+        return await self._worker.look(lambda recordings: recordings.transcript(id, source="page"))
 
     async def count_kept(self, wanted: Filter) -> int:
         """Return how many recordings a filter finds."""

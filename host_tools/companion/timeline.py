@@ -24,6 +24,10 @@ FATES = {
     ANSWERED: "answered on this computer",
     DROPPED: "dropped, not recorded",
 }
+#: How far back the page "What left" looks.
+LEFT_DAYS = 30
+#: What an idle connection carries both ways, whatever is said in the room (docs/privacy.md).
+IDLE_BYTES_PER_MINUTE = 256
 #: Rows that a form may select: those of one page.
 MAX_SELECTED = 100
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -46,13 +50,14 @@ class TimelinePages:
                 web.get("/streams/{number}/audio.wav", self._audio, allow_head=False),
                 web.get("/streams/{number}/download", self._download, allow_head=False),
                 web.get("/streams/{number}/waveform.svg", self._waveform, allow_head=False),
+                web.get("/left", self._show_left, allow_head=False),
                 web.post("/delete/ask", self._ask),
                 web.post("/delete", self._delete),
             ]
         )
 
     def _page(self, request: web.Request, template: str, **values: object) -> web.Response:
-        values |= {"csrf": request[SESSION].csrf, "here": "timeline", "fates": FATES}
+        values = {"here": "timeline", **values, "csrf": request[SESSION].csrf, "fates": FATES}
         text = self._renderer.page(template, **values)
         return web.Response(text=text, content_type="text/html")
 
@@ -77,11 +82,27 @@ class TimelinePages:
         )
 
     async def _show_stream(self, request: web.Request) -> web.StreamResponse:
-        return self._page(request, "stream.html", row=await self._row(request))
+        row = await self._row(request)
+        words = await self._archive.transcript(row)
+        return self._page(request, "stream.html", row=row, words=words)
+
+    async def _show_left(self, request: web.Request) -> web.StreamResponse:
+        """What left the devices as audio, by day; beside it what they send anyway."""
+        found = await self._archive.bytes_per_day(LEFT_DAYS)
+        return self._page(
+            request,
+            "left.html",
+            rows=found[::-1],
+            most=max((row.bytes for row in found), default=0),
+            devices={device.id: device.name for device in self._now.all()},
+            days=LEFT_DAYS,
+            idle=IDLE_BYTES_PER_MINUTE,
+            here="left",
+        )
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         """The recording for the browser's player, which may ask for a part."""
-        _, wav = await self._wav(request)
+        _, wav = await self._wav(request, "hear")
         headers = {"Accept-Ranges": "bytes"}
         match = _RANGE.fullmatch(request.headers.get("Range", ""))
         if match is None:
@@ -96,13 +117,13 @@ class TimelinePages:
         return web.Response(status=206, body=part, content_type="audio/wav", headers=headers)
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
-        row, wav = await self._wav(request)
+        row, wav = await self._wav(request, "download")
         name = time.strftime("earnest-%Y%m%d-%H%M%S.wav", time.localtime(row.began_s))
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return web.Response(body=wav, content_type="audio/wav", headers=headers)
 
     async def _waveform(self, request: web.Request) -> web.StreamResponse:
-        _, wav = await self._wav(request)
+        _, wav = await self._wav(request, "hear")
         return web.Response(body=waveform.svg(wav), content_type="image/svg+xml")
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
@@ -140,11 +161,11 @@ class TimelinePages:
             raise web.HTTPNotFound
         return found[0]
 
-    async def _wav(self, request: web.Request) -> tuple[StreamRow, bytes]:
+    async def _wav(self, request: web.Request, what: str) -> tuple[StreamRow, bytes]:
         row = await self._row(request)
         if row.recording is None:
             raise web.HTTPNotFound
-        return row, await self._archive.wav(row)
+        return row, await self._archive.wav(row, what)
 
 
 def _number(text: object) -> int:

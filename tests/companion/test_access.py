@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/live"),
     ("GET", "/static/live.js"),
     ("GET", "/timeline"),
+    ("GET", "/left"),
     ("GET", "/streams/1"),
     ("GET", "/streams/1/audio.wav"),
     ("GET", "/streams/1/download"),

@@ -216,6 +216,11 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         expect(tab.get_by_role("status")).to_have_text("8 streams, 2 with a recording.")
         assert violations(tab) == []
         picture(tab, "timeline")
+        tab.get_by_role("link", name="What left").press("Enter")
+        expect(tab.locator("h1")).to_have_text("What left")
+        assert violations(tab) == []
+        picture(tab, "left")
+        tab.go_back()
         tab.get_by_label("Device").select_option("kitchen")
         tab.get_by_label("Recording", exact=True).select_option("kept")
         tab.keyboard.press("Enter")

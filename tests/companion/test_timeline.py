@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import io
+import json
 import re
 import time
 import wave
@@ -12,8 +13,10 @@ import pytest
 
 from host_tools.companion import archive as archives
 from host_tools.companion.filters import Query, cursor
+from host_tools.companion.timeline import IDLE_BYTES_PER_MINUTE
 from host_tools.companion.waveform import svg
 from host_tools.receiver.history_rows import EVERYTHING, Filter, StreamRow
+from host_tools.shared_firmware import ROOT
 from tests.companion.test_now import EVIL, Reader
 from tests.fakes.pages import ask, csrf_of, on_page
 
@@ -209,6 +212,36 @@ def test_a_recording_is_heard_whole_and_in_parts_and_downloaded(data):
     on_page(data, visit)
 
 
+def test_each_look_is_recorded_before_it_happens_or_it_does_not_happen(data):
+    async def visit(opened):
+        row = await keep(opened, NOON_S)
+        words = f"what time is it {EVIL}"
+        await opened.worker.look(lambda r: r.keep_transcript(row.recording, words))
+        client = await opened.enter()
+        paths = ["", "/waveform.svg", "/audio.wav", "/download"]
+        log = data / "receiver-audit" / "audit.jsonl"
+        for path in paths:
+            async with client.get(f"/streams/{row.id}{path}") as answer:
+                assert answer.status == 200
+                if not path:
+                    read = Reader(await answer.text())
+                    assert words in read.text and "script" not in {tag for tag, _ in read.tags}
+        looks = [json.loads(line) for line in log.read_text().splitlines()]
+        looks = [look for look in looks if look["kind"] == "look"]
+        assert [look["what"] for look in looks] == ["read", "hear", "hear", "download"]
+        assert {(look["source"], look["recording"]) for look in looks} == {("page", row.recording)}
+        await post(client, "/delete", [("row", str(row.id))])
+        assert '"source":"page","recordings":1' in log.read_text()
+        row = await keep(opened, NOON_S)
+        log.unlink()
+        log.mkdir()  # nothing can be recorded
+        for path in paths[1:]:
+            status, _, text = await ask(client, "GET", f"/streams/{row.id}{path}")
+            assert status == 500 and "cannot" in text and "RIFF" not in text, path
+
+    on_page(data, visit)
+
+
 def test_the_waveform_shows_where_it_is_loud():
     quiet, loud = np.zeros(8000, np.int16), np.full(8000, 20000, np.int16)
     file = io.BytesIO()
@@ -361,6 +394,37 @@ def test_names_and_words_of_streams_are_text(data):
                 assert not [name for name in attributes if name.startswith("on")]
 
     on_page(data, visit)
+
+
+def test_what_left_is_added_up_by_day_and_device(data):
+    async def visit(opened):
+        now_s = datetime.datetime.combine(datetime.date.today(), datetime.time(12)).timestamp()
+        await fill(
+            opened,
+            stream(now_s),
+            stream(now_s + 1, bytes=64000),
+            stream(now_s, BEDROOM, bytes=3200),
+            stream(now_s - 29 * DAY_S, EVIL[:60], bytes=0),
+            stream(now_s - 31 * DAY_S),
+        )
+        client = await opened.enter()
+        _, _, html = await ask(client, "GET", "/left")
+        read = Reader(html)
+        rows = html.split("<tbody>")[1].split("<tr>")[1:]
+        shown = [Reader(row).text.split("Beside")[0].split() for row in rows]
+        today = datetime.date.today().isoformat()
+        assert len(shown) == 3
+        assert [today, "not", "in", "the", "list:", KITCHEN, "2", "96000", "3.0"] in shown
+        assert [today, "not", "in", "the", "list:", BEDROOM, "1", "3200", "0.1"] in shown
+        assert {a["width"] for tag, a in read.tags if tag == "rect"} == {"200", "6", "1"}
+        assert not {"script", "img"} & {tag for tag, _ in read.tags}
+        for link in [a["href"] for tag, a in read.tags if "day=" in a.get("href", "")]:
+            status, _, html = await ask(client, "GET", link)
+            assert status == 200 and numbers(html), link
+
+    on_page(data, visit)
+    privacy = (ROOT / "docs" / "privacy.md").read_text()
+    assert f"{IDLE_BYTES_PER_MINUTE} bytes a minute" in " ".join(privacy.split())
 
 
 def test_a_filter_goes_into_links_and_comes_back_the_same():

@@ -8,6 +8,7 @@ import json
 import struct
 import wave
 
+import numpy as np
 import pytest
 
 from firmware.satellite.config import Config
@@ -423,3 +424,41 @@ def test_the_same_run_gives_the_same_events(tmp_path):
     first = simulate(tmp_path, samples, script)
     again = simulate(tmp_path, samples, script)
     assert first.events == again.events and len(first.of("sent")) > 100
+
+
+def test_the_devices_log_and_the_receivers_history_tell_of_the_same_streams(tmp_path, monkeypatch):
+    """A whole stream, one that a mute cut off, and one that a power loss did."""
+    from host_tools.board.audit_log import find, read
+    from host_tools.board.audit_streams import check_streams
+    from host_tools.receiver.history import HISTORY_FILE, History
+    from host_tools.simulation.loopback import LoopbackReceiver
+
+    rows = []
+    end = LoopbackReceiver.end
+
+    def ending(self):
+        streams = end(self)
+        history = History(self._data / HISTORY_FILE)
+        rows.extend(history.page()[::-1])
+        history.close()
+        return streams
+
+    monkeypatch.setattr(LoopbackReceiver, "end", ending)
+    once = wake_and_command()
+    length_ms = len(once) * 1000 // 16000
+    heard_ms = simulate(tmp_path, once).streams.all[0].samples_from * 1000 // 16000
+    samples = np.concatenate([once] * 3)
+    script = [
+        (length_ms + heard_ms + 600, "press"),
+        (2 * length_ms - 200, "press"),
+        (2 * length_ms + heard_ms + 600, "power-loss", 500),
+    ]
+    simulate(tmp_path, samples, script, with_receiver=True, storage=tmp_path / "disk")
+    log = read(find((str(tmp_path / "disk"),)), None)
+    assert not log.problems and len(rows) == 3, rows
+    done = check_streams(log.records, [None] * len(log.records), rows)
+    assert done.problems == [] and done.matched == 2, (done, rows)
+    sizes = [record["bytes"] for record in log.records if record["kind"] == "stream-end"]
+    assert len(set(sizes)) == 2 and min(sizes) > 0, sizes
+    lost = check_streams(log.records, [None] * len(log.records), rows[1:])
+    assert len(lost.problems) == 1, lost
