@@ -32,7 +32,12 @@ STREAMING = Light("blue", "blue, fast pulses", "Sending what is said to this rec
 OFF = Light(
     "yellow",
     "yellow, blinking",
-    "The microphone is off: the device starts, speaks or has a fault.",
+    "The microphone is off: the device starts or has a fault.",
+)
+SPEAKING = Light(
+    "white",
+    "white, slow pulses, while it sounds",
+    "Speaking, or about to: the microphone is off while it sounds.",
 )
 UNTOLD = Light("unknown", "not known", "The device has not said it yet.")
 AWAY = Light("unknown", "not known", "The device is not connected: only its own light can tell.")
@@ -49,6 +54,8 @@ class DeviceNow:
     status: Status | None
     #: When it told that, in Unix time.
     told_s: float | None
+    #: Whether it has accepted a sound that is not over.
+    is_speaking: bool = False
     #: Whether this page asked it to mute, and it has not confirmed that yet.
     is_mute_asked: bool = False
 
@@ -63,12 +70,15 @@ class DeviceNow:
             return MUTED
         if self.is_streaming:
             return STREAMING
-        return LISTENING if self.status.listening else OFF
+        if not self.status.listening:
+            return OFF
+        return SPEAKING if self.is_speaking else LISTENING
 
     @property
     def microphone(self) -> str:
         """Return "on", "off" or "not known"."""
-        return {"green": "on", "blue": "on", "unknown": "not known"}.get(self.light.kind, "off")
+        states = {"green": "on", "blue": "on", "white": "not known", "unknown": "not known"}
+        return states.get(self.light.kind, "off")
 
     @property
     def muted_by(self) -> str | None:
@@ -148,6 +158,9 @@ class DevicesNow(Assistant):
             self._mute_asked.discard(satellite)
         self._changed()
 
+    def sound_changed(self, satellite: Satellite) -> None:
+        self._changed()
+
     def stream_started(self, satellite: Satellite, stream: str, wake_word: str | None) -> None:
         self._streaming[satellite] = stream
         self._changed()
@@ -171,6 +184,7 @@ class DevicesNow(Assistant):
             satellite in self._streaming,
             status,
             told_s,
+            satellite is not None and satellite.is_speaking,
             satellite in self._mute_asked,
         )
 

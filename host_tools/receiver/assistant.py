@@ -93,6 +93,11 @@ class Satellite(Protocol):
         """None until the device has told; older firmware never does.  Until then it can neither
         speak nor change its volume."""
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether it has accepted a sound that is not over: it sounds, is about to, or a timer
+        pauses, so the microphone may be on or off."""
+
     def end_stream(self, stream: str) -> None:
         """Enough was heard: ask the device to end this stream, if it is still the running one."""
 
@@ -175,6 +180,9 @@ class Assistant:
 
     def status_changed(self, satellite: Satellite) -> None:
         """`satellite.status` is new, and differs from the one before."""
+
+    def sound_changed(self, satellite: Satellite) -> None:
+        """`satellite.is_speaking` is another than before."""
 
     def stream_started(self, satellite: Satellite, stream: str, wake_word: str | None) -> None:
         """A stream began, opened with its owner's consent."""

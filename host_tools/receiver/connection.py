@@ -56,6 +56,7 @@ class Connection:
         self._speaking = Speaking(self)
         self._satellite = ConnectedSatellite(self, device, self._speaking)
         self._is_known = False  # to the assistants
+        self._was_speaking = False
 
     def emit(self, event: str, **fields: object) -> None:
         self._view.emit(event, connection=self.number, device=self.device.name, **fields)
@@ -226,6 +227,9 @@ class Connection:
 
     async def _changed(self, action: sessions.Changed) -> None:
         self._speaking.changed()
+        if self._satellite.is_speaking != self._was_speaking:
+            self._was_speaking = not self._was_speaking
+            self._tell(Assistant.sound_changed)
 
     #: What the session may ask for, and what carries it out.
     _ACTIONS: ClassVar[dict[type, Callable[[Connection, Any], Awaitable[None]]]] = {

@@ -45,6 +45,11 @@ class ConnectedSatellite:
     def name(self) -> str:
         return self._device.name
 
+    @property
+    def is_speaking(self) -> bool:
+        sound = self._line.sounds.current
+        return sound is not None and sound.is_accepted
+
     def end_stream(self, stream: str) -> None:
         self._line.end_stream(stream)
 

@@ -53,6 +53,9 @@ def listed(data, *names):
 @pytest.mark.parametrize(
     "changes, is_streaming, light, microphone",
     [
+        ({"is_speaking": True}, False, "white", "not known"),
+        ({"is_speaking": True}, True, "blue", "on"),
+        ({"is_speaking": True, "muted": True, "listening": False}, False, "red", "off"),
         ({}, False, "green", "on"),
         ({}, True, "blue", "on"),
         ({"muted": True, "listening": False}, False, "red", "off"),
@@ -63,8 +66,13 @@ def listed(data, *names):
 )
 def test_the_light_is_as_the_device_shows_it(data, changes, is_streaming, light, microphone):
     async def visit(opened):
+        is_speaking = changes.pop("is_speaking", False)
         satellite = FakeSatellite(ID, "kitchen", **changes)
         opened.now.connected(satellite)
+        watch = opened.now.watch()
+        satellite.is_speaking = is_speaking
+        opened.now.sound_changed(satellite)
+        assert watch.is_set()
         if is_streaming:
             opened.now.stream_started(satellite, STREAM, "okay_nabu")
         [now] = opened.now.all()

@@ -61,6 +61,7 @@ class FakeSatellite:
         self.id = id
         self.name = name
         self.status = status(**changes)
+        self.is_speaking = False
         self.asked = []
         self.spoken = []
         #: Raised instead of speaking.

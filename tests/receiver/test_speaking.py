@@ -28,9 +28,13 @@ class Listener(Assistant):
     def __init__(self):
         self.satellites = []
         self.statuses = []
+        self.sounds = []
 
     def connected(self, satellite):
         self.satellites.append(satellite)
+
+    def sound_changed(self, satellite):
+        self.sounds.append(satellite.is_speaking)
 
     def status_changed(self, satellite):
         self.statuses.append(satellite.status)
@@ -119,6 +123,17 @@ def test_a_reply_is_sent_whole_in_order_and_returns_when_it_was_heard(talk):
     assert reply.result(PATIENCE_S) == Played(938, "end") and source.is_closed
     told = talk.receiver.wait("played")
     assert told["samples"] == 15000 and told["ms"] == 938 and told["stream"] == STREAM
+
+
+def test_the_assistants_are_told_when_it_begins_and_when_it_is_over(talk):
+    reply = talk.reply(Source([SPEECH[:6400]]))
+    asked = talk.device.accept()
+    talk.device.expect(protocol.AUDIO_START)
+    assert talk.read_audio(40000)[1]
+    talk.device.send(protocol.CREDIT, {"id": asked["id"], "bytes": 3200})
+    played(talk, asked)
+    reply.result(PATIENCE_S)
+    assert talk.listener.sounds == [True, False] and not talk.satellite.is_speaking
 
 
 def test_no_byte_leaves_above_the_credit(talk):
