@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 1
 MAX_CONFIG_BYTES = 4096
+NO_SPEAKER = "this board has no loudspeaker: it cannot say the answer"
 BAD_INPUT = 2
 NOT_RECEIVED = 1
 
@@ -240,8 +241,11 @@ def command(
             results.append(result)
             if out is not None:
                 print_result(out, result)
-                if (answers or reply_path is not None) and (text := missing_answer_text(result)):
-                    out.print(f"  {text}", style="yellow")
+                if answers or reply_path is not None:
+                    has_speaker = board is None or board.speaker is not None
+                    text = missing_answer_text(result) if has_speaker else NO_SPEAKER
+                    if text:
+                        out.print(f"  {text}", style="yellow")
                 if plot_path is not None:
                     out.print(f"  plot: {plotted}")
                 if speaker_path is not None:

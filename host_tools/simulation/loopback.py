@@ -162,11 +162,21 @@ class LoopbackReceiver:
     def _failed(self) -> HostToolError:
         self.close()
         assert self._process.stderr is not None
-        text = self._process.stderr.read().decode(errors="replace").strip()
-        return HostToolError(f"the receiver stopped: {text}", "try earnest receive by itself")
+        return stopped(self._process.stderr.read().decode(errors="replace"))
 
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.put(json.loads(line))
         self._lines.put(None)
+
+
+def stopped(text: str) -> HostToolError:
+    """Return the error of a receiver that ended with this text: its own error and hint, if any."""
+    error, hint = "", "try earnest receive by itself"
+    for line in text.strip().splitlines():
+        if line.startswith("error: "):
+            error = line.removeprefix("error: ")
+        elif line.startswith("hint: "):
+            hint = line.removeprefix("hint: ")
+    return HostToolError(f"the receiver stopped: {error or text.strip()}", hint)

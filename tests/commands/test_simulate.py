@@ -272,6 +272,16 @@ def test_audio_that_ends_before_the_answer_is_told_so(simulate, tmp_path, ends_s
     assert "sent the audio" in text and "answer" not in text, "nobody was to answer"
 
 
+def test_a_board_without_a_loudspeaker_is_told_so(simulate, tmp_path):
+    audio.write(tmp_path / "answer.wav", np.full(1600, 5000, np.int16))
+    audio.write(tmp_path / "in.wav", np.concatenate([wake_and_command(), speech.silence(1.0)]))
+    reply = ("--reply", tmp_path / "answer.wav", "--board")
+    for board, is_told in (("ONJU_VOICE_V3", False), ("ESPRESSIF_S3_EYE", True)):
+        status, text, _ = simulate(tmp_path / "in.wav", *reply, board)
+        assert status == 0 and ("has no loudspeaker" in text) == is_told
+        assert ("loudspeaker on" in text) == (not is_told)
+
+
 @pytest.mark.parametrize(
     "options, words",
     (
