@@ -54,7 +54,7 @@ class Door:
         self._shown = Shown(known=known)
         self._guests: list[_Guest] = []
         self._server: asyncio.Server | None = None
-        self._mouth = Mouth(host, self._tell, lambda is_on: self._show(is_speaking=is_on))
+        self._mouth = Mouth(host, self._tell)
         self._stream = ""
         self._voice = Voice()
         self._answering: _Guest | None = None
@@ -100,6 +100,10 @@ class Door:
         if self._mouth.satellite is not None:
             status = self._mouth.satellite.status
             self._show(status=status, known=status or self._shown.known)
+
+    def sound_changed(self) -> None:
+        if self._mouth.satellite is not None:
+            self._show(is_speaking=self._mouth.satellite.is_speaking)
 
     def stream_started(self, stream: str, wake_word: str | None) -> None:
         """The device heard its wake word, and opened a stream."""

@@ -121,7 +121,7 @@ def light(shown: Shown) -> str | None:
         return "red, muted"
     if not status.listening:
         return "yellow, fault"
-    if shown.is_streaming:  # what is to be spoken waits for its end
+    if shown.is_streaming:
         return "blue, sending"
     return "white, speaking" if shown.is_speaking else "green, listening"
 

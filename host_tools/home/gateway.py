@@ -77,6 +77,10 @@ class HomeGateway(Assistant):
         else:
             self._news.set()
 
+    def sound_changed(self, satellite: Satellite) -> None:
+        if door := self.doors.get(satellite.id):
+            door.sound_changed()
+
     def stream_started(self, satellite: Satellite, stream: str, wake_word: str | None) -> None:
         if door := self.doors.get(satellite.id):
             door.stream_started(stream, wake_word)

@@ -35,14 +35,12 @@ class Mouth:
     Args:
         host: The receiver.
         tell: Tells the owner.
-        show: Called with whether something is being spoken.
     """
 
-    def __init__(self, host: Host, tell: Tell, show: Callable[[bool], None]) -> None:
+    def __init__(self, host: Host, tell: Tell) -> None:
         self.satellite: Satellite | None = None
         self._host = host
         self._tell = tell
-        self._show = show
         self._reply: Reply | None = None
         self._speaking: asyncio.Task[Any] | None = None
         self._is_announcing = False
@@ -118,11 +116,8 @@ class Mouth:
         """Return whether all of it was played."""
         if self.satellite is None:
             return False
-        self._show(True)
         try:
             played = await self.satellite.speak(kind, audio.audio(), stream=stream)
         except (SpeakRefused, ConnectionLost):  # told by the receiver
             return False
-        finally:
-            self._show(False)
         return played.why == END

@@ -12,7 +12,7 @@ from tests.fakes.satellites import status
         ({}, {}, "green, listening"),
         ({}, {"is_streaming": True}, "blue, sending"),
         ({}, {"is_speaking": True}, "white, speaking"),
-        # What is to be spoken waits for the end of the stream, and is over with a mute or a fault.
+        # A sound is over with a mute or a fault, and when somebody speaks to the device.
         ({}, {"is_streaming": True, "is_speaking": True}, "blue, sending"),
         ({"muted": True, "listening": False}, {"is_speaking": True}, "red, muted"),
         ({"listening": False}, {"is_speaking": True}, "yellow, fault"),

@@ -48,8 +48,10 @@ def test_a_conversation(tmp_path):
             heard += event.payload
         assert event.type == protocol.AUDIO_STOP and heard == ANSWER
         assert home.finished == [], "told only when it has really sounded"
+        here.call(until(lambda: home.states["Light"] == "white, speaking"))
         device.send(protocol.PLAYED, {"id": asked["id"], "ms": len(heard) // 32, "why": "end"})
         here.call(until(lambda: home.finished == [True]))
+        here.call(until(lambda: home.states["Light"] == "green, listening"))
 
         here.loop.call_soon_threadsafe(home.client.button_command, 2)
         device.expect(protocol.MUTE)
