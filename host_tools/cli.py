@@ -44,6 +44,7 @@ GROUPS = {
         "companion": "Open the receiver's page in the browser.",
         "recordings": "List, play, export and delete what was kept.",
         "devices": "List, add and remove the devices that may connect.",
+        "donate": "Write an archive of recordings that you heard and give away.",
         "backup": "Back up the receiver's folder to a file.",
         "restore": "Restore the receiver's folder from a back-up.",
     },

@@ -18,7 +18,7 @@ FLOORS = (
     {"simulation"},
     {"board"},
     {"evaluation", "xtensa"},
-    {"models", "answers", "home", "service", "companion"},
+    {"models", "answers", "home", "service", "donation", "companion"},
     {"audio", "receiver", "micropython"},
     {"atomic_file", "progress", "places"},
     {"shared_firmware", "errors", "version"},
