@@ -13,6 +13,7 @@ import importlib
 import os
 import socket
 import sys
+import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,12 @@ class Page(Assistant):
         shown = self._tickets.link() if self._is_shown else self.address
         host.emit("page", address=shown)
         if self._is_opened:
-            host.start(asyncio.to_thread(open_browser, self._tickets))
+            # A thread that nobody waits for: a browser may take its time, and the end may not.
+            threading.Thread(target=self._open, daemon=True, name="browser").start()
+
+    def _open(self) -> None:
+        with contextlib.suppress(HostToolError):  # the link is printed as well
+            open_browser(self._tickets)
 
     async def _run(self, host: Host) -> None:
         """Wait for the first browser; from then on the framework serves."""
@@ -107,9 +113,12 @@ def has_browser() -> bool:
 
 def open_browser(tickets: Tickets) -> None:
     """Open the page with a new ticket.  The ticket travels in a file of the owner's, since every
-    user of this computer can read a command line."""
+    user of this computer can read a command line.  One that would fill this terminal is not
+    opened."""
     with contextlib.suppress(webbrowser.Error):
-        webbrowser.open(tickets.doorway().as_uri())
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:  # as are lynx and w3m
+            browser.open(tickets.doorway().as_uri())
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -55,7 +55,11 @@ def test_a_port_that_is_taken_is_another_one_or_an_error_if_it_was_asked_for():
 
 def test_only_a_terminal_gets_a_link_and_only_there_a_browser_opens(data, monkeypatch):
     went = []
-    monkeypatch.setattr(pages.webbrowser, "open", went.append)
+
+    class Browser:
+        open = went.append
+
+    monkeypatch.setattr(pages.webbrowser, "get", Browser)
     told = []
     for is_shown, is_opened in ((False, False), (True, False), (True, True)):
 
@@ -77,6 +81,15 @@ def test_only_a_terminal_gets_a_link_and_only_there_a_browser_opens(data, monkey
     assert first == {"address": plain}
     assert "/enter?ticket=" in second["address"] and "/enter?ticket=" in third["address"]
     assert [address.partition(":")[0] for address in went] == ["file"] and "ticket" not in went[0]
+
+
+def test_a_browser_of_the_terminal_is_not_opened(data, monkeypatch):
+    book = Tickets(data)
+    book.announce("http://127.0.0.1:10781")
+    monkeypatch.setattr(pages.webbrowser, "get", lambda: pages.webbrowser.GenericBrowser("false"))
+    monkeypatch.setattr(pages.webbrowser.GenericBrowser, "open", lambda *_: 1 / 0)
+    pages.open_browser(book)
+    assert not (data / "page" / "open.html").exists()
 
 
 def test_the_framework_is_loaded_by_nobody_before_the_first_look():
