@@ -128,6 +128,7 @@ def add(name: str, output: Path, data: Path, as_json: bool) -> int:
 def remove(name: str, data: Path, as_json: bool) -> int:
     """Refuse a device from now on, also one that is connected; its recordings stay."""
     removed = _listed(data).remove_every(name)
+    Statuses(data).forget(removed.id)
     facts = {"removed": removed.name}
     say(
         as_json,

@@ -53,6 +53,15 @@ class Statuses:
         except (ValueError, TypeError, KeyError, protocol.ProtocolError):
             return None
 
+    def forget(self, device: str) -> None:
+        """Remove what a device told; raises HostToolError."""
+        try:
+            self._path(device).unlink(missing_ok=True)
+        except OSError as error:
+            raise HostToolError(
+                f"cannot remove {self._path(device)}: {error.strerror}", "remove it by hand"
+            ) from error
+
     def _path(self, device: str) -> Path:
         if not _ID.fullmatch(device):
             raise HostToolError(f"{device!r} is not the id of a device", "check devices.json")

@@ -9,6 +9,7 @@ import pytest
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
 from host_tools.receiver.assistant import Status
+from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.statuses import Statuses, ToldStatus
 from tests.fakes.receivers import STATUS, Device, earnest, new_device, serving
 
@@ -35,6 +36,16 @@ def test_what_a_device_told_last_is_kept_and_listed(tmp_path):
         json.loads(earnest(data, "devices", "list", "--json").stdout.splitlines()[0])["status"]
         is None
     )
+
+
+def test_what_a_removed_device_told_goes_with_it(tmp_path):
+    new_device(tmp_path, "kitchen")
+    new_device(tmp_path, "office")
+    ids = {d.name: d.id for d in DeviceList(tmp_path / "devices.json").all()}
+    for id in ids.values():
+        Statuses(tmp_path).keep(id, ToldStatus(Status.of(STATUS), 1.0))
+    assert earnest(tmp_path, "devices", "remove", "kitchen").returncode == 0
+    assert [path.stem for path in (tmp_path / "statuses").iterdir()] == [ids["office"]]
 
 
 def test_only_a_status_as_documented_is_read(tmp_path):
