@@ -84,7 +84,11 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
     help="Port to listen on; 0 picks a free one.",
 )
 @click.option("--name", help="The name in the receiver's certificate, which devices check.")
-@click.option("--stt", metavar="tcp://HOST:PORT", help="Wyoming speech-to-text server.")
+@click.option(
+    "--stt",
+    metavar="tcp://HOST:PORT",
+    help="Wyoming speech-to-text server; with --answers, in place of the built-in engine.",
+)
 @click.option("--answers", is_flag=True, help="Answer aloud, without Home Assistant.")
 @click.option(
     "--run",
