@@ -275,7 +275,8 @@ class Recordings:
             folder, unsound = self._unsound(is_doubt_enough, done)
             unsound = self._recorded(unsound, folder, done)
         for id in unsound:
-            done.count += self._files.remove(id, done) and id in folder.audio
+            is_audio = id in folder.sealed or id in folder.wavs
+            done.count += self._files.remove(id, done) and is_audio
         for name in folder.parts:
             self._files.remove_part(name, done)
         return done
@@ -296,13 +297,13 @@ class Recordings:
 
     def _recorded(self, unsound: list[str], folder: Content, done: Deletion) -> list[str]:
         """Record that unsound audio goes; returns what may go, and notes what may not."""
-        audio = [id for id in unsound if id in folder.audio]
+        audio = folder.audio.intersection(unsound)
         try:
             if audio:
-                self.log.deleting("unsound", "receiver", audio)
+                self.log.deleting("unsound", "receiver", sorted(audio))
         except HostToolError as error:
             done.left.append(f"{len(audio)} recordings: {error.message}")
-            return [id for id in unsound if id not in folder.audio]
+            return [id for id in unsound if id not in audio]
         return unsound
 
     def _destroy_keys(self, ids: Iterable[str]) -> str | None:

@@ -199,6 +199,8 @@ def test_the_owner_tries_the_loudspeaker(shared, tmp_path):
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(SPEECH[:3200])
     with Device(shared.port, shared.folder) as device:
+        device.send(protocol.PING)
+        device.expect(protocol.PONG)  # it is served: a command finds it
         shared.command("volume 30")
         shared.wait("speak-refused", kind="volume", why="older-firmware")
         device.tell_status()
