@@ -30,7 +30,7 @@ _STYLES = {logging.DEBUG: "dim", logging.WARNING: "yellow", logging.ERROR: "red"
 _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _EVENTS = {
     "listening": (_INFO, "listening on {host} port {port} as {name}"),
-    "page": (_INFO, "the page is at {address}; `earnest companion` opens it"),
+    "page": (_INFO, "`earnest companion` opens the page: {address}"),
     "answers": (_INFO, "answers by itself: speech-to-text by {stt}, the voice by {tts}"),
     "home": (
         _INFO,
