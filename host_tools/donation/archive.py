@@ -18,6 +18,7 @@ from pathlib import Path
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
+from host_tools.receiver.receiver_log import digest_of
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.recordings import Recordings
 
@@ -73,7 +74,8 @@ def donatable(recordings: Recordings) -> list[Recording]:
 def write_archive(recordings: Recordings, chosen: dict[str, Labels], path: Path) -> int:
     """Write the archive to the new file `path`, for its owner alone.
 
-    What was withdrawn or deleted since it was chosen is not in it.
+    What was withdrawn or deleted since it was chosen is not in it.  The receiver's audit log has
+    the SHA-256 of the archive and which recordings went into it.
 
     Args:
         recordings: Those of the receiver.
@@ -84,13 +86,20 @@ def write_archive(recordings: Recordings, chosen: dict[str, Labels], path: Path)
         How many recordings are in it; with none there is no archive.
 
     Raises:
-        HostToolError: a recording is damaged, or the file exists or cannot be written.
+        HostToolError: a recording is damaged, the file exists or cannot be written, or the log
+            cannot be.
     """
     found = _still_given(recordings, chosen)
     while found:
         content = _packed(recordings, found, chosen)
         now = _still_given(recordings, chosen)
         if [recording.id for recording in now] == [recording.id for recording in found]:
+            recordings.log.add(  # before it is done
+                "donate",
+                recordings=len(found),
+                ids=digest_of([recording.id for recording in found]),
+                archive=hashlib.sha256(content).hexdigest(),
+            )
             owner_only_files.write(path, content, may_replace=False)
             break
         found = now
@@ -107,7 +116,7 @@ def _packed(recordings: Recordings, given: list[Recording], chosen: dict[str, La
     rows: list[_Row] = []
     for recording in given:
         try:
-            wav = recordings.wav(recording)
+            wav = recordings.wav(recording, what="export")
         except HostToolError:
             if recording.id in {other.id for other in donatable(recordings)}:
                 raise  # it is there, and damaged

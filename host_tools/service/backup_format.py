@@ -24,7 +24,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: A recording's facts and audio; the keys of the recordings; audio that somebody put here.
 _OF_RECORDINGS = re.compile(rf"[0-9a-f]{{16}}\..*|{re.escape(KEYS_FILE)}|.*\.(wav|sealed)")
 #: Can be made again, or means something only while a receiver runs; `page` has one-time tickets.
-_NEVER = re.compile(rf"\..*|{re.escape(LOCK_FILE)}|{re.escape(INDEX_FILE)}|.*-(journal|wal|shm)")
+_NEVER = re.compile(
+    rf"\..*|{re.escape(LOCK_FILE)}|{re.escape(INDEX_FILE)}|.*\.(lock|reserve)|.*-(journal|wal|shm)"
+)
 _NEVER_FOLDERS = ("page",)
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from host_tools.commands import donate
 from host_tools.donation.archive import Labels, donatable, write_archive
 from host_tools.errors import HostToolError
+from host_tools.receiver.receiver_log import FOLDER, LOG_NAME, digest_of
 from host_tools.receiver.recordings import Recordings
 from tests.fakes.receivers import SPEECH, earnest
 
@@ -69,6 +70,13 @@ def test_only_what_may_be_shared_is_offered_and_only_what_was_heard_is_given(
     assert "wrote 2 recordings" in done.output and "nothing was uploaded" in done.output
     rows = labels_in(tmp_path / "out.tar")
     by_sha256 = {row["sha256"]: (row["wake_word_said"], row["transcript"]) for row in rows}
+    log = tmp_path / "data" / FOLDER / LOG_NAME
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [r["kind"] for r in records] == ["look"] * 4 + ["donate"]  # heard, heard, exported
+    assert [r.get("what") for r in records[:4]] == ["hear", "hear", "export", "export"]
+    archive = hashlib.sha256((tmp_path / "out.tar").read_bytes()).hexdigest()
+    ids = digest_of([r["recording"] for r in records[:2]])
+    assert records[4] | {"archive": archive, "recordings": 2, "ids": ids} == records[4]
     first, second = (hashlib.sha256(wav).hexdigest() for wav in heard)
     assert by_sha256 == {first: (True, "what time is it"), second: (None, None)}
 
@@ -138,11 +146,11 @@ def test_what_was_withdrawn_or_deleted_before_it_is_written_is_not_in_it(
     # While the archive is made: it is made again.
     read, times = recordings.wav, []
 
-    def wav(recording):
+    def wav(recording, **asked):
         if not times:
             times.append(recording)
             another.delete([r for r in donatable(another) if r.id != recording.id])
-        return read(recording)
+        return read(recording, **asked)
 
     monkeypatch.setattr(recordings, "wav", wav)
     assert write_archive(recordings, chosen, tmp_path / "b") == 1
