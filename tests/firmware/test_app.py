@@ -209,7 +209,7 @@ class Bench:
         return self.turn in self.speech_ends
 
     # audit
-    has_waiting = True
+    has_waiting = False
 
     def append(self, kind, now_ms, **fields):
         if self.audit_fails:
@@ -438,6 +438,7 @@ def test_what_cannot_be_recorded_does_not_happen():
             raise OSError
 
     bench.tick = tick
+    bench.has_waiting = True
     bench.go()
     assert bench.state == ERROR and bench.told[-1:] == [ERROR]
 
@@ -492,6 +493,7 @@ def test_counts_that_cannot_be_written_close_the_gate_and_are_tried_once_a_secon
         raise OSError(28)
 
     bench.tick = tick
+    bench.has_waiting = True
     bench.go()
     assert bench.state == ERROR and not bench.mic_on
     steps_ms = [after - before for before, after in zip(tried, tried[1:])]
@@ -1272,3 +1274,15 @@ def test_a_damaged_file_starts_with_the_highest_cutoff_and_says_so():
     bench.files.files[SENSITIVITY_FILE] = encode({"okay_nabu": 900})[:-1]
     bench.go()
     assert bench.cutoff == 252 and ("fault", {"what": "storage"}) in bench.records
+
+
+def test_what_the_gate_refused_is_counted():
+    bench = Bench(turns=12)
+
+    def refuse():
+        if bench.turn in (4, 8):
+            bench.app.parts.gate.refuse()
+
+    bench.after_turn = refuse
+    bench.go()
+    assert bench.app.parts.counters.snapshot()["refused"] == 2

@@ -389,3 +389,28 @@ def test_the_log_has_a_word_for_every_request_that_the_protocol_refuses():
         # Audio towards the device is refused unless it accepted a sound.
         is_refused = type not in protocol.FROM_RECEIVER or type[:6] == "audio-"
         assert (type in protocol.REFUSED) == (type in ASKED) == is_refused, type
+
+
+def test_whoever_ticks_only_what_has_waiting_writes_the_same():
+    """The loop asks `has_waiting` on every chunk in place of calling `tick`."""
+    written = []
+    for is_lazy in (False, True):
+        random.seed(4)
+        disk = PowerLossDisk()
+        log = AuditLog(storage_on(disk), 16 * FILE_BYTES, FILES)
+        log.open(0)
+        skipped = 0
+        for now_ms in range(0, 900000, 10000):
+            if random.getrandbits(4) == 0:
+                for _ in range(random.getrandbits(3)):
+                    what = ("network", "overrun", "storage")[random.getrandbits(8) % 3]
+                    log.append("fault", now_ms, what=what)
+            if random.getrandbits(5) == 0:
+                for _ in range(20):
+                    log.append("refused", now_ms, what="other", source="network")
+            skipped += not log.has_waiting
+            if not is_lazy or log.has_waiting:
+                log.tick(now_ms)
+        assert 5 < skipped < 80, skipped
+        written.append(disk.written)
+    assert written[0] == written[1] and len(check(written[0])) > 10
