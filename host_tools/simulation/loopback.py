@@ -124,6 +124,10 @@ class LoopbackReceiver:
         told = (event for event in self.events if event["event"] == "answer")
         return [event["text"] for event in told if event["text"]]
 
+    def transcripts(self) -> list[str]:
+        """Return what it understood of each stream, once it has ended."""
+        return [event["text"] for event in self.events if event["event"] == "transcript"]
+
     def wake_words(self) -> list[str | None]:
         """Return the wake words that it was told of, once it has ended."""
         return [event["name"] for event in self.events if event["event"] == "detection"]

@@ -43,6 +43,7 @@ class Result:
     has_receiver: bool = False
     sounds: list[ToldSound] = field(default_factory=list)  # that a real receiver sent
     answers: list[str] = field(default_factory=list)  # the words of its replies, where known
+    transcripts: list[str] = field(default_factory=list)  # what it understood
     wake_words: list[str | None] = field(default_factory=list)  # that it was told of
     wall_s: float = 0.0
     events: list[Event] = field(default_factory=list)  # without features and probabilities

@@ -126,6 +126,7 @@ def _events(result: Result, settings: Settings) -> Iterator[Event]:
                 run.received += run.receiver.end()
                 result.sounds = run.receiver.sounds()
                 result.answers = run.receiver.answers()
+                result.transcripts = run.receiver.transcripts()
                 result.wake_words = run.receiver.wake_words()
         finally:
             if run.receiver is not None:

@@ -69,6 +69,8 @@ def print_sent(out: Console, result: Result) -> None:
         if result.has_receiver and stream.received is not None:
             got = stream.received
             out.print(f"            receiver: {got['samples']} samples, SHA-256 {got['sha256']}")
+    for words in result.transcripts:
+        out.print(f"  receiver: understood “{words}”")
     for sound in result.sounds:
         out.print(
             f"  receiver: sent a {sound['kind']} of {sound['samples'] / 16000:.2f} s, "

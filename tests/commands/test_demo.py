@@ -18,6 +18,7 @@ def test_the_demo_hears_what_is_said(tmp_path, capsys):
     assert out.count(f"said   {demo.WAKE_WORDS}") == 2
     assert out.count("HEARD  okay_nabu") == 1 and out.count("received the same") == 1
     assert out.count("SAYS   It is ") == 1
+    assert out.lower().count("receiver: understood “what time is it") == 1
     assert "answered what it was asked, aloud and whole, with its microphone off" in out
     assert "heard every wake word except those said while muted, and nothing else" in out
     assert "sent nothing before a wake word, after the end of speech, or while muted" in out
