@@ -7,10 +7,12 @@ on disk before a withdrawal that came later deletes it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from firmware.satellite import protocol
@@ -151,7 +153,25 @@ class RecordingWorker:
         return None
 
     def _run(self, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Result] = loop.create_future()
+
+        def settle(set_outcome: Callable[[], None]) -> None:
+            if not future.done():  # nobody gave it up
+                set_outcome()
+
+        def run() -> None:
+            try:
+                result = work()
+            except BaseException as error:
+                outcome = partial(future.set_exception, error)
+            else:
+                outcome = partial(future.set_result, result)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the receiver has ended
+                loop.call_soon_threadsafe(settle, outcome)
+
+        self._thread.submit(run)
+        return future
 
 
 def row_of(stream: Stream, device: Device, reason: str) -> StreamRow:

@@ -263,6 +263,7 @@ class Recordings:
         Facts that cannot be read may be sound: they and their audio go only if `is_doubt_enough`.
         """
         done = Deletion()
+        self.reconcile()  # the long part, while others may write
         try:
             # While it looks nobody adds: what is half there was left by a crash.
             with self._files.keys.writing() as keys:

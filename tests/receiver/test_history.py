@@ -265,7 +265,7 @@ def test_a_stream_that_nobody_takes_is_dropped_and_a_stop_loses_none(tmp_path):
         device.send(protocol.AUDIO_START, FORM)
         device.audio(SPEECH[:3200])
         receiver.wait("stream-start")
-        receiver.end(15)
+        assert receiver.end(15) == (0, "")
     history = History(data / HISTORY_FILE)
     [second, first] = history.page()
     assert (first.fates, first.reason) == (("dropped",), "audio-stop")
