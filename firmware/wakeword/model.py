@@ -5,6 +5,8 @@ buffer; everything that changes lies in one arena.  Which kernel runs on what is
 the file once.
 """
 
+import struct
+
 import micropython
 
 from . import kernels
@@ -58,16 +60,18 @@ def _kernels_for(arena, data):
 
 
 _BLOCK_BYTES = 256
+_BLOCK = "256s"
 
 
 def _set_bytes(arena, start, size, value):
-    """Set bytes, a block at a time: byte by byte it would take the chip milliseconds."""
+    """Set bytes, a block at a time: byte by byte it would take the chip milliseconds, and each
+    slice of the arena an object."""
     block = bytes((value,)) * min(size, _BLOCK_BYTES)
     end = start + size
     while end - start >= _BLOCK_BYTES:
-        arena[start : start + _BLOCK_BYTES] = block
+        struct.pack_into(_BLOCK, arena, start, block)
         start += _BLOCK_BYTES
-    arena[start:end] = block[: end - start]
+    struct.pack_into("%ds" % (end - start), arena, start, block)
 
 
 class Model:
