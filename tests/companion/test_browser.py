@@ -229,7 +229,7 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.locator("tbody a").press("Enter")
         wave = tab.get_by_role("img", name="Waveform")
         expect(wave).to_be_visible()
-        tab.wait_for_function("document.querySelector('img').naturalWidth > 0")  # it is an image
+        until(tab, "document.querySelector('img').naturalWidth > 0")
         player = tab.locator("audio")
         player.focus()
         tab.keyboard.press("Space")
