@@ -11,7 +11,6 @@ from host_tools.audio import files, speech
 from host_tools.models.catalog import find_model
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from host_tools.simulation import loopback, runner
-from host_tools.simulation.speaker import ToldSound
 from tests.home_assistant.kitchen import WORDS
 
 WAKE_WORD = "okay naboo"
@@ -20,8 +19,11 @@ _SILENCE_S = 12.0
 _CONFIG = {"timers": True, "announcements": True}
 
 
-class _Borrowed:
-    """The running receiver, in place of one that the simulation would start."""
+class _Borrowed(loopback.LoopbackReceiver):
+    """The running receiver, in place of one that the simulation would start.
+
+    What it is asked once it has ended it tells of `events`, as one of its own does.
+    """
 
     def __init__(self, receiver, folder):
         self._receiver = receiver
@@ -46,24 +48,15 @@ class _Borrowed:
 
     def end(self):
         self._receiver.wait("disconnected")
-        stops = [e for e in self._told if e["event"] == "stream-stop"]
+        stops = [e for e in self.events if e["event"] == "stream-stop"]
         return [{name: e[name] for name in ("samples", "sha256", "reason")} for e in stops]
-
-    def sounds(self):
-        played = [e for e in self._told if e["event"] == "played"]
-        return [{key: e[key] for key in ToldSound.__annotations__} for e in played]
-
-    def answers(self):
-        return []
-
-    def wake_words(self):
-        return [e["name"] for e in self._told if e["event"] == "detection"]
 
     def close(self):
         pass
 
     @property
-    def _told(self):
+    def events(self):
+        """What the receiver has told since this device connected."""
         return self._receiver.events[self._begin :]
 
 
