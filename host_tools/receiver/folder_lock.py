@@ -18,7 +18,17 @@ _WAIT_S = 30.0
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`, which exists; raises HostToolError when it is taken."""
-    path = folder / LOCK_FILE
+    taken = HostToolError(
+        f"another `earnest receive` uses {folder}",
+        "stop it, or give this one a folder of its own with --data",
+    )
+    with held(folder / LOCK_FILE, taken):
+        yield
+
+
+@contextlib.contextmanager
+def held(path: Path, taken: HostToolError) -> Iterator[None]:
+    """Hold the lock of a file, made where it is missing; raises `taken` when somebody has it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -29,10 +39,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             _lock(descriptor)
         except OSError as error:
-            raise HostToolError(
-                f"another `earnest receive` uses {folder}",
-                "stop it, or give this one a folder of its own with --data",
-            ) from error
+            raise taken from error
         yield
     finally:
         os.close(descriptor)

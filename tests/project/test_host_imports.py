@@ -15,7 +15,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"simulation"},
+    {"simulation", "training"},
     {"board"},
     {"evaluation", "xtensa"},
     {"models", "answers", "home", "service", "donation", "companion"},

@@ -1,0 +1,1 @@
+"""An own wake word from synthetic speech: voices, scenes, training, export and report."""
