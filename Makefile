@@ -10,6 +10,8 @@ CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 MODEL ?= okay_nabu
+# The registry's torch for Linux brings gigabytes for graphics cards; this index has it without.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Tests wait for sockets and serial lines for much of their time: two processes a core.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 
@@ -19,7 +21,7 @@ need_board = test -n "$(BOARD)" || { \
 	exit 2; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-home-assistant claims lint format models convert simulate bench evaluate \
+.PHONY: help setup setup-train demo test test-home-assistant claims lint format models convert simulate bench evaluate \
 	flash install provision clean system-tools
 
 help: ## List the targets.
@@ -44,6 +46,13 @@ $(STAMP): pyproject.toml
 		echo "hint: sudo apt-get install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+setup-train: $(STAMP) ## Add to .venv what `earnest train` needs (250 MB to download).
+	@index="--extra-index-url $(TORCH_INDEX)"; \
+	$(BIN)/python -c 'from urllib.request import urlopen as open; open("$(TORCH_INDEX)/torch/", timeout=10)' \
+		2>/dev/null || { index=; \
+		echo "note: cannot reach $(TORCH_INDEX); taking torch from wherever pip finds it"; }; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$index -e '.[train]'
 
 demo: $(STAMP) ## Make speech, run the firmware on it, draw build/demo.png (a minute).
 	@$(EARNEST) demo $(ARGS)

@@ -59,6 +59,7 @@ EXTRAS = {
     "zeroconf": Extra("home", "aioesphomeapi", _FROM_3_11),  # which brings it
     "dask": Extra("dask", "dask", _EVERYWHERE),
     "distributed": Extra("dask", "distributed", _EVERYWHERE),
+    "torch": Extra("train", "torch", _EVERYWHERE),
 }
 
 
@@ -71,8 +72,9 @@ def missing_module(name: str) -> HostToolError:
             f"the Python package {top!r} is missing",
             REINSTALL,
         )
+    target = "setup-train" if extra.name == "train" else "setup"
     return HostToolError(
         f"the Python package {extra.package} is missing; it is part of earnest[{extra.name}]",
-        f"in Earnest's folder: pip install '.[{extra.name}]', or make setup; "
+        f"in Earnest's folder: pip install '.[{extra.name}]', or make {target}; "
         f"{extra.package} exists for {extra.platforms}",
     )

@@ -18,9 +18,9 @@ from host_tools.evaluation.engine import TFLITE_MICRO, WHOLE_CLIPS, Engine, choo
 from host_tools.evaluation.measure import Job, key_of, measure
 from host_tools.models.catalog import known_models
 from host_tools.models.reference import probabilities
+from host_tools.models.tflite_writer import FLOAT32, Op, write_model
 from host_tools.models.whole_clips import WholeClipModel
 from tests.generators.random_models import random_graphs, random_model
-from tests.generators.tflite_writer import FLOAT32, Op, write_model
 
 WORDS = ("okay naboo", "alexa", "The weather is nice today.", "hey jarvis")
 

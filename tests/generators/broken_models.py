@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tests.generators.random_models import random_graphs
-from tests.generators.tflite_writer import (
+from host_tools.models.tflite_writer import (
     FLOAT32,
     INT8,
     INT16,
@@ -23,6 +22,7 @@ from tests.generators.tflite_writer import (
     Op,
     write_model,
 )
+from tests.generators.random_models import random_graphs
 
 _WAYS: list[Callable[[Graph], None]] = []
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.generators.tflite_writer import FLOAT32, Graph, Op
+from host_tools.models.tflite_writer import FLOAT32, Graph, Op
 
 
 def expand_dims(main: Graph) -> None:

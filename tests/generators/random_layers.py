@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.generators.tflite_writer import (
+from host_tools.models.tflite_writer import (
     INT8,
     INT32,
     NONE,

@@ -12,8 +12,8 @@ import heapq
 
 import numpy as np
 
+from host_tools.models.tflite_writer import INT8, NONE, RELU, UINT8, Graph, Op, write_model
 from tests.generators.random_layers import SAMPLES, How, LayerWriter, Value, float32_exp2
-from tests.generators.tflite_writer import INT8, NONE, RELU, UINT8, Graph, Op, write_model
 
 FEATURES = 40
 INPUT_SCALE = np.float32(26 / 255)

@@ -6,8 +6,8 @@ import pytest
 
 from host_tools.errors import HostToolError
 from host_tools.models import catalog as model_files
+from host_tools.models.tflite_writer import FLOAT32, write_model
 from tests.generators.random_models import random_graphs
-from tests.generators.tflite_writer import FLOAT32, write_model
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from host_tools.models import verify as verifying
 from host_tools.models.build import convert_model
 from host_tools.models.catalog import known_models, read_manifest
 from host_tools.models.manifest import Manifest
+from host_tools.models.tflite_writer import FLOAT32, INT8, Op, write_model
 from host_tools.shared_firmware import ROOT
 from tests.generators.model_ranges import get
 from tests.generators.random_models import random_graphs, random_model
-from tests.generators.tflite_writer import FLOAT32, INT8, Op, write_model
 
 MANIFEST = {
     "type": "micro",

@@ -8,10 +8,10 @@ import pytest
 from host_tools.errors import HostToolError
 from host_tools.models.build import convert_model
 from host_tools.models.reference import TFLiteMicroModel
+from host_tools.models.tflite_writer import FLOAT32, INT8, Op, write_model
 from host_tools.models.verify import run_firmware
 from tests.generators.other_exporters import expand_dims, float_states, squeeze
 from tests.generators.random_models import random_graphs
-from tests.generators.tflite_writer import FLOAT32, INT8, Op, write_model
 
 MANIFEST = {
     "type": "micro",

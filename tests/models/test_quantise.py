@@ -9,7 +9,7 @@ import pytest
 from tflite_micro.python.tflite_micro import runtime
 
 from host_tools.models import quantise
-from tests.generators.tflite_writer import (
+from host_tools.models.tflite_writer import (
     INT8,
     INT32,
     NONE,

@@ -8,11 +8,11 @@ import pytest
 from host_tools.models import bounds, whole_clips
 from host_tools.models.catalog import known_models
 from host_tools.models.reference import TFLiteMicroModel, features, quantise
+from host_tools.models.tflite_writer import write_model
 from host_tools.models.whole_clips import WholeClipModel
 from tests.generators.audio_cases import cases
 from tests.generators.other_exporters import expand_dims, float_states
 from tests.generators.random_models import random_graphs, random_model
-from tests.generators.tflite_writer import write_model
 
 INFERENCES = 60
 MODELS = sorted(known_models())

@@ -1,16 +1,20 @@
-"""Writes .tflite files with the `tflite` and `flatbuffers` packages, for the tests' models.
+"""Write .tflite files with the `tflite` and `flatbuffers` packages: trained models, tests' models.
 
 A `Graph` is a plain list of tensors and ops; `write_model` lays graphs out as a flatbuffer of the
-public schema.  Nothing is checked on purpose: the broken models come from here as well.
+public schema.  Nothing is checked on purpose: the tests' broken models come from here as well.
+`graph.py` is the reader, and checks everything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import flatbuffers
 import numpy as np
 import tflite
+from numpy.typing import NDArray
 
 INT8, UINT8, INT16, INT32, INT64, FLOAT32, RESOURCE = (
     getattr(tflite.TensorType, name)
@@ -56,7 +60,7 @@ class Tensor:
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     axis: int = 0
-    data: np.ndarray | None = None
+    data: NDArray[Any] | None = None
     shape_signature: tuple[int, ...] | None = None
 
 
@@ -67,7 +71,7 @@ class Op:
     name: str
     inputs: list[int]
     outputs: list[int]
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,39 +84,39 @@ class Graph:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
 
-    def tensor(self, name: str, shape, *args, **kwargs) -> int:
-        """Add a tensor and return its number."""
+    def tensor(self, name: str, shape: Iterable[int], *args: Any, **kwargs: Any) -> int:
+        """Add a tensor, with the further fields of `Tensor`, and return its number."""
         self.tensors.append(Tensor(name, tuple(int(n) for n in shape), *args, **kwargs))
         return len(self.tensors) - 1
 
-    def constant(self, name: str, values, dtype=np.int32) -> int:
-        """Add an int32 constant and return its number."""
+    def constant(self, name: str, values: Any, dtype: Any = np.int32) -> int:
+        """Add a constant, int32 to its readers, and return its number."""
         data = np.asarray(values, dtype)
         return self.tensor(name, data.shape, INT32, data=data)
 
-    def op(self, name: str, inputs, outputs, **options) -> Op:
+    def op(self, name: str, inputs: Iterable[int], outputs: Iterable[int], **options: Any) -> Op:
         """Add an op and return it."""
         self.ops.append(Op(name, list(inputs), list(outputs), options))
         return self.ops[-1]
 
 
-def _offsets(b, offsets) -> int:
+def _offsets(b: Any, offsets: Sequence[int]) -> int:
     b.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         b.PrependUOffsetTRelative(offset)
-    return b.EndVector()
+    return int(b.EndVector())
 
 
-def _table(b, kind: str, **fields) -> int:
+def _table(b: Any, kind: str, **fields: Any) -> int:
     """Write one schema table; None fields are left out."""
     getattr(tflite, f"{kind}Start")(b)
     for name, value in fields.items():
         if value is not None:
             getattr(tflite, f"{kind}Add{name}")(b, value)
-    return getattr(tflite, f"{kind}End")(b)
+    return int(getattr(tflite, f"{kind}End")(b))
 
 
-def _write_tensor(b, tensor: Tensor, buffer: int) -> int:
+def _write_tensor(b: Any, tensor: Tensor, buffer: int) -> int:
     name = b.CreateString(tensor.name)
     shape = b.CreateNumpyVector(np.array(tensor.shape, np.int32))
     signature = quantisation = None
@@ -138,13 +142,13 @@ def _write_tensor(b, tensor: Tensor, buffer: int) -> int:
     )
 
 
-def _option(b, value):
+def _option(b: Any, value: Any) -> Any:
     if isinstance(value, str):
         return b.CreateString(value)
     return b.CreateNumpyVector(np.array(value, np.int32)) if isinstance(value, list) else value
 
 
-def _write_op(b, op: Op, code: int) -> int:
+def _write_op(b: Any, op: Op, code: int) -> int:
     inputs = b.CreateNumpyVector(np.array(op.inputs, np.int32))
     outputs = b.CreateNumpyVector(np.array(op.outputs, np.int32))
     options = kind = None
@@ -164,8 +168,8 @@ def _write_op(b, op: Op, code: int) -> int:
     )
 
 
-def write_model(graphs: list[Graph]) -> bytes:
-    """Return the graphs as one .tflite file, schema version 3."""
+def write_model(graphs: list[Graph], description: str = "") -> bytes:
+    """Return the graphs as one .tflite file, schema version 3; the first is the main one."""
     b = flatbuffers.Builder(1 << 16)
     names = sorted({op.name for graph in graphs for op in graph.ops})
     codes = []
@@ -212,7 +216,7 @@ def write_model(graphs: list[Graph]) -> bytes:
         Version=3,
         OperatorCodes=_offsets(b, codes),
         Subgraphs=_offsets(b, subgraphs),
-        Description=b.CreateString("random model"),
+        Description=b.CreateString(description),
         Buffers=_offsets(b, buffers),
     )
     b.Finish(model, b"TFL3")
