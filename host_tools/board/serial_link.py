@@ -115,11 +115,17 @@ class SerialLink(RawREPL):
 
     def sha256(self, path: str) -> str:
         """Hexadecimal SHA-256 of a file, computed on the device; empty when there is none."""
+        code = f"print('<'+_earnest_hash({path!r})+'>')"
         if not self._has_hash:
             self.repeat(_HASH)
             self._has_hash = True
-        code = f"print('<'+_earnest_hash({path!r})+'>')"
-        answer = self.repeat(code, 20, _SHA256.search)
+        try:
+            answer = self.repeat(code, 20, _SHA256.search)
+        except DeviceError as error:
+            if "NameError" not in error.traceback:
+                raise
+            self.repeat(_HASH)  # the device was reset and has forgotten it
+            answer = self.repeat(code, 20, _SHA256.search)
         found = _SHA256.search(answer)
         assert found is not None
         return found[1].decode()

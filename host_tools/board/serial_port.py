@@ -110,6 +110,7 @@ def open_port(port: str, baud: int) -> SerialTransport:
     A port that is busy gets BUSY_S: system services look at a port that has just appeared.
     """
     deadline = time.monotonic() + BUSY_S
+    was_free = False
     while True:
         try:
             transport = _Transport(port, baudrate=baud, timeout=READ_TIMEOUT_S)
@@ -117,8 +118,14 @@ def open_port(port: str, baud: int) -> SerialTransport:
             return transport
         except (TransportError, OSError, ValueError) as error:
             if not _is_there(port) or time.monotonic() > deadline:
-                raise _why_not(port) from error
-            time.sleep(0.1)
+                problem = _why_not(port)
+                if problem is not None or was_free:
+                    raise problem or LinkError(
+                        f"{port} could not be opened", "try again"
+                    ) from error
+                was_free = True  # it has become free just now: once more
+            else:
+                time.sleep(0.1)
 
 
 def close_port(transport: SerialTransport) -> None:
@@ -137,7 +144,8 @@ def _is_there(port: str) -> bool:
     return os.path.exists(port)
 
 
-def _why_not(port: str) -> LinkError:
+def _why_not(port: str) -> LinkError | None:
+    """What is in the way of opening a port; None when nothing is."""
     known = ", ".join(found.device for found in find_ports())
     if not _is_there(port):
         return LinkError(
@@ -166,7 +174,7 @@ def _why_not(port: str) -> LinkError:
             f"{port} cannot be opened: {words}",
             f"ports with a board: {known}" if known else "plug the board in, then try again",
         )
-    return LinkError(f"{port} could not be opened", "try again")
+    return None
 
 
 @contextlib.contextmanager

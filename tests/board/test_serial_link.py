@@ -1,5 +1,6 @@
 """The serial link against the real MicroPython on a pseudo-terminal, and what goes wrong on it."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from host_tools.board import serial_port
 from host_tools.board.raw_repl import DeviceError
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LineLostError, LinkError, Port, find_port
@@ -155,6 +157,29 @@ def test_ctrl_c_at_any_moment(running, delay_s):
     with SerialLink(running.port) as link:  # whatever it met, main.py was running
         assert link.was_running, before
     assert starts(running, before + 1) == before + 1
+
+
+def test_a_port_that_becomes_free_at_the_last_moment(board, monkeypatch):
+    other = pty_board.serial.Serial(board.port, exclusive=True)
+
+    class ThenFree(serial_port._Transport):
+        def __init__(self, *args, **kwargs):
+            try:
+                super().__init__(*args, **kwargs)
+            finally:
+                other.close()
+
+    monkeypatch.setattr(serial_port, "BUSY_S", -1)
+    monkeypatch.setattr(serial_port, "_Transport", ThenFree)
+    with SerialLink(board.port) as link:
+        assert link.exec("print(1)").strip() == b"1"
+
+
+def test_a_device_that_has_forgotten_how_to_hash(board):
+    with SerialLink(board.port) as link:
+        link.put("a.bin", b"abc")
+        link.exec("del _earnest_hash")  # as a reset of the board does
+        assert link.sha256("a.bin") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_no_such_port():
