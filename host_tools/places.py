@@ -22,3 +22,6 @@ BOARDS = _DATA / "boards"
 PROVENANCE = _DATA / "models" / "provenance.json"
 #: What can be made again: converted models, downloaded images, measurements, the demo.
 MADE = ROOT / "build" if IS_CLONE else platformdirs.user_cache_path("earnest", appauthor=False)
+#: The owner's trained wake words, a folder for each.  They cost an hour of computing, so `make
+#: clean` does not reach them.
+WORDS = platformdirs.user_data_path("earnest", appauthor=False) / "words"

@@ -8,6 +8,7 @@ import pytest
 
 from host_tools import micropython
 from host_tools.errors import HostToolError
+from host_tools.models import catalog
 from host_tools.xtensa.machine import find_qemu
 from tests.fakes.board.pty_board import PtyBoard
 
@@ -28,6 +29,15 @@ def skip_when_micropython_is_needed():
             patch.setattr(micropython, "command", _skip_native_emitter)
             patch.setattr(micropython, "require_native_emitter", _skip_native_emitter)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def words(tmp_path_factory):
+    """The folder of trained words, empty: no test sees those of whoever runs it."""
+    folder = tmp_path_factory.mktemp("words")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "WORDS", folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from firmware.wakeword import model_format
 from host_tools.board.sensitivity import Change, Own, Setting
 from host_tools.board.serial_link import SerialLink
 from host_tools.errors import HostToolError
-from host_tools.models.catalog import find_model, known_models
+from host_tools.models.catalog import available_models, find_model
 
 OTHERS = "other wake words: earnest install --model NAME (once for each)"
 
@@ -42,7 +42,7 @@ def gather(names: Sequence[str], link: SerialLink) -> list[Model]:
     """
     found = []
     for name in dict.fromkeys(names):
-        is_ours = name in known_models() or Path(name).suffix in (".ewm", ".tflite")
+        is_ours = name in available_models() or Path(name).suffix in (".ewm", ".tflite")
         data = None if is_ours else link.get(f"models/{name}.ewm")
         if data is None:
             ours = find_model(name)

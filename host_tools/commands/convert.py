@@ -15,7 +15,7 @@ from host_tools import atomic_file
 from host_tools.commands.options import json_option
 from host_tools.errors import HostToolError
 from host_tools.models.build import ConvertedModel, convert_model
-from host_tools.models.catalog import known_models, read_manifest, read_tflite
+from host_tools.models.catalog import available_models, read_manifest, read_tflite
 from host_tools.models.graph import read_graph
 from host_tools.models.manifest import template
 from host_tools.models.pins import can_prove, is_pinned, require_pinned
@@ -113,7 +113,7 @@ def command(
 
 def _tflite_of(model: str) -> Path:
     """Return the .tflite of a known model's name, or the path that `model` is."""
-    known = known_models()
+    known = available_models()
     path = known.get(model, Path(model))
     if path.suffix != ".tflite" and not path.exists():
         raise HostToolError(

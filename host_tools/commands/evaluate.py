@@ -21,7 +21,7 @@ from host_tools.evaluation.folders import audio_files
 from host_tools.evaluation.grid import count
 from host_tools.evaluation.measure import Job, Measured, executor, measure_all
 from host_tools.evaluation.recommend import duration, recommend
-from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, find_model, known_models
+from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, available_models, find_model
 from host_tools.places import MADE
 from host_tools.progress import bar
 from host_tools.simulation import plot
@@ -189,7 +189,7 @@ def _print(*lines: str) -> None:
 def model_content(name: str) -> tuple[ModelFile, bytes]:
     """Return the model's header and its .tflite, which is what `evaluate` runs."""
     model = find_model(name)
-    source = known_models().get(name, Path(name))
+    source = available_models().get(name, Path(name))
     if source.suffix != ".tflite":
         raise HostToolError(
             f"{source}: evaluate cannot run it", "give the .tflite that it was made from"

@@ -16,7 +16,7 @@ from host_tools.board.sensitivity import LEVELS, MAX_WINDOW, Change
 from host_tools.board.serial_port import find_port
 from host_tools.commands.options import json_option, known_board_option, port_option
 from host_tools.errors import HostToolError
-from host_tools.models.catalog import DEFAULT_MODEL, known_models
+from host_tools.models.catalog import DEFAULT_MODEL, available_models
 from host_tools.progress import bar
 
 STOPS = 1
@@ -113,7 +113,7 @@ def command(
 
 def _ask() -> list[str]:
     """Ask for the wake words of a board that has none yet."""
-    known = sorted(known_models(), key=lambda name: name != DEFAULT_MODEL)
+    known = sorted(available_models(), key=lambda name: name != DEFAULT_MODEL)
     while True:
         answer = click.prompt(
             f"Wake words, separated by commas ({', '.join(known)})", DEFAULT_MODEL, err=True

@@ -10,7 +10,12 @@ from typing import Any
 import click
 
 from host_tools.models.build import convert_model
-from host_tools.models.catalog import known_models, read_manifest, read_tflite
+from host_tools.models.catalog import (
+    available_models,
+    known_models,
+    read_manifest,
+    read_tflite,
+)
 from host_tools.models.pins import read_known_models
 
 COLUMNS = (
@@ -18,25 +23,28 @@ COLUMNS = (
     *("file bytes", "RAM bytes"),
 )
 UNKNOWN_ORIGIN = "unknown: not the file this project was tested with"
+OWN_LICENCE, OWN_ORIGIN = "your own", "trained here: earnest train"
 
 
 def describe() -> list[dict[str, Any]]:
-    """Return one entry for each known model, with its licence where its SHA-256 is known."""
+    """Return one entry for each model, with its licence where its SHA-256 is known."""
     provenance = {entry["sha256"]: entry for entry in read_known_models()}
+    shipped = known_models()
     entries = []
-    for name, path in known_models().items():
+    for name, path in available_models().items():
         source, manifest = read_tflite(path), read_manifest(path.with_suffix(".json"))
         converted = convert_model(source, manifest)
         digest = hashlib.sha256(source).hexdigest()
         known = provenance.get(digest)
+        unknown = ("unknown", UNKNOWN_ORIGIN) if name in shipped else (OWN_LICENCE, OWN_ORIGIN)
         entries.append(
             {
                 "name": name,
                 "wake_word": converted.manifest.wake_word,
                 "author": manifest.get("author", ""),
                 "languages": manifest.get("trained_languages", []),
-                "licence": known["licence"] if known else "unknown",
-                "origin": known["origin"] if known else UNKNOWN_ORIGIN,
+                "licence": known["licence"] if known else unknown[0],
+                "origin": known["origin"] if known else unknown[1],
                 "sha256": digest,
                 "tflite_bytes": len(source),
                 "bytes": len(converted.data),
@@ -55,8 +63,8 @@ def describe() -> list[dict[str, Any]]:
 def command(as_json: bool) -> None:
     """List the available wake-word models.
 
-    They come with the Python package pymicro-wakeword; any other microWakeWord v2 model can be
-    given as a file. Use a model by its name:
+    Four come with the Python package pymicro-wakeword; your own words follow them (earnest
+    train). Any other microWakeWord v2 model can be given as a file. Use a model by its name:
 
     \b
       earnest convert hey_jarvis

@@ -19,7 +19,7 @@ from firmware.wakeword import model_format
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.models.manifest import template
-from host_tools.places import MADE
+from host_tools.places import MADE, WORDS
 from host_tools.shared_firmware import FIRMWARE
 
 CACHE = MADE / "models"
@@ -53,12 +53,27 @@ def known_models() -> dict[str, Path]:
     }
 
 
+def own_models() -> dict[str, Path]:
+    """Return name to .tflite (its manifest beside it) of the models that `earnest train` made."""
+    return {
+        path.stem: path
+        for path in sorted(WORDS.glob("*/*.tflite"))
+        if path.stem == path.parent.name and path.with_suffix(".json").is_file()
+    }
+
+
+def available_models() -> dict[str, Path]:
+    """Return name to .tflite of the known models and the owner's; a known name stays known."""
+    known = known_models()
+    return known | {name: path for name, path in own_models().items() if name not in known}
+
+
 def find_model(name_or_path: str) -> ModelFile:
     """Return the built model of that name or file; convert it first where needed.
 
     Raises HostToolError.
     """
-    known = known_models()
+    known = available_models()
     if name_or_path in known:
         return _read_header(name_or_path, _converted(known[name_or_path]))
     path = Path(name_or_path)

@@ -36,7 +36,9 @@ def tree(tmp_path, monkeypatch):
         return ModelFile(name, path, name, 250, 5, 1)
 
     monkeypatch.setattr(wake_words, "find_model", find)
-    monkeypatch.setattr(wake_words, "known_models", lambda: {"okay_nabu": "", "hey_jarvis": ""})
+    monkeypatch.setattr(
+        wake_words, "available_models", lambda: {"okay_nabu": "", "hey_jarvis": ""}
+    )
     monkeypatch.setattr(installer, "LISTEN_S", 0.01)
     return made
 

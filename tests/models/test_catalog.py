@@ -92,3 +92,28 @@ def test_anything_else_is_refused_in_words(folder, kind):
     with pytest.raises(HostToolError) as caught:
         model_files.find_model(broken(folder, kind))
     assert caught.value.message
+
+
+def test_a_trained_word_is_found_by_its_name(folder, monkeypatch):
+    monkeypatch.setattr(model_files, "WORDS", folder / "words")
+    assert model_files.own_models() == {}
+    own = folder / "words" / "hey_computer"
+    own.mkdir(parents=True)
+    for ending in (".tflite", ".json"):
+        shutil.copy(folder / f"okay_nabu{ending}", own / f"hey_computer{ending}")
+    found = model_files.find_model("hey_computer")
+    assert (found.name, found.wake_word) == ("hey_computer", "Okay Nabu")
+    assert list(model_files.available_models())[-1] == "hey_computer"
+    assert "hey_computer" not in model_files.known_models()
+    (own / "hey_computer.json").unlink()
+    with pytest.raises(HostToolError, match="there is no model 'hey_computer'"):
+        model_files.find_model("hey_computer")
+
+
+def test_a_trained_word_never_takes_the_name_of_a_known_model(folder, monkeypatch):
+    monkeypatch.setattr(model_files, "WORDS", folder / "words")
+    (folder / "words" / "alexa").mkdir(parents=True)
+    for ending in (".tflite", ".json"):
+        shutil.copy(folder / f"okay_nabu{ending}", folder / "words" / "alexa" / f"alexa{ending}")
+    assert model_files.available_models() == model_files.known_models()
+    assert model_files.find_model("alexa").wake_word == "Alexa"
