@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from host_tools.commands.options import json_option
+from host_tools.commands.options import data_option, json_option
 from host_tools.errors import HostToolError
 from host_tools.evaluation import report
 from host_tools.evaluation.cache import Cache
@@ -24,6 +24,7 @@ from host_tools.evaluation.recommend import duration, recommend
 from host_tools.models.catalog import DEFAULT_MODEL, ModelFile, available_models, find_model
 from host_tools.places import MADE
 from host_tools.progress import bar
+from host_tools.receiver.false_wakes import iter_false_wakes
 from host_tools.simulation import plot
 
 DEFAULT_CACHE = MADE / "evaluate.jsonl"
@@ -34,6 +35,7 @@ Examples:
   earnest evaluate --positive words --negative noise
   earnest evaluate --model my.tflite --positive words --negative tv --negative talk --plot det.png
   earnest evaluate --positive words --negative noise --json --target-fa-per-hour 0.1
+  earnest evaluate --positive words --negative noise --false-wakes
   earnest evaluate --cross alexa=recordings/alexa --cross hey_mycroft=recordings/mycroft
   earnest evaluate --positive words --negative noise --dask tcp://scheduler:8786
 
@@ -45,6 +47,11 @@ it stays within the target.
 Folders are searched with everything below them. A positive file holds the wake word once. Half a
 second of silence is put after each (--pad-ms), since the word must have passed before the model
 is sure, and clips are often cut short. Negative files stay as they are.
+
+--false-wakes takes the recordings that your receiver kept and that you labelled as false wakes of
+this model, and says how many would wake it again. They are read from the sealed store in memory;
+nothing of them is written, and the receiver's log records each. They do not count in the FA/h:
+they were chosen because they woke a device, so their seconds say nothing of an hour.
 
 Results are kept (see --cache): the same command continues after an interruption, and
 other settings or more files cost only what is new. With --dask the workers read the files by the
@@ -60,6 +67,9 @@ Ctrl-C.
               help="Recordings of the wake word, one per file.")  # fmt: skip
 @click.option("--negative", "negatives", multiple=True, type=Path, metavar="DIR",
               help="Recordings without it.")  # fmt: skip
+@click.option("--false-wakes", "is_false_wakes", is_flag=True,
+              help="Also the false wakes that the receiver kept and you labelled.")  # fmt: skip
+@data_option
 @click.option("--cross", "crossed", multiple=True, metavar="MODEL=DIR",
               help="Recordings of a model's word, to find words that trigger each other; twice or "
               "more, instead of --positive and --negative.")  # fmt: skip
@@ -82,6 +92,8 @@ Ctrl-C.
 def command(
     positives: tuple[Path, ...],
     negatives: tuple[Path, ...],
+    is_false_wakes: bool,
+    data: Path,
     crossed: tuple[str, ...],
     model_name: str,
     target: float,
@@ -99,13 +111,18 @@ def command(
         plot.check_path(plot_path)
     setting = _Run(workers, dask, cache_path, pad_ms, Console(stderr=True))
     if crossed:
-        if positives or negatives or plot_path:
+        if positives or negatives or plot_path or is_false_wakes:
             raise HostToolError(
-                "--cross does not go with --positive, --negative or --plot",
+                "--cross does not go with --positive, --negative, --false-wakes or --plot",
                 "give --cross MODEL=DIR for each word, and nothing else",
             )
         return _cross(crossed, setting, as_json)
-    if not positives and not negatives:
+    if is_false_wakes and dask is not None:
+        raise HostToolError(
+            "--false-wakes does not go with --dask: your recordings stay on this computer",
+            "measure them without --dask",
+        )
+    if not positives and not negatives and not is_false_wakes:
         raise HostToolError("no audio given", "name folders: --positive DIR --negative DIR")
     if plot_path is not None and not (positives and negatives):
         raise HostToolError(
@@ -113,26 +130,32 @@ def command(
         )
     model, source = model_content(model_name)
     words, others = audio_files(positives), audio_files(negatives)
+    false = _false_wakes(data, model.name) if is_false_wakes else {}
     engine = setting.engine(model_name, source, [*words, *others])
     groups = [
         setting.jobs(source, engine, words, pad_ms),
         setting.jobs(source, engine, others, 0),
+        [Job(name, source, 0, engine, audio) for name, audio in false.items()],
     ]
-    (heard, unheard), bad = setting.measure(groups)
+    (heard, unheard, woken), bad = setting.measure(groups)
     grid = count(heard, unheard, model)
     best = recommend(grid, target)
     if plot_path is not None:
         draw(grid, model, best.point, target, plot_path)
+    again = report.again(woken, model, best) if is_false_wakes else None
     if as_json:
         fields = report.as_json(grid, model, model_name, best, target)
         extra = {"engine": engine.name, "pad_ms": pad_ms, "skipped": _skipped(bad)}
-        click.echo(json.dumps({**fields, **extra}))
+        click.echo(json.dumps({**fields, **extra, "false_wakes": again}))
+    elif again is not None and not positives and not negatives:
+        _print(report.again_text(again))
     else:
         _print(
             f"{grid.positives} positives ({pad_ms} ms of silence put after each), "
             f"{duration(grid.hours)} of negatives",
             *report.window_table(grid, best),
             *report.summary(grid, model_name, best),
+            *([report.again_text(again)] if again else []),
         )
     return BAD_INPUT if bad else 0
 
@@ -177,6 +200,19 @@ def _cross(crossed: tuple[str, ...], setting: _Run, as_json: bool) -> int:
     return BAD_INPUT if bad else 0
 
 
+def _false_wakes(data: Path, wake_word: str) -> dict[str, bytes]:
+    """Return the samples of the kept false wakes, as bytes, by what they are called."""
+    found = {
+        f"recording {id}": samples.tobytes() for id, samples in iter_false_wakes(data, wake_word)
+    }
+    if not found:
+        raise HostToolError(
+            f"{data} has no recording that is labelled as a false wake of {wake_word}",
+            "label one on the receiver's page, or: earnest recordings label ID wrong",
+        )
+    return found
+
+
 def _skipped(bad: list[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"audio": path, "problem": problem} for path, problem in bad]
 
@@ -209,7 +245,7 @@ class _Run:
 
     def engine(self, model_name: str, source: bytes, recordings: list[Path]) -> Engine:
         """Return what computes the probabilities; say so when it is the slow one."""
-        engine = choose(source, str(recordings[0]))
+        engine = choose(source, str(recordings[0]) if recordings else None)
         if engine.reason:
             self.console.print(
                 f"{model_name}: computed by TFLite Micro, several times slower: {engine.reason}",

@@ -12,6 +12,8 @@ from host_tools.commands.options import data_option, json_option, yes_option
 from host_tools.commands.tables import say, show
 from host_tools.errors import HostToolError
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.false_wakes import false_wakes
+from host_tools.receiver.labels import WAKE_WORDS
 from host_tools.receiver.player import play_wav
 from host_tools.receiver.recordings import Recordings
 
@@ -19,6 +21,8 @@ EPILOG = """\b
 Examples:
   earnest recordings list
   earnest recordings play 3f2a               a unique beginning of the id is enough
+  earnest recordings label 3f2a wrong        that was a false wake
+  earnest recordings list --false-wakes
   earnest recordings export 3f2a heard.wav
   earnest recordings delete 3f2a 77b0
   earnest recordings delete --unlisted       of devices that were removed from the list
@@ -30,21 +34,22 @@ Recordings exist only if a device's owner consented to keeping them, until they 
 
 @click.group("recordings", epilog=EPILOG)
 def command() -> None:
-    """List, play, export and delete the recordings that devices consented to keep."""
+    """List, play, label, export and delete the recordings that devices consented to keep."""
 
 
 @command.command("list")
+@click.option("--false-wakes", "is_false", is_flag=True, help="Only those labelled as such.")
 @data_option
 @json_option
-def list_recordings(data: Path, as_json: bool) -> int:
+def list_recordings(is_false: bool, data: Path, as_json: bool) -> int:
     """List the recordings, the oldest first."""
     names = {device.id: device.name for device in DeviceList(data / "devices.json").all()}
     with closing(Recordings(data)) as recordings:
-        found = recordings.all()
+        found = false_wakes(recordings) if is_false else recordings.all()
     rows = [{**asdict(recording), "name": names.get(recording.device)} for recording in found]
     columns = {"id": "id", "created": "created", "expires": "expires", "ms": "duration_ms"}
     columns |= {"device": "name", "training": "share_for_training", "wake word": "wake_word"}
-    show(as_json, rows, columns, "recordings")
+    show(as_json, rows, columns, "false wakes" if is_false else "recordings")
     return 0
 
 
@@ -54,8 +59,29 @@ def list_recordings(data: Path, as_json: bool) -> int:
 def play(id: str, data: Path) -> int:
     """Play a recording on this computer."""
     with closing(Recordings(data)) as recordings:
-        wav = recordings.wav(recordings.find(id))
-    play_wav(wav)
+        recording = recordings.find(id)
+        play_wav(recordings.wav(recording))
+        recordings.labels.note_heard(recording)
+    return 0
+
+
+@command.command("label")
+@click.argument("id")
+@click.argument("label", type=click.Choice([*WAKE_WORDS, "none"]))
+@data_option
+@json_option
+def label(id: str, label: str, data: Path, as_json: bool) -> int:
+    """Say whether a recording's wake word was right.
+
+    right: it was said. wrong: something that sounds like it was said. not-said: nothing like it
+    was said. The last two are false wakes, which `earnest evaluate --false-wakes` measures. none
+    takes the label back. A label is sealed with its recording, and deleted with it.
+    """
+    with closing(Recordings(data)) as recordings:
+        recording = recordings.find(id)
+        recordings.labels.set_wake_word(recording, None if label == "none" else label)
+    facts = {"recording": recording.id, "wake_word": None if label == "none" else label}
+    say(as_json, facts, f"labelled {recording.id}: {label}")
     return 0
 
 

@@ -7,6 +7,7 @@ chosen.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol
@@ -43,10 +44,11 @@ class Engine:
     reason: str = ""  # why the fast one cannot be used
 
 
-def choose(source: bytes, recording: str) -> Engine:
+def choose(source: bytes, recording: str | None) -> Engine:
     """Return the fast engine for a .tflite, or TFLite Micro with the reason.
 
-    The engines are compared on the start of `recording`, best one of the model's word.
+    The engines are compared on the start of `recording`, best one of the model's word, and on
+    noise; None: on noise alone.
     """
     from host_tools.models.catalog import converter_digest
 
@@ -69,7 +71,7 @@ def make(engine: str, source: bytes) -> Model:
     return TFLiteMicroModel(source)
 
 
-def _compare(source: bytes, recording: str) -> None:
+def _compare(source: bytes, recording: str | None) -> None:
     """Raise HostToolError unless both engines give the same probabilities here and now."""
     fast = make(WHOLE_CLIPS, source)
     slices = _slices(recording, fast.stride)
@@ -79,14 +81,14 @@ def _compare(source: bytes, recording: str) -> None:
         raise HostToolError(f"{different} of {len(want)} outputs differ from TFLite Micro's")
 
 
-def _slices(recording: str, stride: int) -> NDArray[np.int8]:
+def _slices(recording: str | None, stride: int) -> NDArray[np.int8]:
     """Return slices of the start of a recording, if it is readable, and then any int8 values."""
     from host_tools.models.reference import features, quantise
 
-    try:
-        pcm = next(open_audio(recording, decode=False).blocks(), np.zeros(0, np.int16))
-    except HostToolError:  # whoever measures the file says what is wrong with it
-        pcm = np.zeros(0, np.int16)
+    pcm = np.zeros(0, np.int16)
+    if recording is not None:
+        with suppress(HostToolError):  # whoever measures the file says what is wrong with it
+            pcm = next(open_audio(recording, decode=False).blocks(), pcm)
     anything = np.random.default_rng(0).integers(
         -128, 128, (COMPARED_INFERENCES * stride, 40), dtype=np.int8
     )

@@ -20,7 +20,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from host_tools.audio.files import SAMPLE_RATE_HZ, AudioFile, Samples, open_audio
+from host_tools.audio.files import SAMPLE_RATE_HZ, Samples, open_audio
 from host_tools.errors import HostToolError, missing_module
 from host_tools.evaluation.cache import Cache
 from host_tools.evaluation.engine import Engine, Model, make
@@ -33,10 +33,12 @@ _of_this_thread = threading.local()
 class Job:
     """One file of audio and all that its probabilities depend on."""
 
-    path: str
+    path: str  # with `audio`: what it is called
     model: bytes  # the .tflite
     pad_ms: int  # silence put after the audio
     engine: Engine
+    #: int16 samples as bytes, 16 kHz mono, in place of the file: never kept, nor is its result.
+    audio: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Measured:
 
 
 def key_of(job: Job) -> str:
-    """Return the key of a kept measurement: audio, model, settings; "" for an unreadable file."""
+    """Return the key of a kept measurement: audio, model, settings; "" for an unreadable file,
+    and for audio that is in memory alone."""
+    if job.audio is not None:
+        return ""
     digest = hashlib.sha256()
     try:
         with open(job.path, "rb") as file:
@@ -64,19 +69,22 @@ def key_of(job: Job) -> str:
 
 def measure(job: Job) -> Measured:
     """Run the model over one file from its initial state; bad audio is a `problem`."""
+    if job.audio is not None:
+        samples = np.frombuffer(job.audio, np.int16)
+        return Measured(samples.size / SAMPLE_RATE_HZ, _probabilities(job, iter([samples])))
     try:
         audio = open_audio(job.path, decode=False)
-        return Measured(audio.duration_s, _probabilities(job, audio))
+        return Measured(audio.duration_s, _probabilities(job, audio.blocks()))
     except HostToolError as error:
         return Measured(problem=error.message)
 
 
-def _pcm(job: Job, audio: AudioFile) -> Iterator[Samples]:
-    yield from audio.blocks()
+def _pcm(job: Job, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    yield from blocks
     yield np.zeros(job.pad_ms * SAMPLE_RATE_HZ // 1000, np.int16)
 
 
-def _probabilities(job: Job, audio: AudioFile) -> bytes:
+def _probabilities(job: Job, blocks: Iterator[Samples]) -> bytes:
     from host_tools.models.reference import FeatureExtractor, quantise
 
     model = _model(job)
@@ -84,7 +92,7 @@ def _probabilities(job: Job, audio: AudioFile) -> bytes:
     frontend = FeatureExtractor()
     waiting = np.zeros((0, 40), np.int8)  # slices that do not make an inference yet
     out = []
-    for block in _pcm(job, audio):
+    for block in _pcm(job, blocks):
         waiting = np.concatenate([waiting, quantise(frontend.process(block))])
         whole = len(waiting) // model.stride * model.stride
         out.append(model.run(waiting[:whole]).tobytes())
@@ -153,7 +161,7 @@ def measure_all(
         running = {pool.submit(measure, same[0]): key for key, same in missing.items()}
         for done in as_completed(running):
             key, result = running[done], done.result()
-            if not result.problem:
+            if not result.problem and missing[key][0].audio is None:
                 cache.add(key, result.seconds, result.probabilities)
             for job in missing[key]:
                 results[job] = result

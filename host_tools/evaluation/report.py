@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
-from host_tools.evaluation.grid import Grid, Point
+from host_tools.evaluation.grid import Grid, Point, count
 from host_tools.evaluation.intervals import Interval, poisson, wilson
+from host_tools.evaluation.measure import Measured
 from host_tools.evaluation.recommend import Recommendation, install_command, manifest_value
 from host_tools.models.catalog import ModelFile
 
@@ -43,6 +44,39 @@ class ReportFields(TypedDict):
     command: str | None
     table: list[PointFields]
     det: list[PointFields]
+
+
+class AgainFields(TypedDict):
+    """What a model does on the false wakes that a receiver kept."""
+
+    recordings: int
+    seconds: float
+    #: How many wake it, at its own setting and at the recommended one, if there is one.
+    own: int
+    recommended: int | None
+
+
+def again(false_wakes: Sequence[Measured], model: ModelFile, best: Recommendation) -> AgainFields:
+    """Count the kept false wakes that would wake the model again."""
+    grid = count(false_wakes, [], model)  # a detection in one counts once, as in a positive
+    point = best.point and grid.at(best.point.window, best.point.cutoff)
+    return {
+        "recordings": grid.positives,
+        "seconds": round(sum(result.seconds for result in false_wakes), 3),
+        "own": grid.positives - grid.own.missed,
+        "recommended": None if point is None else grid.positives - point.missed,
+    }
+
+
+def again_text(found: AgainFields) -> str:
+    """Return that as a line for people."""
+    text = (
+        f"kept false wakes: {found['recordings']} ({found['seconds']:.1f} s); "
+        f"at the model's own setting {found['own']} of them would wake it again"
+    )
+    if found["recommended"] is not None:
+        text += f", at the recommended one {found['recommended']}"
+    return text
 
 
 def as_json(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
@@ -22,7 +22,7 @@ from host_tools.receiver.history_rows import EVERYTHING, DayBytes, Filter, Strea
 from host_tools.receiver.owner_only_database import connect, transaction
 
 HISTORY_FILE = "history.sqlite"
-VERSION = 2
+VERSION = 3
 MAX_AGE_DAYS = 366
 MAX_ROWS = 200_000
 _DAY_S = 86400.0
@@ -30,19 +30,24 @@ _COLUMNS = (
     "began_s, device_id, device_name, wake_word, duration_ms, bytes, sha256, reason, fate, "
     "keep_recordings, share_for_training, recording, deleted_s"
 )
+_BY_LABEL = "CREATE INDEX by_label ON streams (recording) WHERE labels IS NOT NULL"
 _TABLES = (
     # AUTOINCREMENT: the number of a row that went is never another's.
     "CREATE TABLE streams (number INTEGER PRIMARY KEY AUTOINCREMENT, began_s REAL NOT NULL, "
     "device_id TEXT NOT NULL, device_name TEXT NOT NULL, wake_word TEXT, "
     "duration_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT, reason TEXT NOT NULL, "
     "fate TEXT NOT NULL, keep_recordings INTEGER NOT NULL, share_for_training INTEGER NOT NULL, "
-    "recording TEXT UNIQUE, deleted_s REAL, transcript BLOB)",
+    "recording TEXT UNIQUE, deleted_s REAL, transcript BLOB, labels BLOB)",
     "CREATE INDEX by_time ON streams (began_s, number)",
     "CREATE INDEX by_device ON streams (device_id, began_s, number)",
     "CREATE INDEX by_word ON streams (wake_word, began_s, number)",
     "CREATE INDEX by_kept ON streams (recording IS NOT NULL, began_s, number)",
+    _BY_LABEL,
 )
-_UPGRADES = {1: ("ALTER TABLE streams ADD COLUMN transcript BLOB",)}
+_UPGRADES = {
+    1: ("ALTER TABLE streams ADD COLUMN transcript BLOB",),
+    2: ("ALTER TABLE streams ADD COLUMN labels BLOB", _BY_LABEL),
+}
 _Result = TypeVar("_Result")
 
 
@@ -130,15 +135,21 @@ class History:
         """Note that these recordings are gone; what is left of them does not tell one audio from
         another."""
         sql = (
-            "UPDATE streams SET recording = NULL, sha256 = NULL, transcript = NULL, deleted_s = ? "
-            "WHERE recording = ?"
+            "UPDATE streams SET recording = NULL, sha256 = NULL, transcript = NULL, "
+            "labels = NULL, deleted_s = ? WHERE recording = ?"
         )
         rows = [(time.time(), recording) for recording in recordings]
         if rows and self._path.exists():
             self._write(lambda database: database.executemany(sql, rows))
 
     def keep_transcript(self, recording: str, sealed: bytes) -> None:
-        """Keep what was said in a recording that is there, sealed as it is."""
+        """Keep what was understood in a recording that is there, sealed as it is, unless its owner
+        has labelled it: what they wrote or removed stays so."""
+        sql = "UPDATE streams SET transcript = ? WHERE recording = ? AND labels IS NULL"
+        self._write(lambda database: database.execute(sql, [sealed, recording]))
+
+    def correct_transcript(self, recording: str, sealed: bytes | None) -> None:
+        """Replace what was said in a recording that is there; None removes it."""
         sql = "UPDATE streams SET transcript = ? WHERE recording = ?"
         self._write(lambda database: database.execute(sql, [sealed, recording]))
 
@@ -146,6 +157,23 @@ class History:
         """Return the sealed transcript of a recording that is there."""
         found = self._read("SELECT transcript FROM streams WHERE recording = ?", [recording])
         return bytes(found[0][0]) if found and isinstance(found[0][0], bytes) else None
+
+    def keep_labels(self, recording: str, sealed: bytes) -> bool:
+        """Keep the labels of a recording, sealed as they are; returns whether it has a row."""
+        sql = "UPDATE streams SET labels = ? WHERE recording = ?"
+        found: list[sqlite3.Cursor] = []
+        self._write(lambda database: found.append(database.execute(sql, [sealed, recording])))
+        return found[0].rowcount == 1
+
+    def labels(self) -> dict[str, bytes]:
+        """Return the sealed labels of every recording that has some."""
+        found = self._read("SELECT recording, labels FROM streams WHERE labels IS NOT NULL", [])
+        return {str(recording): bytes(sealed) for recording, sealed in found if _is_blob(sealed)}
+
+    def labels_of(self, recording: str) -> bytes | None:
+        """Return the sealed labels of a recording that is there."""
+        found = self._read("SELECT labels FROM streams WHERE recording = ?", [recording])
+        return bytes(found[0][0]) if found and _is_blob(found[0][0]) else None
 
     def trim(self) -> None:
         """Remove what is too old, and the oldest of too many."""
@@ -196,6 +224,10 @@ class History:
                 f"the history failed: {self._path}: {error}",
                 "check the free space; a damaged file can be moved away, a new one is begun",
             ) from error
+
+
+def _is_blob(value: object) -> TypeGuard[bytes]:
+    return isinstance(value, bytes)
 
 
 def _where(wanted: Filter) -> _Where:

@@ -30,7 +30,7 @@ RESERVE_NAME, RESERVE_BYTES = "audit.reserve", 65536
 #: A file that is longer becomes `audit.N.jsonl`, the latest with the highest N.
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 64
-LOOKS = ("hear", "download", "export", "read")
+LOOKS = ("hear", "download", "export", "read", "measure")
 #: Who asked: a command, the page, the receiver by itself, or a device.
 SOURCES = ("command", "page", "receiver", "device")
 #: Why recordings are deleted: their owner wants it, their time is over, consent was withdrawn,
@@ -50,6 +50,7 @@ KINDS: dict[str, tuple[audit_record.Fields, audit_record.Fields]] = {
         (("keep_recordings", BOOL), ("share_for_training", BOOL), ("device", NAME)),
         (),
     ),
+    "label": ((("source", SOURCES), _ONE), ()),
     "donate": ((_MANY, ("ids", NAME)), (("archive", NAME),)),
     "rotate": audit_record.KINDS["rotate"],
     "torn": audit_record.KINDS["torn"],

@@ -24,6 +24,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files, sealing
 from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.history_rows import row_of_recording
+from host_tools.receiver.labels import RecordingLabels
 from host_tools.receiver.receiver_log import ReceiverLog
 from host_tools.receiver.recording import Recording, text
 from host_tools.receiver.recording_catalogue import INDEX_FILE, Catalogue
@@ -49,6 +50,8 @@ class Recordings:
         self.log = ReceiverLog(folder)
         #: Every stream, kept or not.
         self.history = History(folder / HISTORY_FILE)
+        #: What their owner says of them.
+        self.labels = RecordingLabels(self._files.keys, self.history, self.log)
         self._catalogue = Catalogue(folder, self._files)
         #: Files that could not be removed, without a key.
         self._stuck: set[str] = set()

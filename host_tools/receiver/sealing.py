@@ -19,7 +19,7 @@ MAGIC = b"EARNEST\x01"
 HEADER_BYTES = len(MAGIC) + STORE_BYTES
 _NONCE_BYTES = 12
 #: What is sealed.
-AUDIO, TRANSCRIPT = "audio", "transcript"
+AUDIO, TRANSCRIPT, LABELS = "audio", "transcript", "labels"
 
 
 def seal(content: bytes, key: bytes, store: bytes, id: str, what: str) -> bytes:

@@ -108,7 +108,7 @@ def test_a_transcript_of_another_recording_is_not_read(data):
 
 def test_a_history_of_the_first_version_gets_its_column(data):
     data.mkdir()
-    tables = [t.replace(", transcript BLOB", "") for t in history._TABLES]
+    tables = [t.replace(", transcript BLOB, labels BLOB", "") for t in history._TABLES[:-1]]
     old = connect(data / HISTORY_FILE, tables, 1)
     old.execute(
         "INSERT INTO streams VALUES (7, 5.0, 'a', 'kitchen', NULL, 1, 32, '0', 'x', 'kept', 1, 0, "
@@ -120,6 +120,8 @@ def test_a_history_of_the_first_version_gets_its_column(data):
         assert (row.id, row.began_s, row.recording) == (7, 5.0, "c")
         upgraded.keep_transcript("c", b"sealed")
         assert upgraded.transcript("c") == b"sealed"
+        assert upgraded.labels() == {} and upgraded.keep_labels("c", b"sealed")
+        assert upgraded.labels() == {"c": b"sealed"}
     with closing(sqlite3.connect(data / HISTORY_FILE)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (history.VERSION,)
 
