@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,15 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from firmware.satellite import audit_record
-from host_tools.board.audit_anchors import AnchorCheck, check_anchors
-from host_tools.board.audit_log import HEAD_NAME, Log, Problem, as_document, details, find, read
-from host_tools.board.audit_streams import MAX_ROWS, StreamCheck, check_streams
+from host_tools.audit.anchor_check import AnchorCheck
+from host_tools.audit.cross_check import CABLE, FILES, CrossCheck, cross_check
+from host_tools.audit.device_log import HEAD_NAME, Log, as_document, details, find, read
+from host_tools.audit.stream_check import StreamCheck
 from host_tools.commands.options import data_option, json_option, port_instead
 from host_tools.errors import HostToolError
 from host_tools.receiver import receiver_log
-from host_tools.receiver.devices import DeviceList
-from host_tools.receiver.history import HISTORY_FILE, History
-from host_tools.receiver.history_rows import Filter
 
 BROKEN = 1
 
@@ -145,35 +144,35 @@ def command(
         with fetched(port, export) as board:
             certificate = board.certificate
             log = read(find((str(board.folder),)), wanted)
-    check = None
+    checked = None
     if not no_anchors:
-        check = check_anchors(log.records, data, device=device, certificate=certificate)
-        log = replace(log, problems=[*log.problems, *(Problem("", 0, p) for p in check.problems)])
-    streams = None if check is None else check_history(log, check, data)
+        checked = cross_check(log, data, device=device, certificate=certificate)
+        log = checked.log
+    anchors = None if checked is None else checked.anchors
+    streams = None if checked is None else checked.streams
     if as_json:
-        document = as_document(log, check)
-        document["streams"] = None if streams is None else asdict(streams)
+        document = as_document(log, anchors)
+        document["streams"] = None if streams is None else _streams_document(streams)
         click.echo(json.dumps(document, indent=2))
     else:
-        show(log, check)
+        show(log, anchors)
         if streams is not None and log.records:
             show_streams(streams)
+    if checked is not None:
+        _keep(checked, data, CABLE if port is not None else FILES)
     return BROKEN if log.problems or (streams is not None and streams.problems) else 0
 
 
-def check_history(log: Log, check: AnchorCheck, data: Path) -> StreamCheck | None:
-    """Check the log's streams against those that the receiver got; None where nobody can tell."""
-    ids = [d.id for d in DeviceList(data / "devices.json").all() if d.name == check.device]
-    if not ids or not (data / HISTORY_FILE).exists():
-        return None
-    history = History(data / HISTORY_FILE)
+def _keep(checked: CrossCheck, data: Path, source: str) -> None:
+    """Keep the result for the page; the check itself is done, whatever the disk says."""
     try:
-        rows = history.page(Filter(device=ids[0]), limit=MAX_ROWS)[::-1]
-    finally:
-        history.close()
-    if not rows:
-        return None
-    return check_streams(log.records, log.times(check), rows)
+        checked.keep(data, source)
+    except HostToolError as error:
+        click.echo(f"not kept for the page: {error.message}", err=True)
+
+
+def _streams_document(streams: StreamCheck) -> dict[str, Any]:
+    return {**asdict(streams), "problems": streams.problems}
 
 
 def show_streams(streams: StreamCheck) -> None:

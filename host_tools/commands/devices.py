@@ -11,6 +11,7 @@ import click
 
 from host_tools.answers.timers import Timer
 from host_tools.answers.timers import read as read_timers
+from host_tools.audit.results import Results
 from host_tools.commands.options import data_option, json_option
 from host_tools.commands.tables import say, show
 from host_tools.home.identity import DEFAULT_PORT, IdentityBook
@@ -129,6 +130,7 @@ def remove(name: str, data: Path, as_json: bool) -> int:
     """Refuse a device from now on, also one that is connected; its recordings stay."""
     removed = _listed(data).remove_every(name)
     Statuses(data).forget(removed.id)
+    Results(data).forget(removed.id)
     facts = {"removed": removed.name}
     say(
         as_json,

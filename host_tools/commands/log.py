@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from host_tools.board.audit_log import describe
+from host_tools.audit.device_log import describe
 from host_tools.board.console import Live
 from host_tools.board.serial_port import LineLostError, LinkError
 from host_tools.commands.options import json_option, port_option

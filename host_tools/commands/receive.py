@@ -18,6 +18,7 @@ from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
 from host_tools.companion import page as pages
 from host_tools.companion.archive import Archive
+from host_tools.companion.checks import Checks
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
@@ -349,7 +350,7 @@ def _page(
 ) -> tuple[Assistant, ...]:
     """Return the page, and what it knows of the devices.  Only a terminal gets a ticket: a log
     has other readers."""
-    now = DevicesNow(devices, Statuses(data))
+    now = DevicesNow(devices, Statuses(data), Checks(data))
     is_terminal = sys.stdout.isatty()
     page = pages.Page(
         listener,

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from host_tools.audit.device_log import describe
 from host_tools.board.answers import SpeakerStatus, Status
-from host_tools.board.audit_log import describe
 from host_tools.board.console import START_AGAIN, ask
 from host_tools.commands.options import json_option, port_option
 

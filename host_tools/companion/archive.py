@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from host_tools.audit.cross_check import CrossCheck, cross_check
+from host_tools.audit.device_log import read_contents
+from host_tools.audit.results import Results
+from host_tools.companion.checks import Standing, standing
 from host_tools.receiver.history_rows import DayBytes, Filter, StreamRow, day_bounds_s
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
@@ -56,6 +60,30 @@ class Archive:
         return await self._worker.look(
             lambda recordings: recordings.history.bytes_per_day(since_s)
         )
+
+    async def standings(self, names: Mapping[str, str]) -> list[Standing]:
+        """Return how the log of each device stands, by the ids in `names`."""
+
+        def look(recordings: Recordings) -> list[Standing]:
+            results = Results(recordings.folder)
+            return [standing(results, recordings.history, *each) for each in names.items()]
+
+        return await self._worker.look(look)
+
+    async def cross_check(
+        self, files: Sequence[tuple[str, bytes]], name: str | None
+    ) -> CrossCheck:
+        """Hold the files of a log, each with its name, against this receiver; `name` is the
+        device's, None where the log is to tell."""
+        data = await self._worker.look(lambda recordings: recordings.folder)
+        # Not in the recordings' thread: a long log takes a second.
+        return await asyncio.to_thread(
+            lambda: cross_check(read_contents(files), data, device=name)
+        )
+
+    async def keep_check(self, checked: CrossCheck, source: str) -> bool:
+        """Keep what came of it, and return whether it is kept: see `CrossCheck.keep`."""
+        return await self._worker.look(lambda recordings: checked.keep(recordings.folder, source))
 
     async def rows(self, numbers: list[int]) -> list[StreamRow]:
         """Return the rows of these numbers; those that are not there are left out."""

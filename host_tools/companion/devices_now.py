@@ -10,6 +10,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from host_tools.companion.checks import Checks
 from host_tools.receiver.assistant import Assistant, Satellite, Status
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.statuses import Statuses
@@ -58,6 +59,8 @@ class DeviceNow:
     is_speaking: bool = False
     #: Whether this page asked it to mute, and it has not confirmed that yet.
     is_mute_asked: bool = False
+    #: What is wrong with its log, in one sentence.
+    alarm: str | None = None
 
     @property
     def light(self) -> Light:
@@ -96,8 +99,11 @@ class DeviceNow:
 class DevicesNow(Assistant):
     """Remembers who is connected; `all` adds the list and what was told earlier."""
 
-    def __init__(self, devices: DeviceList, statuses: Statuses) -> None:
+    def __init__(
+        self, devices: DeviceList, statuses: Statuses, checks: Checks | None = None
+    ) -> None:
         self._devices = devices
+        self._checks = checks
         self._statuses = statuses
         self._there: list[Satellite] = []
         self._streaming: dict[Satellite, str] = {}
@@ -186,6 +192,7 @@ class DevicesNow(Assistant):
             told_s,
             satellite is not None and satellite.is_speaking,
             satellite in self._mute_asked,
+            None if self._checks is None else self._checks.alarm(id),
         )
 
     def _changed(self) -> None:

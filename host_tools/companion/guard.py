@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from host_tools.companion.render import Renderer
@@ -139,7 +140,10 @@ class Guard:
         is_near = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
         if not is_ours or not is_near:
             raise Refusal(403, "The request came from another page.")
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (HttpProcessingError, AssertionError, LookupError, ValueError) as error:
+            raise Refusal(400, "The form cannot be read.") from error
         if not session.allows(form.get("csrf")):
             raise Refusal(403, "The form was of another session. Go back, reload, and try again.")
 

@@ -7,6 +7,7 @@ import socket
 from aiohttp import web
 
 from host_tools.companion.archive import Archive
+from host_tools.companion.check_pages import CheckPages
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.guard import Guard
 from host_tools.companion.pages import Pages
@@ -16,8 +17,8 @@ from host_tools.companion.tickets import Tickets
 from host_tools.companion.timeline import TimelinePages
 from host_tools.receiver.assistant import Host
 
-#: The largest form.
-MAX_BODY_BYTES = 64 * 1024
+#: The largest form: a device's log has 17 files, 280 KiB.
+MAX_BODY_BYTES = 384 * 1024
 #: The longest address and header line: a ticket has 43 characters.
 MAX_LINE_BYTES = 4096
 
@@ -38,6 +39,7 @@ def application(
     made.on_shutdown.append(close)
     pages.add_to(made)
     TimelinePages(archive, now, renderer).add_to(made)
+    CheckPages(archive, now).add_to(made)
     return made
 
 

@@ -89,12 +89,14 @@ class TimelinePages:
     async def _show_left(self, request: web.Request) -> web.StreamResponse:
         """What left the devices as audio, by day; beside it what they send anyway."""
         found = await self._archive.bytes_per_day(LEFT_DAYS)
+        devices = {device.id: device.name for device in self._now.all()}
         return self._page(
             request,
             "left.html",
             rows=found[::-1],
             most=max((row.bytes for row in found), default=0),
-            devices={device.id: device.name for device in self._now.all()},
+            devices=devices,
+            standings=await self._archive.standings(devices),
             days=LEFT_DAYS,
             idle=IDLE_BYTES_PER_MINUTE,
             here="left",

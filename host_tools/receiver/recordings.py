@@ -56,6 +56,11 @@ class Recordings:
         #: Files that could not be removed, without a key.
         self._stuck: set[str] = set()
 
+    @property
+    def folder(self) -> Path:
+        """Return the receiver's folder."""
+        return self._folder
+
     def add(
         self,
         audio: bytes,

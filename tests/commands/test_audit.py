@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firmware.satellite import audit_record as log_format
 from host_tools import cli
-from host_tools.board.audit_anchors import check_anchors, clock_times
+from host_tools.audit.anchor_check import check_anchors, clock_times
 from host_tools.receiver import authority
 from host_tools.receiver.anchors import Anchor, Anchors
 from host_tools.receiver.devices import CERTIFICATE_FILE, DeviceList

@@ -6,7 +6,7 @@ import pytest
 
 from firmware.satellite import audit_record as log_format
 from host_tools import cli
-from host_tools.board.audit_streams import check_streams
+from host_tools.audit.stream_check import check_streams
 from host_tools.receiver.anchors import Anchor, Anchors
 from host_tools.receiver.authority import open_or_make
 from host_tools.receiver.devices import DeviceList

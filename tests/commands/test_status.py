@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from firmware.diagnostics import frame
-from host_tools.board.audit_log import describe
+from host_tools.audit.device_log import describe
 from host_tools.board.console import Live
 from host_tools.board.personal_data import SENSITIVITY_FILE
 from host_tools.board.serial_link import SerialLink

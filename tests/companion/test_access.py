@@ -29,6 +29,7 @@ ROUTES = [
     ("GET", "/streams/1/waveform.svg"),
     ("POST", "/delete/ask"),
     ("POST", "/delete"),
+    ("POST", "/left/check"),
     ("POST", MUTE),
     ("POST", "/leave"),
 ]

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from host_tools.audit.results import CABLE, Result, Results
+from host_tools.audit.stream_check import Mismatch
 from host_tools.shared_firmware import ROOT
 from tests.companion.test_timeline import fill, keep, kept_ids, stream
 from tests.fakes.pages import opened
@@ -219,7 +221,6 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.get_by_role("link", name="What left").press("Enter")
         expect(tab.locator("h1")).to_have_text("What left")
         assert violations(tab) == []
-        picture(tab, "left")
         tab.go_back()
         tab.get_by_label("Device").select_option("kitchen")
         tab.get_by_label("Recording", exact=True).select_option("kept")
@@ -257,6 +258,54 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.get_by_role("button", name="Delete 1 recording").press("Enter")
         expect(tab.locator("h1")).to_have_text("1 recording deleted")
         assert house.wait(kept_ids(house.page)) == set()
+
+
+def check_of(*mismatches):
+    """What the check of a log with nine streams found, a minute and a half ago."""
+    now_s = time.time()
+    return Result(
+        checked_s=now_s - 90,
+        source=CABLE,
+        first_seq=0,
+        last_seq=412,
+        last_hash="a" * 64,
+        broken=(),
+        behind=None,
+        unanchored=None,
+        anchor_seq=410,
+        anchor_told_s=now_s - 120,
+        sent=9,
+        matched=9 - len(mismatches),
+        older=0,
+        mismatches=mismatches,
+    )
+
+
+def test_audio_that_went_elsewhere_is_red_on_every_page_that_tells_of_it(chromium, house, data):
+    elsewhere = Mismatch(48000, time.time() - 7200, 371, "e" * 64, "evil.lan")
+    Results(data).keep(BEDROOM, check_of(), [])
+    Results(data).keep(KITCHEN, check_of(elsewhere), [])
+    expect = sync_api.expect
+    warning = "getComputedStyle(document.querySelector('.check.bad .verdict')).color"
+    colours = []
+    for scheme in ("dark", "light"):
+        with visiting(chromium, house, color_scheme=scheme) as tab:
+            card = tab.locator(f"#device-{KITCHEN}")
+            expect(card).to_contain_text("✖ Its log and this receiver do not match.")
+            expect(tab.locator("#live")).to_have_text("Live.")
+            assert violations(tab) == []
+            card.get_by_role("link", name="See what does not match").press("Enter")
+            shown = tab.get_by_role("article", name="kitchen")
+            expect(shown).to_contain_text("✖ 1 stream does not match.")
+            expect(shown.locator("tbody")).to_contain_text("left the device for evil.lan")
+            expect(tab.get_by_role("article", name="bedroom")).to_contain_text("✔ All 9 streams")
+            colours.append([int(part) for part in tab.evaluate(warning)[4:-1].split(",")])
+            assert violations(tab) == []
+            tab.set_viewport_size(PHONE)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            tab.set_viewport_size(WIDE)
+            picture(tab, "checked")
+    assert all(r > g + 80 and r > b + 80 for r, g, b in colours), colours
 
 
 def test_a_link_that_was_used_and_a_name_that_is_script(chromium, house):

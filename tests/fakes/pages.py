@@ -9,6 +9,7 @@ from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from host_tools.companion.archive import Archive
+from host_tools.companion.checks import Checks
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.serving import application
 from host_tools.companion.tickets import Tickets
@@ -26,7 +27,7 @@ class Opened:
 
     def __init__(self, data):
         self.tickets = Tickets(data)
-        self.now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data))
+        self.now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data), Checks(data))
         self.host = FakeHost()
         self.clients = []
         listener = socket.create_server(("127.0.0.1", 0))

@@ -10,8 +10,8 @@ import json
 import socket
 import threading
 
-from host_tools.board import audit_log
-from host_tools.board.audit_anchors import check_anchors
+from host_tools.audit import device_log
+from host_tools.audit.anchor_check import check_anchors
 from tests.fakes.receivers import new_device, receiving
 
 DEVICE = """
@@ -134,6 +134,6 @@ def test_at_most_one_wake_word_is_lost(run_micropython, tmp_path):
     assert sum(not count for count in sent) <= 1, said
     assert reasons.count("no-consent") == 1 and reasons[-2:] == ["end-of-speech"] * 2, said
     check = check_anchors(
-        audit_log.read(audit_log.find((str(folder),))).records, tmp_path / "data"
+        device_log.read(device_log.find((str(folder),))).records, tmp_path / "data"
     )
     assert (check.device, check.found, check.problems) == ("kitchen", 1, [])

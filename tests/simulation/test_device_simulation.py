@@ -428,8 +428,8 @@ def test_the_same_run_gives_the_same_events(tmp_path):
 
 def test_the_devices_log_and_the_receivers_history_tell_of_the_same_streams(tmp_path, monkeypatch):
     """A whole stream, one that a mute cut off, and one that a power loss did."""
-    from host_tools.board.audit_log import find, read
-    from host_tools.board.audit_streams import check_streams
+    from host_tools.audit.device_log import find, read
+    from host_tools.audit.stream_check import check_streams
     from host_tools.receiver.history import HISTORY_FILE, History
     from host_tools.simulation.loopback import LoopbackReceiver
 

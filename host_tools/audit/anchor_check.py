@@ -31,6 +31,11 @@ class AnchorCheck:
     problems: list[str]
     #: Why nothing was checked; None if something was.
     unchecked: str | None = field(default=None)
+    #: The device's id in the receiver's list; None when it is not known whose log this is.
+    id: str | None = None
+    #: Which of the problems is that the log ends before the newest anchor: a copy that was made
+    #: earlier does so as well.
+    missing: str | None = None
 
 
 def check_anchors(
@@ -43,7 +48,7 @@ def check_anchors(
     """Check a log's records, in order, against the anchors that the receiver keeps in `data`.
 
     Args:
-        records: The records as `audit_log.read` gives them.
+        records: The records as `device_log.read` gives them.
         data: The receiver's folder.
         device: The device's name; without it the log tells, or there is one device only.
         certificate: The board's own certificate, DER, where it was read.
@@ -71,11 +76,14 @@ def check_anchors(
     if not told:
         name = names.get(id, id)
         why = f"the receiver was never told of the log of {name}"
-        return AnchorCheck(name, [], 0, None, [], why)
+        return AnchorCheck(name, [], 0, None, [], why, id)
     hashes = {record["seq"]: record["hash"] for record in records}
     fitting = [anchor for anchor in told if hashes.get(anchor.seq) == anchor.hash]
     newest = fitting[-1] if fitting else None
-    return AnchorCheck(names.get(id, id), told, len(fitting), newest, _problems(told, hashes))
+    problems, missing = _problems(told, hashes)
+    return AnchorCheck(
+        names.get(id, id), told, len(fitting), newest, problems, id=id, missing=missing
+    )
 
 
 def _whose(
@@ -103,26 +111,39 @@ def _unchecked(anchors: Anchors, data: Path) -> AnchorCheck:
     return AnchorCheck(None, [], 0, None, [problem])
 
 
-def _problems(told: list[Anchor], hashes: dict[int, str]) -> list[str]:
-    """Return what the log lacks of the anchors, which are in the order in which they were told."""
-    problems = []
-    current = told
+def restarted(told: Sequence[Anchor]) -> tuple[int, str] | None:
+    """Return where the numbers that a device told went back last, or a record got another hash:
+    the index of the first anchor after it, and what that says; None when they never did.
+
+    Args:
+        told: A device's anchors, in the order in which they were told.
+    """
     for i in range(len(told) - 1, 0, -1):
         before, after = told[i - 1], told[i]
         if after.seq < before.seq or (after.seq == before.seq and after.hash != before.hash):
-            problems.append(
+            return i, (
                 f"the log was restarted or cut between {_date(before)}, when its newest record "
                 f"was {before.seq}, and {_date(after)}, when it was {after.seq}"
             )
-            current = told[i:]
-            break
+    return None
+
+
+def _problems(told: list[Anchor], hashes: dict[int, str]) -> tuple[list[str], str | None]:
+    """Return what the log lacks of the anchors, and which of it is only a missing end."""
+    problems = []
+    current = told
+    if (found := restarted(told)) is not None:
+        problems.append(found[1])
+        current = told[found[0] :]
     first, last = min(hashes, default=0), max(hashes, default=-1)
     gone = [anchor for anchor in current if anchor.seq > last]
+    missing = None
     if gone:
-        problems.append(
+        missing = (
             f"the receiver was told of record {gone[-1].seq} on {_date(gone[-1])}: "
             f"records {last + 1} to {gone[-1].seq} are missing at the end"
         )
+        problems.append(missing)
     for anchor in current:
         if first <= anchor.seq <= last and hashes.get(anchor.seq) != anchor.hash:
             what = "is not in the log" if anchor.seq not in hashes else "has another hash"
@@ -131,7 +152,7 @@ def _problems(told: list[Anchor], hashes: dict[int, str]) -> list[str]:
                 "it or one before it was replaced"
             )
             break
-    return problems
+    return problems, missing
 
 
 def _date(anchor: Anchor) -> str:

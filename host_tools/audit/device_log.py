@@ -7,12 +7,13 @@ device cannot disagree; docs/audit.md says what the chain proves and what it doe
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware.satellite import audit_record
-from host_tools.board.audit_anchors import AnchorCheck, clock_times
+from host_tools.audit.anchor_check import AnchorCheck, clock_times
 from host_tools.errors import HostToolError
 
 if TYPE_CHECKING:
@@ -86,11 +87,19 @@ def read(paths: list[Path], expect: str | None = None, kinds: Kinds = audit_reco
         expect: A hash that must be in it.
         kinds: The records that it may have: a device's, or the receiver's.
     """
+    return read_contents([(path.name, _bytes(path)) for path in paths], expect, kinds)
+
+
+def read_contents(
+    files: Iterable[tuple[str, bytes]],
+    expect: str | None = None,
+    kinds: Kinds = audit_record.KINDS,
+) -> Log:
+    """As `read`, of (name, content) of each file."""
     head = None
     logs: list[tuple[int, str, list[bytes]]] = []
-    for path in paths:
-        data = _bytes(path)
-        if path.suffix == ".head":
+    for name, data in files:
+        if name.endswith(".head"):
             if head is not None:
                 raise HostToolError(
                     "two files named .head were given", "give the files of one device only"
@@ -98,7 +107,7 @@ def read(paths: list[Path], expect: str | None = None, kinds: Kinds = audit_reco
             head = data
             continue
         lines = audit_record.split(data)
-        logs.append((_first_seq(lines, kinds), path.name, lines))
+        logs.append((_first_seq(lines, kinds), name, lines))
     if not logs:
         raise HostToolError("no log file was given", f"add {LOG_PATTERN}")
     logs.sort(key=lambda log: log[0])
@@ -114,8 +123,8 @@ def read(paths: list[Path], expect: str | None = None, kinds: Kinds = audit_reco
     problems = [Problem(places[at][0], places[at][1], what) for at, what in found]
     if expect is not None and all(record["hash"] != expect for record in records):
         problems.append(Problem("", 0, f"no record has the expected hash {expect}"))
-    files = [name for _, name, _ in logs]
-    return Log(records, problems, head is not None, files, _unconfirmed(records, head), kinds)
+    log_names = [name for _, name, _ in logs]
+    return Log(records, problems, head is not None, log_names, _unconfirmed(records, head), kinds)
 
 
 def _unconfirmed(records: list[dict[str, Any]], head: bytes | None) -> int | None:

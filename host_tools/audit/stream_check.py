@@ -28,6 +28,7 @@ class _Sent:
     is_broken: bool
     receiver: str
     time_s: float | None
+    hash: str | None = None
 
     def is_of(self, row: StreamRow) -> bool:
         """Return whether this may be the stream of a row.  Of a stream that the network broke
@@ -38,6 +39,32 @@ class _Sent:
 
 
 @dataclass(frozen=True)
+class Mismatch:
+    """A stream that one side knows alone.
+
+    The device's: `seq` is its record, of this `hash`, and `receiver` whom it was sent to.  Without
+    them the receiver's: it came here, and the device did not record it.
+    """
+
+    bytes: int
+    time_s: float | None
+    seq: int | None = None
+    hash: str | None = None
+    receiver: str | None = None
+
+    def __str__(self) -> str:
+        if self.seq is None:
+            return (
+                f"{self.bytes} bytes came here{_about(self.time_s)}, which the device did not "
+                "record"
+            )
+        return (
+            f"record {self.seq}: {self.bytes} bytes left the device{_about(self.time_s)} for "
+            f"{self.receiver}; this receiver did not get them"
+        )
+
+
+@dataclass(frozen=True)
 class StreamCheck:
     """`matched` of the log's `sent` streams came here, those aside whose end a power loss kept
     out of the log; `older` ones are from before the history began."""
@@ -45,7 +72,12 @@ class StreamCheck:
     sent: int
     matched: int
     older: int
-    problems: list[str]
+    mismatches: list[Mismatch]
+
+    @property
+    def problems(self) -> list[str]:
+        """Return the mismatches in words."""
+        return [str(mismatch) for mismatch in self.mismatches]
 
 
 def check_streams(
@@ -54,7 +86,7 @@ def check_streams(
     """Check a log's streams against the history's rows of its device.
 
     Args:
-        records: The records as `audit_log.read` gives them.
+        records: The records as `device_log.read` gives them.
         times: About when each was written, in Unix time, as `clock_times` gives them.
         rows: The device's streams that came here, the oldest first.
     """
@@ -64,22 +96,20 @@ def check_streams(
     sent = [s for s in sent if s not in older]
     pairs = _matches(sent, rows)
     here = {i for i, _ in pairs}
-    problems = [
-        f"record {s.seq}: {s.bytes} bytes left the device{_about(s.time_s)} for {s.receiver}; "
-        "this receiver did not get them"
+    found = [
+        Mismatch(s.bytes, s.time_s, s.seq, s.hash, s.receiver)
         for i, s in enumerate(sent)
         if i not in here and s.bytes is not None
     ]
     if pairs:
         known = {j for _, j in pairs}
-        problems += [
-            f"{rows[j].bytes} bytes came here{_about(rows[j].began_s)}, which the device did not "
-            "record"
+        found += [
+            Mismatch(rows[j].bytes, rows[j].began_s)
             for j in range(min(known), max(known))
             if j not in known and rows[j].bytes
         ]
     matched = sum(sent[i].bytes is not None for i in here)
-    return StreamCheck(sum(s.bytes is not None for s in sent), matched, len(older), problems)
+    return StreamCheck(sum(s.bytes is not None for s in sent), matched, len(older), found)
 
 
 def _sent(records: Sequence[dict[str, Any]], times: Sequence[float | None]) -> list[_Sent]:
@@ -98,7 +128,8 @@ def _sent(records: Sequence[dict[str, Any]], times: Sequence[float | None]) -> l
             if record["bytes"]:
                 is_broken = record["reason"] == "network"
                 receiver = record.get("receiver", "a receiver without a name")
-                found.append(_Sent(record["seq"], record["bytes"], is_broken, receiver, time_s))
+                seq, size, digest = record["seq"], record["bytes"], record.get("hash")
+                found.append(_Sent(seq, size, is_broken, receiver, time_s, digest))
     return found
 
 
