@@ -23,6 +23,7 @@ from satellite.mute_state import MuteState
 from satellite.sensitivity_state import SensitivityState
 from satellite.speech import Speech
 from satellite.streamer import Streamer
+from satellite.withdrawn_state import WithdrawnState
 from wakeword.engine import Engine
 
 
@@ -51,6 +52,8 @@ def build(drivers, config, models, kinds=Kinds):
         kinds: the classes to use, by the names of Kinds.
     """
     parts = Parts()
+    parts.withdrawn = WithdrawnState(drivers.storage)
+    config = parts.withdrawn.applied_to(config)  # before anything else reads a consent in it
     parts.counters = Counters()
     parts.level = Level()
     parts.engine = kinds.engine(models, config.refractory_ms, config.detector_settings())

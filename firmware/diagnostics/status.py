@@ -151,6 +151,7 @@ def _of_app(result, app, recent):
         "keep_recordings": config.keep_recordings,
         "share_for_training": config.share_for_training,
         "due_elsewhere": parts.consent.due_elsewhere(),
+        "withdrawn": parts.withdrawn.state,
     }
     result["counters"] = parts.counters.snapshot()
     result["first_byte_ms"] = app.worst_first_byte_ms

@@ -24,7 +24,11 @@ def status_lines(status):
         is_up = "connected" if receiver["connected"] else "not connected"
         plain = ", INSECURE" if receiver["insecure"] else ""
         lines.append("receiver    %s, %s%s" % (receiver["address"] or "none", is_up, plain))
-    elsewhere = status["consent"]["due_elsewhere"] if "consent" in status else 0
+    consent = status.get("consent", {})
+    withdrawn = consent.get("withdrawn", "no")
+    if withdrawn != "no":
+        lines.append("consent     withdrawn over the network, %s" % withdrawn)
+    elsewhere = consent.get("due_elsewhere", 0)
     if elsewhere:
         lines.append("consent     withdrawn, but not at %d earlier receivers" % elsewhere)
     if "counters" in status:

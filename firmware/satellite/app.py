@@ -29,6 +29,7 @@ from .gate import (
 )
 from .speaking import Speaking
 from .speech import SPEAKING
+from .withdrawing import Withdrawing
 
 #: How long to wait between two looks at the controls while the microphone is off.
 QUIET_STEP_MS = 10
@@ -56,7 +57,7 @@ class App:
     audit     append(kind, now_ms, **fields)         mute_store load() save(muted)
     counters  counters.Counters                       watchdog   feed()
     consent   consent.Consent                        config     config.Config
-    sensitivity  sensitivity_state.SensitivityState
+    sensitivity  sensitivity_state.SensitivityState   withdrawn  withdrawn_state.WithdrawnState
     wifi      ports.Wifi or None                     speech     speech.Speech
     speaker   ports.Speaker or None
     reset     why the device started, a word of audit_record.RESETS
@@ -68,6 +69,7 @@ class App:
         self._gate = parts.gate
         self._speech = parts.speech
         self._speaking = Speaking(self, parts)
+        self._withdrawing = Withdrawing(self, parts)
         self._chunk = bytearray(CHUNK_BYTES)
         self._silence = bytes(CHUNK_BYTES)
         self._stored_mute = True  # None: not known
@@ -126,10 +128,7 @@ class App:
         parts.sensitivity.load()
         if parts.sensitivity.is_damaged:
             self._record("fault", what="storage")
-        parts.consent.load()
-        parts.streamer.withdrawal = parts.consent.withdrawal()
-        if parts.streamer.withdrawal is not None:
-            self._record("consent", what="withdrawn")
+        self._withdrawing.boot()
         if self._gate.state != ERROR:
             self._ready_ms = now_ms + SWITCH_MS if is_on_mute else now_ms
             self._open_at_start(now_ms)
@@ -306,21 +305,18 @@ class App:
         """The receiver was reached or lost."""
         self.is_connected = is_up
 
-    def deleted(self, count):
-        """The receiver deleted what it had kept under a consent that was withdrawn.
+    def remote_withdraw(self, id):
+        """The network takes all consent back; it is told so once that is stored and recorded."""
+        self._withdrawing.take_back(id)
 
-        Recorded first: a deletion that is not in the log is asked for again.
-        """
-        try:
-            if self._record("consent", what="deleted", recordings=count):
-                self.parts.consent.confirmed()
-        except OSError:  # it will be asked for again after the next start
-            self.parts.counters.count("faults")
+    def deleted(self, count):
+        """The receiver deleted what it had kept under a consent that was withdrawn."""
+        self._withdrawing.deleted(count)
 
     def sent(self, size):
         """`size` bytes of audio were handed to the socket."""
 
-    # --- what speaking needs ---
+    # --- what speaking and withdrawing need ---
 
     def rest_microphone(self):
         """Switch the microphone off for a sound, and forget what it heard; whether it reads off.
@@ -344,9 +340,17 @@ class App:
         """Write a record; False, with the gate closed, when that failed."""
         return self._record(kind, **fields)
 
+    def record_end(self):
+        """Write the record of a stream that has just ended."""
+        self._record_end()
+
     def changed(self):
         """Something that `status` says has changed."""
         self.parts.streamer.changed()
+
+    def look_again(self):
+        """Something has to be done that cannot be done yet: `Withdrawing.turn` is called."""
+        self._needs_looks = True
 
     # --- inside ---
 
@@ -356,7 +360,11 @@ class App:
             self._serve_controls()
         if self._ready_ms is not None:
             self._open_at_start(now_ms)
-        self._needs_looks = self._hold_turns > 0 or self._ready_ms is not None
+        withdrawing = self._withdrawing
+        if withdrawing.is_waiting:
+            withdrawing.turn(now_ms)
+        is_at_start = self._ready_ms is not None
+        self._needs_looks = self._hold_turns > 0 or is_at_start or withdrawing.is_waiting
 
     def _has_ended_task(self):
         for task in self._tasks:

@@ -134,7 +134,12 @@ KINDS: "dict[str, tuple[Fields, Fields]]" = {
     "volume": ((("percent", PERCENT), ("source", SOURCES)), ()),
     "consent": (
         (("what", CONSENTS),),
-        (("keep_recordings", BOOL), ("share_for_training", BOOL), ("recordings", COUNT)),
+        (
+            ("keep_recordings", BOOL),
+            ("share_for_training", BOOL),
+            ("recordings", COUNT),
+            ("source", SOURCES),
+        ),
     ),
     "refused": ((("what", ASKED),), (("source", SOURCES), ("count", COUNT))),
     "fault": ((("what", FAULTS),), (("count", COUNT),)),

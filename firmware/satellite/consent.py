@@ -74,6 +74,12 @@ class Consent:
             return {"keep_recordings": self._now[0], "share_for_training": self._now[1]}
         return None
 
+    @property
+    def is_due_here(self):
+        """Whether this receiver may still keep what is not allowed any more."""
+        keep, share = self._here()
+        return self._is_due((self._receiver, keep, share))
+
     def due_elsewhere(self):
         """How many other receivers may still keep what is not allowed any more."""
         due = [entry for entry in self._before if self._is_due(entry)]
@@ -85,6 +91,10 @@ class Consent:
         noted = (keep or self._now[0], share or self._now[1])
         if noted != (keep, share):
             self._note(noted)
+
+    def forbid(self):
+        """Nothing may be kept from now on; what was kept before is due to be deleted."""
+        self._now = (False, False)
 
     def confirmed(self):
         """This receiver has deleted what was withdrawn; what others keep stays due."""

@@ -25,6 +25,11 @@ class DeviceStatus:
         self._refilled_ms = 0
         self.is_due = True
 
+    def configured(self, config):
+        """Another configuration holds from now on."""
+        self._config = config
+        self.changed()
+
     def connected(self):
         """Another connection: whoever is there has been told nothing."""
         self._told = None
@@ -67,6 +72,7 @@ class DeviceStatus:
             "share_for_training": config.share_for_training,
             "timers": config.timers,
             "announcements": config.announcements,
+            "withdraw": True,
         }
         if self.firmware is not None:
             data["firmware"] = self.firmware

@@ -18,7 +18,7 @@ if False:  # for type checkers alone: it is not compiled
 
 #: The version of docs/protocol.md that this is.  It does not travel: what a device can do it says
 #: in its `status`, and either end ignores what it does not know.
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 #: The release of Wyoming whose framing this is.  A reader accepts its major version only.
 WYOMING_VERSION = "1.10.2"
 #: Version of the consent that this project adds to Wyoming.
@@ -64,6 +64,7 @@ PONG = "pong"
 DETECTION = "detection"
 CONSENT = "consent"
 CONSENT_ACCEPTED = "consent-accepted"
+CONSENT_WITHDRAW = "consent-withdraw"
 CONSENT_WITHDRAWN = "consent-withdrawn"
 AUDIT_HEAD = "audit-head"
 AUDIO_START = "audio-start"
@@ -186,10 +187,9 @@ _FORMAT: "Fields" = {
     "timestamp?": _is_time_or_none,
 }
 _STREAM: "Fields" = {"stream": _is_stream}
-_WISHES: "Fields" = {"keep_recordings": _is_bool, "share_for_training": _is_bool}
 _TEXT: "Fields" = {"text?": _is_text_or_none}
-#: The name of a sound: a random number of its own, spelled as a stream's.
-_SOUND: "Fields" = {"id": _is_stream}
+#: The name of a sound or of a request: a random number of its own, spelled as a stream's.
+_NUMBERED: "Fields" = {"id": _is_stream}
 
 _DEVICE = 1
 _RECEIVER = 2
@@ -218,7 +218,16 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
         },
     ),
     CONSENT_ACCEPTED: (_RECEIVER, _STREAM),
-    CONSENT_WITHDRAWN: (_DEVICE, _WISHES),
+    # It takes all consent away; no field of it could give any.
+    CONSENT_WITHDRAW: (_RECEIVER, _NUMBERED),
+    CONSENT_WITHDRAWN: (
+        _DEVICE,
+        {
+            "keep_recordings": _is_bool,
+            "share_for_training": _is_bool,
+            "id?": _is_stream,
+        },
+    ),
     AUDIT_HEAD: (
         _DEVICE,
         {"seq": lambda value: _is_int(value, 0, MAX_SEQ), "hash": _is_hash},
@@ -246,6 +255,7 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
             "timers": _is_bool,
             "announcements": _is_bool,
             "firmware?": _is_text_or_none,
+            "withdraw?": _is_bool,
         },
     ),
     SPEAK: (
@@ -262,7 +272,7 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
         {"id": _is_stream, "credit": lambda value: _is_int(value, 0, MAX_CREDIT_BYTES)},
     ),
     SPEAK_REFUSED: (_DEVICE, {"id": _is_stream, "why": lambda value: value in REFUSAL_REASONS}),
-    SPEAK_STOP: (_RECEIVER, _SOUND),
+    SPEAK_STOP: (_RECEIVER, _NUMBERED),
     CREDIT: (
         _DEVICE,
         {"id": _is_stream, "bytes": lambda value: _is_int(value, 1, MAX_CREDIT_BYTES)},

@@ -63,8 +63,8 @@ class Streamer:
     `log` is the audit log, `status` a device_status.DeviceStatus, `word` the wake word that opened
     the present stream, or None for what is not known.
     `owner` is set by whoever wants to be told: remote_mute(), remote_refused(type), first_byte(),
-    connection(up), deleted(count), sent(bytes), remote_sensitivity(word, thousandths) and
-    remote_volume(percent) -> whether it was obeyed.
+    connection(up), deleted(count), sent(bytes), remote_withdraw(id), and, each returning whether
+    it was obeyed, remote_sensitivity(word, thousandths) and remote_volume(percent).
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class Streamer:
             protocol.MUTE: self._on_mute,
             protocol.SENSITIVITY: self._on_sensitivity,
             protocol.DELETED: self._on_deleted,
+            protocol.CONSENT_WITHDRAW: self._on_withdraw,
         }
         for type in protocol.REFUSED:
             self._handlers[type] = self._on_refused
@@ -151,6 +152,12 @@ class Streamer:
         """Something that `status` tells may have changed."""
         if self.status is not None:
             self.status.changed()
+
+    def forbid(self, config):
+        """No stream that opens from now on may be kept, as `config` has it."""
+        self._consent.update({"keep_recordings": False, "share_for_training": False})
+        if self.status is not None:
+            self.status.configured(config)
 
     @property
     def is_in_stream(self):
@@ -355,6 +362,10 @@ class Streamer:
         self.withdrawal = None
         if self.owner is not None:
             self.owner.deleted(event.data["count"])
+
+    def _on_withdraw(self, event):
+        if self.owner is not None:
+            self.owner.remote_withdraw(event.data["id"])
 
     def _on_refused(self, event):
         self._refuse_and_count(event.type)

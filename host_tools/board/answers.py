@@ -78,6 +78,16 @@ class _Status(TypedDict):
     faults: list[Record]
 
 
+class ConsentStatus(TypedDict, total=False):
+    """What may be kept, and whether the network took consent back: "no", "stored", "not stored";
+    firmware from before version 5 of the protocol does not say that."""
+
+    keep_recordings: bool
+    share_for_training: bool
+    due_elsewhere: int
+    withdrawn: str
+
+
 class Status(_Status, total=False):
     """`diag.status`: the whole device."""
 
@@ -90,7 +100,7 @@ class Status(_Status, total=False):
     wifi: str
     wifi_attempts: int
     receiver: ReceiverStatus
-    consent: dict[str, bool]
+    consent: ConsentStatus
     counters: dict[str, int]
     first_byte_ms: int
     uptime_ms: int

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from firmware.satellite.config import Config
 from host_tools.board import personal_data
 from host_tools.board.inventory import Inventory, take_inventory
-from host_tools.board.personal_data import CONFIG_FILE, Hidden
+from host_tools.board.personal_data import CONFIG_FILE, WITHDRAWN_FILE, Hidden
 from host_tools.board.raw_repl import uninterrupted
 from host_tools.board.serial_link import SerialLink
 from host_tools.errors import HostToolError
@@ -55,7 +55,10 @@ def erase(port: str, devices: DeviceList, device: Device | None) -> Erased:
 
 
 def in_order(inventory: Inventory) -> list[str]:
-    """Return the personal files, configuration and keys first: a pulled plug leaves the least."""
+    """Return the personal files, configuration and keys first: a pulled plug leaves the least.
+
+    A withdrawn consent goes last: no configuration outlives it.
+    """
     named = set()
     config = inventory.config
     if config is not None:
@@ -67,6 +70,8 @@ def in_order(inventory: Inventory) -> list[str]:
     def rank(name: str) -> int:
         if name.startswith(CONFIG_FILE):
             return 0
+        if name == WITHDRAWN_FILE:
+            return 4
         return 1 if "key" in name else 2 if ".der" in name else 3
 
     return sorted(names, key=lambda name: (rank(name), name))

@@ -25,11 +25,14 @@ CONFIG_FILE = configuration.FILE
 TEMPORARY = ".new"
 #: The cutoffs that the network raised, as firmware/satellite/sensitivity_state.py names the file.
 SENSITIVITY_FILE = "sensitivity.state"
+#: That the network took consent back, as firmware/satellite/withdrawn_state.py names the file.
+WITHDRAWN_FILE = "withdrawn.state"
 STAGED_CONFIG = f"new/{CONFIG_FILE}"  # of an installation that was interrupted
 #: What a board holds of its owner, besides: device and receiver, mute, consent, what happened.
 PERSONAL = (
     *(CONFIG_FILE, "*.der", "mute.state", "consent.state"),
     SENSITIVITY_FILE,
+    WITHDRAWN_FILE,
     *("audit.head", "audit*.jsonl", "last_error.txt", "selftest.tmp"),
 )
 MAX_FILE_BYTES = 8192

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from host_tools.audit.device_log import describe
-from host_tools.board.answers import SpeakerStatus, Status
+from host_tools.board.answers import ConsentStatus, SpeakerStatus, Status
 from host_tools.board.console import START_AGAIN, ask
 from host_tools.commands.options import json_option, port_option
 
@@ -87,6 +87,8 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
         words += ", connected" if receiver["connected"] else ", not connected"
         words += ", INSECURE" if receiver["insecure"] else ""
         found.append(("receiver", words, "" if receiver["connected"] else "yellow"))
+    if "consent" in status:
+        found.append(_consent_row(status["consent"]))
     if "counters" in status:
         words = ", ".join(f"{k} {v}" for k, v in sorted(status["counters"].items()) if v)
         found.append(("counters", words or "all 0", ""))
@@ -102,6 +104,19 @@ def rows(status: Status) -> list[tuple[str, str, str]]:
     for record in status["faults"]:
         found.append(("record", describe(record), "yellow"))
     return found
+
+
+def _consent_row(consent: ConsentStatus) -> tuple[str, str, str]:
+    words = "recordings may be kept" if consent["keep_recordings"] else "nothing may be kept"
+    words += ", and used for training" if consent["share_for_training"] else ""
+    withdrawn = consent.get("withdrawn", "no")
+    if withdrawn == "stored":
+        words += "; withdrawn over the network, until you answer Yes to `earnest provision`"
+    elif withdrawn != "no":
+        words += "; withdrawn over the network, which could not be stored yet"
+    if elsewhere := consent.get("due_elsewhere", 0):
+        words += f"; not yet confirmed by {elsewhere} earlier receiver{'s' * (elsewhere != 1)}"
+    return "consent", words, "yellow" if withdrawn not in ("no", "stored") else ""
 
 
 def _speaker_row(speaker: SpeakerStatus | None, status: Status) -> tuple[str, str, str]:

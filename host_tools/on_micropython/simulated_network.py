@@ -198,6 +198,8 @@ class InMemoryReceiver:
     def ask(self, kind):
         """Send a request, whatever it is: the raw line, as a bad server would."""
         data = {"stream": self._stream} if kind == protocol.STOP else None
+        if kind == protocol.CONSENT_WITHDRAW:
+            data = {"id": "0" * 16}
         if kind == protocol.SENSITIVITY:
             data = {
                 "model": self._network.word,

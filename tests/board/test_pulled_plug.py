@@ -135,8 +135,8 @@ assert get("mute.state") == b"muted"
 
 
 def test_what_erases(run_micropython):
-    """They go in the order given: configuration, key, certificates, what happened, mute state."""
-    order = (*OLD_SET[::-1], "audit.jsonl", "consent.state", "mute.state")
+    """They go in the order given: configuration, key, certificates, what happened, withdrawal."""
+    order = (*OLD_SET[::-1], "audit.jsonl", "consent.state", "mute.state", "withdrawn.state")
     prepare = WHOLE + f"for name in {order}: put(name, w(name, 'x'))"
     check = (
         WHOLE

@@ -26,6 +26,7 @@ PERSONAL = (
     *("device.2.key.der", "mute.state", "consent.state", "consent.state.new", "audit.head"),
     *("audit.head.new", "audit.jsonl", "audit.3.jsonl"),
     *("last_error.txt", "selftest.tmp", "sensitivity.state", "sensitivity.state.new"),
+    "withdrawn.state",
 )
 SYSTEM = (
     *("main.py", "board.py", "models/okay_nabu.ewm", "satellite/config.mpy", "installed.json"),
@@ -54,6 +55,8 @@ def test_erase_leaves_nothing_personal_and_says_what_is_left(board, tmp_path):
     assert status == 0, shown
     left = personal_files_of(board)
     assert left == sorted([*SYSTEM, "my notes.txt"])
+    listed = [line.strip() for line in shown.splitlines() if line.startswith("  ")]
+    assert listed.index("config.json") < listed.index("withdrawn.state"), listed
     assert f"{len(PERSONAL)} files removed" in shown and f"Left: {len(SYSTEM)} files" in shown
     assert "my notes.txt: not ours, kept" in shown and "recordings delete --all" in shown
     assert DeviceList(data / "devices.json").all() == []

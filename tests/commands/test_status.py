@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from firmware.diagnostics import frame
 from host_tools.audit.device_log import describe
 from host_tools.board.console import Live
-from host_tools.board.personal_data import SENSITIVITY_FILE
+from host_tools.board.personal_data import SENSITIVITY_FILE, WITHDRAWN_FILE
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import LinkError
 from host_tools.commands import audit, bench, bench_port, log, mic, monitor, selftest, status
@@ -30,6 +30,8 @@ from host_tools.errors import HostToolError
 from host_tools.shared_firmware import ROOT
 from tests.fakes.board import live_board
 
+#: As firmware/satellite/withdrawn_state.py writes it.
+WITHDRAWN = b"earnest withdrawn 1\n%08x\n" % binascii.crc32(b"earnest withdrawn 1\n")
 #: Before click 8.2 the two are mixed unless one says so.
 _OLD = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 RUNNER = CliRunner(**_OLD)
@@ -105,16 +107,20 @@ def test_a_running_device(tmp_path):
         assert board.resets == 0
 
 
-def test_a_cutoff_that_the_network_raised_is_shown(tmp_path):
+def test_a_cutoff_that_the_network_raised_and_a_consent_that_it_took_back_are_shown(tmp_path):
     line = b"earnest sensitivity 1 okay_nabu=950\n"
     stored = line + b"%08x\n" % binascii.crc32(line)
     plant = f"\nwith open({SENSITIVITY_FILE!r}, 'wb') as file:\n    file.write({stored!r})\n"
+    plant += f"with open({WITHDRAWN_FILE!r}, 'wb') as file:\n    file.write({WITHDRAWN!r})\n"
     with live_board.board(tmp_path, plant=plant) as board:
         wait_until_running(board)
-        (model,) = json.loads(call(status.command, board, "--json")[1])["models"]
+        told = json.loads(call(status.command, board, "--json")[1])
+        (model,), consent = told["models"], told["consent"]
+        assert consent["withdrawn"] == "stored" and not consent["keep_recordings"]
         assert model["cutoff"] == 242 and model["raised_by_network"] is True
         text = call(status.command, board)[1]
         assert "okay_nabu, cutoff 0.95, raised by the network" in text, text
+        assert "nothing may be kept; withdrawn over the network, until" in text, text
 
 
 def test_monitor_disturbs_nothing(tmp_path):

@@ -17,6 +17,7 @@ from satellite.light import Light
 from satellite.sensitivity_state import FILE as SENSITIVITY_FILE
 from satellite.sensitivity_state import SensitivityState, encode
 from satellite.speech import Speech
+from satellite.withdrawn_state import WithdrawnState
 
 
 class End(Exception):
@@ -77,7 +78,8 @@ class Bench:
 
     def build(self, config):
         parts = Parts()
-        parts.config = config
+        parts.withdrawn = WithdrawnState(self.files)
+        parts.config = config = parts.withdrawn.applied_to(config)
         parts.counters = Counters()
         parts.gate = Gate(preroll_ms=config.preroll_ms, max_stream_ms=config.max_stream_ms)
         parts.light = Light(self, 255)
@@ -264,6 +266,9 @@ class Bench:
                 await bench.run_network()
 
             withdrawal = None
+
+            def forbid(self, config):
+                bench.log.append("forbidden")
 
             def notify(self, now_ms):
                 bench.notify(now_ms)

@@ -24,6 +24,7 @@ STATUS = {
     "timers": True,
     "announcements": False,
     "firmware": "0.1.0",
+    "withdraw": True,
 }
 REPLY = {"id": STREAM, "kind": "reply", "stream": STREAM, "length_ms": 30000}
 NOBODY = "0123456789abcdef"
@@ -319,15 +320,42 @@ def test_a_sensitivity_at_and_past_its_limits():
     assert protocol.SENSITIVITY not in protocol.FROM_DEVICE + protocol.REFUSED
 
 
+def test_a_request_to_withdraw_has_a_number_and_nothing_that_could_give():
+    good = {"id": STREAM}
+    bad = (STREAM[1:], STREAM + "0", STREAM.upper(), "g" * 16, 5, None, True, [STREAM])
+    refuses_field(protocol.CONSENT_WITHDRAW, good, "id", bad)
+    for more in ({}, {"keep_recordings": True, "share_for_training": True, "later": 1}):
+        data = dict(good)
+        data.update(more)
+        ((type, read, _),) = decode(message(protocol.CONSENT_WITHDRAW, json.dumps(data)))
+        assert type == protocol.CONSENT_WITHDRAW and read["id"] == STREAM
+    assert protocol.CONSENT_WITHDRAW in protocol.FROM_RECEIVER
+    assert protocol.CONSENT_WITHDRAW not in protocol.FROM_DEVICE + protocol.REFUSED
+
+
+def test_the_answer_names_the_request_or_none():
+    plain = {"keep_recordings": False, "share_for_training": False}
+    assert decode(protocol.encode(protocol.CONSENT_WITHDRAWN, plain))[0][1] == plain
+    named = dict(plain)
+    named["id"] = STREAM
+    assert decode(protocol.encode(protocol.CONSENT_WITHDRAWN, named))[0][1] == named
+    refused_values(protocol.CONSENT_WITHDRAWN, named, "id", (STREAM + "0", STREAM[1:], 1, None))
+    refuses_field(protocol.CONSENT_WITHDRAWN, named, "keep_recordings", (0, 1, None, "false"))
+
+
 def refuses_field(type, data, name, values):
     """Every one of `values` is refused in this field, and so is a message without it."""
+    refused_values(type, data, name, values)
+    body = dict(data)
+    del body[name]
+    refused(message(type, json.dumps(body)), "%s without %s" % (type, name))
+
+
+def refused_values(type, data, name, values):
     for value in values:
         body = dict(data)
         body[name] = value
         refused(message(type, json.dumps(body)), "%s: %s" % (type, name))
-    body = dict(data)
-    del body[name]
-    refused(message(type, json.dumps(body)), "%s without %s" % (type, name))
 
 
 def test_the_fields_of_a_sound_at_their_limits_and_past_them():
@@ -385,6 +413,9 @@ def test_the_fields_of_a_status():
         value = STATUS[name]
         if name == "firmware":
             continue
+        if name == "withdraw":
+            refused_values(protocol.STATUS, STATUS, name, (0, 1, None, "true"))
+            continue
         if value is True or value is False:
             bad = (0, 1, None, "true")
         elif name == "words":
@@ -393,11 +424,12 @@ def test_the_fields_of_a_status():
             bad = (-1, 101, None, True, "60")
         refuses_field(protocol.STATUS, STATUS, name, bad)
     plain = dict(STATUS)
-    del plain["firmware"]
+    del plain["firmware"], plain["withdraw"]
     plain["words"] = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
     assert decode(protocol.encode(protocol.STATUS, plain)) == [(protocol.STATUS, plain, b"")]
     largest = dict(plain)
     largest["firmware"] = "f" * 64
+    largest["withdraw"] = True
     largest["volume"] = largest["volume_max"] = 100
     for name in largest:
         if largest[name] is True:

@@ -101,6 +101,7 @@ class Bench:
         self.mutes = 0
         self.raises = []
         self.deletions = []
+        self.withdraws = []
         self.sent_bytes = 0
 
     async def connect(self):
@@ -127,6 +128,9 @@ class Bench:
     def remote_sensitivity(self, word, thousandths):
         self.raises.append((word, thousandths))
         return thousandths > 900
+
+    def remote_withdraw(self, id):
+        self.withdraws.append(id)
 
     def first_byte(self):
         pass
@@ -394,6 +398,51 @@ def test_a_withdrawal_is_sent_and_its_confirmation_told():
 
     bench.play(5, withdraw, 3, lambda: peer.say(protocol.DELETED, {"count": 3}), 3)
     assert peer.kinds().count("consent-withdrawn") == 1 and bench.deletions == [3]
+
+
+def test_a_request_to_withdraw_is_passed_on_and_answered_each_time():
+    peer = Peer()
+    bench = Bench([peer])
+    id = "00000000000000aa"
+
+    def answer():
+        bench.streamer.withdrawal = {
+            "keep_recordings": False,
+            "share_for_training": False,
+            "id": bench.withdraws[-1],
+        }
+
+    for _ in range(2):
+        bench.play(5, lambda: peer.say(protocol.CONSENT_WITHDRAW, {"id": id}), 3, answer, 3)
+        bench.peers.append(peer)
+    answers = [e.data["id"] for e in peer.events if e.type == protocol.CONSENT_WITHDRAWN]
+    assert bench.withdraws == [id] * 2 and answers == [id] * 2 and bench.refused == []
+
+
+def test_what_was_forbidden_opens_no_stream_that_may_be_kept():
+    peer = Peer()
+    bench = Bench([peer])
+    status = bench.streamer.status = Forbidden()
+    bench.streamer.forbid("another configuration")
+    bench.play(5, lambda: bench.wake(7), 5)
+    (consent,) = [event.data for event in peer.events if event.type == protocol.CONSENT]
+    assert consent["keep_recordings"] is False and consent["share_for_training"] is False
+    assert status.configurations == ["another configuration"]
+
+
+class Forbidden:
+    """A status that is never due, and notes by which configuration it would be told."""
+
+    is_due = False
+
+    def __init__(self):
+        self.configurations = []
+
+    def configured(self, config):
+        self.configurations.append(config)
+
+    def connected(self):
+        pass
 
 
 def test_a_withdrawal_that_was_not_confirmed_is_sent_again_after_a_reconnect():

@@ -31,6 +31,7 @@ MODULES = (
     "satellite/speech_audio",
     "satellite/streamer",
     "satellite/volume",
+    "satellite/withdrawing",
     "wakeword/detector",
     "wakeword/engine",
     "wakeword/frontend/frontend",
@@ -85,6 +86,8 @@ RARE = {
     "satellite/protocol:Decoder.feed": "when a message has arrived",
     "satellite/protocol:Decoder.__next__": "when a message has arrived",
     "satellite/protocol:encode": "when a message is sent that is not audio",
+    "satellite/withdrawing:Withdrawing._record": "when the network takes consent back",
+    "satellite/withdrawing:Withdrawing._store": "when the network takes consent back",
     "wakeword/model:read": "when the device starts",
 }
 #: Coroutines that a chunk makes: each is an allocation, whatever its size.
