@@ -1,4 +1,4 @@
-"""The drivers and what they get from MicroPython, type-checked as on an ESP32-S3.
+"""The drivers, the examples and what they get from MicroPython, type-checked as on an ESP32-S3.
 
 The stubs (micropython-stubs) stand for the chip's modules and for its standard library, which is
 not CPython's; so this is a run of mypy of its own, with the stubs copied to a folder that host
@@ -16,6 +16,7 @@ import pytest
 
 from host_tools.shared_firmware import FIRMWARE, ROOT
 
+EXAMPLES = ROOT / "examples"
 BOARD_STUBS = "micropython-esp32-esp32_generic_s3-stubs"
 LIBRARY_STUBS = "micropython-stdlib-stubs"
 CONFIG = """
@@ -35,6 +36,10 @@ follow_imports = skip
 # viper's types are names that only the compiler knows
 [mypy-drivers.overruns,drivers.pcm,drivers.i2s_speaker]
 disable_error_code = name-defined
+
+# of the engine the examples see what mypy can tell; it is tested elsewhere
+[mypy-wakeword.*]
+follow_imports = silent
 
 # the stubs of ssl know no SSLContext.verify_mode; MicroPython has it
 [mypy-drivers.tls]
@@ -84,6 +89,12 @@ def check(tmp_path_factory):
 def test_drivers_fit_the_chips_modules(check):
     status, said = check(FIRMWARE / "drivers")
     assert status == 0, said
+
+
+def test_examples_fit_the_chips_modules(check):
+    for path in sorted(EXAMPLES.glob("*.py")):
+        status, said = check(path)
+        assert status == 0, said
 
 
 def test_the_check_would_find_a_wrong_call(check, tmp_path):

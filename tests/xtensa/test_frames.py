@@ -34,6 +34,7 @@ MODULES = (
     "satellite/withdrawing",
     "wakeword/detector",
     "wakeword/engine",
+    "wakeword/feed",
     "wakeword/frontend/frontend",
     "wakeword/model",
     "drivers/clock",
@@ -49,8 +50,9 @@ MODULES = (
     "drivers/watchdog",
     "diagnostics/console",
 )
-#: What the event loop calls: the loop itself, and what it polls.
+#: What the event loop calls: the loop itself, and what it polls; and other programs' way in.
 ROOTS = {
+    "wakeword/feed:Feed.process",
     "satellite/app:App.step",
     "satellite/chimes:Chime.fill",
     "drivers/i2s_microphone:I2SMicrophone.read",
