@@ -105,7 +105,7 @@ def build(drivers, config, models, kinds=Kinds):
         parts.speech,
     )
     parts.streamer.log = parts.audit
-    parts.streamer.status = DeviceStatus(config, parts.gate, parts.speech)
+    parts.streamer.status = DeviceStatus(config, parts.gate, parts.speech, parts.sensitivity)
     parts.config = config
     app = kinds.app(parts)
     parts.streamer.owner = app

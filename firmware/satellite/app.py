@@ -27,6 +27,7 @@ from .gate import (
     REASON_NAMES,
     STREAMING,
 )
+from .mute_state import STORED
 from .speaking import Speaking
 from .speech import SPEAKING
 from .withdrawing import Withdrawing
@@ -116,6 +117,10 @@ class App:
         is_on_mute = parts.controls.switch_muted() is True
         self._gate.switch(is_on_mute)
         self._starts_muted = muted = self._stored_mute or config.muted_on_boot
+        if parts.mute_store.found != STORED:
+            self._gate.soft_source = "unknown"
+        elif not self._stored_mute:
+            self._gate.soft_source = "setting"
         self._record(
             "boot",
             reset=parts.reset,
@@ -282,6 +287,7 @@ class App:
             self._record("fault", what="storage")
             return False
         self._record("sensitivity", model=word, cutoff_thousandths=thousandths, source="network")
+        self.changed()
         return True
 
     def remote_refused(self, what):

@@ -9,16 +9,18 @@ REFILL_MS = 20000
 
 
 class DeviceStatus:
-    """The fields of `status` in docs/protocol.md, out of config, gate and speech.
+    """The fields of `status` in docs/protocol.md, out of config, gate, speech and sensitivity (a
+    sensitivity_state.SensitivityState, or None).
 
     `firmware` is the installed version, at most 64 printable ASCII characters, None where nobody
     knows.  Read: `is_due`.
     """
 
-    def __init__(self, config, gate, speech):
+    def __init__(self, config, gate, speech, sensitivity=None):
         self._config = config
         self._gate = gate
         self._speech = speech
+        self._sensitivity = sensitivity
         self.firmware = None
         self._told = None  # what was last said on this connection
         self._tokens = BURST
@@ -74,6 +76,10 @@ class DeviceStatus:
             "announcements": config.announcements,
             "withdraw": True,
         }
+        if gate.off_by is not None:
+            data["off_by"] = gate.off_by
+        if self._sensitivity is not None:
+            data["cutoffs"] = self._sensitivity.cutoffs()
         if self.firmware is not None:
             data["firmware"] = self.firmware
         return data

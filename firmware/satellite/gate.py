@@ -106,9 +106,10 @@ class Gate:
         hold_ms: How much from before the speech is sent, 10 to 500, beside the pre-roll.
         no_speech_ms: How long a stream may be held before it ends, having sent nothing.
 
-    Read: `state`, `muted`, `may_listen`, `stream_id`, `last_reason` (of the last stream's end),
-    `sent_bytes` (of the present or last stream), `dropped_chunks`, `refused` and `closings` (what
-    muted or failed; counts), `stream_closings` (their count at the last wake word).
+    Read: `state`, `muted`, `off_by`, `may_listen`, `stream_id`, `last_reason` (of the last
+    stream's end), `sent_bytes` (of the present or last stream), `dropped_chunks`, `refused` and
+    `closings` (what muted or failed; counts), `stream_closings` (their count at the last wake
+    word).
     """
 
     def __init__(
@@ -126,6 +127,8 @@ class Gate:
             raise ValueError("hold of %d ms, %d ms without speech" % (hold_ms, no_speech_ms))
         self.state = NOT_READY
         self._soft_muted = True  # by button, network or what was stored
+        #: Which of them: a word of protocol.OFF_REASONS.  Whoever mutes what is muted is not it.
+        self.soft_source = "stored"
         self._switch_muted = False
         self._hold_chunks = (hold_ms + preroll_ms) // CHUNK_MS
         self._outbox = _Chunks(buffer_ms // CHUNK_MS + self._hold_chunks)
@@ -162,6 +165,15 @@ class Gate:
     def switch_muted(self):
         """Whether the hardware switch mutes: then no button unmutes."""
         return self._switch_muted
+
+    @property
+    def off_by(self):
+        """What keeps the microphone off: a word of protocol.OFF_REASONS, or None."""
+        if self.state == ERROR:
+            return "fault"
+        if self._switch_muted:
+            return "switch"
+        return self.soft_source if self._soft_muted else None
 
     @property
     def may_listen(self):
@@ -245,8 +257,10 @@ class Gate:
 
     # --- what closes ---
 
-    def mute(self):
+    def mute(self, source="button"):
         """Button, network or software: mute, in any state."""
+        if not self._soft_muted or self.state == NOT_READY:
+            self.soft_source = source
         self._soft_muted = True
         self.closings += 1
         self._leave(MUTED, MUTE)

@@ -99,6 +99,9 @@ REFUSAL_REASONS = (
     "often",
     "log",
 )
+#: Why the microphone is off: a fault, the switch, the button, the network; it was muted when it
+#: last lost power, its owner wants that at every start, or what was stored cannot be read.
+OFF_REASONS = ("fault", "switch", "button", "network", "stored", "setting", "unknown")
 #: Why a sound ended.
 PLAYED_REASONS = ("end", "button", "mute", "word", "late", "limit", "receiver", "fault")
 
@@ -162,6 +165,15 @@ def _is_words(value: object) -> bool:
     if not isinstance(value, list) or not 0 < len(value) <= MAX_WORDS:
         return False
     return all(is_word(word) for word in value)
+
+
+def _is_cutoffs(value: object) -> bool:
+    """A list of 1 to MAX_WORDS probability cutoffs in thousandths, or None."""
+    if value is None:
+        return True
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_WORDS:
+        return False
+    return all(_is_int(cutoff, 0, 1000) for cutoff in value)
 
 
 def _is_percent(value: object) -> bool:
@@ -246,10 +258,12 @@ _MESSAGES: "dict[str, tuple[int, Fields]]" = {
             "speaker": _is_bool,
             "muted": _is_bool,
             "switch": _is_bool,
+            "off_by?": lambda value: value is None or value in OFF_REASONS,
             "listening": _is_bool,
             "volume": _is_percent,
             "volume_max": _is_percent,
             "words": _is_words,
+            "cutoffs?": _is_cutoffs,
             "keep_recordings": _is_bool,
             "share_for_training": _is_bool,
             "timers": _is_bool,

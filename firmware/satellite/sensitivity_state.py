@@ -49,6 +49,7 @@ class SensitivityState:
 
     def __init__(self, storage, words, detectors):
         self._storage = storage
+        self._words = words
         self._detectors = {}
         self._present = {}  # word -> its cutoff in thousandths, as configured or as stored
         self._stored = {}
@@ -87,6 +88,14 @@ class SensitivityState:
         self._storage.write_atomic(FILE, encode(stored))
         self._stored = stored
         self._present[word] = thousandths
+
+    def cutoffs(self):
+        """The cutoffs that apply now, in thousandths, in the order of the words."""
+        found = []
+        for word in self._words:
+            applied = (1000 * self._detectors[word].cutoff + 254) // 255
+            found.append(max(applied, self._present[word]))
+        return found
 
     def is_raised(self, word):
         """Whether the word's cutoff is one that the network raised, or that damage did."""

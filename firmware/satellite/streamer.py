@@ -346,7 +346,7 @@ class Streamer:
 
     def _on_mute(self, event):
         if not self._gate.soft_muted:
-            self._gate.mute()
+            self._gate.mute("network")
             if self.owner is not None:
                 self.owner.remote_mute()
 

@@ -35,11 +35,26 @@ OFF = Light(
     "yellow, blinking",
     "The microphone is off: the device starts or has a fault.",
 )
+FAULT = Light(
+    "yellow",
+    "yellow, two flashes a second",
+    "The microphone is off: the device has a fault. Press its button to try again.",
+)
 SPEAKING = Light(
     "white",
     "white, slow pulses, while it sounds",
     "Speaking, or about to: the microphone is off while it sounds.",
 )
+#: What each of protocol.OFF_REASONS means.
+OFF_BY = {
+    "fault": "a fault of the device",
+    "switch": "its switch",
+    "button": "its button",
+    "network": "a request over the network",
+    "stored": "the state that it kept: it was muted when it last lost its power",
+    "setting": "its configuration: it starts muted",
+    "unknown": "doubt: what it had stored is missing or damaged",
+}
 UNTOLD = Light("unknown", "not known", "The device has not said it yet.")
 AWAY = Light("unknown", "not known", "The device is not connected: only its own light can tell.")
 
@@ -69,6 +84,8 @@ class DeviceNow:
             return AWAY
         if self.status is None:
             return STREAMING if self.is_streaming else UNTOLD
+        if self.status.off_by == "fault":
+            return FAULT
         if self.status.muted:
             return MUTED
         if self.is_streaming:
@@ -85,10 +102,22 @@ class DeviceNow:
 
     @property
     def muted_by(self) -> str | None:
-        """Return what mutes it, as far as its status tells."""
-        if self.status is None or not self.status.muted:
+        """Return what mutes it or keeps its microphone off, as far as its status tells."""
+        status = self.status
+        if status is None or not (status.muted or status.off_by):
             return None
-        return "its switch" if self.status.switch else "its button, or a request over the network"
+        if status.switch and status.off_by != "fault":
+            return OFF_BY["switch"]
+        return OFF_BY.get(status.off_by or "", "its button, or a request over the network")
+
+    @property
+    def sensitivities(self) -> str:
+        """Return the probability cutoff of each wake word, or "not known"."""
+        status = self.status
+        if status is None or status.cutoffs is None or len(status.cutoffs) != len(status.words):
+            return "not known"
+        pairs = zip(status.words, status.cutoffs, strict=True)
+        return ", ".join(f"{word} {cutoff / 1000:.2f}" for word, cutoff in pairs)
 
     @property
     def summary(self) -> str:

@@ -45,6 +45,10 @@ class Status:
     timers: bool
     announcements: bool
     firmware: str | None = None
+    #: Why the microphone is off: one of protocol.OFF_REASONS; None where it is on, or not told.
+    off_by: str | None = None
+    #: The probability cutoff of each of the words, in thousandths; None where it is not told.
+    cutoffs: tuple[int, ...] | None = None
 
     @staticmethod
     def of(data: dict[str, Any]) -> Status:
@@ -52,7 +56,10 @@ class Status:
         protocol.check(protocol.Event(protocol.STATUS, data))
         names = (field.name for field in fields(Status))
         known = {name: data[name] for name in names if name in data}
-        return Status(**{**known, "words": tuple(data["words"])})
+        known["words"] = tuple(data["words"])
+        if known.get("cutoffs") is not None:
+            known["cutoffs"] = tuple(known["cutoffs"])
+        return Status(**known)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from firmware.satellite import protocol
 from host_tools.companion import devices_now
 from host_tools.companion.devices_now import AWAY, DevicesNow
 from host_tools.receiver.assistant import ConnectionLost
@@ -79,6 +80,49 @@ def test_the_light_is_as_the_device_shows_it(data, changes, is_streaming, light,
         assert (now.light.kind, now.microphone) == (light, microphone)
         shown = await show(opened)
         assert f"Light: {now.light.shows}." in shown and f"Microphone {microphone}" in shown
+
+    on_page(data, visit)
+
+
+@pytest.mark.parametrize(
+    "off_by, words",
+    [
+        ("fault", "Off by a fault"),
+        ("switch", "Muted by its switch"),
+        ("button", "Muted by its button 2"),
+        ("network", "Muted by a request over the network"),
+        ("stored", "Muted by the state that it kept"),
+        ("setting", "Muted by its configuration"),
+        ("unknown", "Muted by doubt"),
+        (None, "Muted by its button, or a request over the network"),
+    ],
+)
+def test_what_keeps_the_microphone_off_is_said_as_the_device_tells_it(data, off_by, words):
+    async def visit(opened):
+        told = {"muted": off_by != "fault", "listening": False, "switch": off_by == "switch"}
+        kitchen = FakeSatellite(ID, "kitchen", off_by=off_by, cutoffs=(848,), **told)
+        opened.now.connected(kitchen)
+        shown = (await show(opened)).replace("button Wake", "button 2 Wake")
+        assert words in shown and ("two flashes a second" in shown) == (off_by == "fault")
+        assert opened.now.all()[0].microphone == "off"
+
+    on_page(data, visit)
+
+
+@pytest.mark.parametrize("off_by", protocol.OFF_REASONS)
+def test_every_reason_of_the_protocol_has_words(off_by):
+    assert devices_now.OFF_BY[off_by]
+
+
+def test_the_sensitivity_of_each_word_is_shown_and_never_guessed(data):
+    async def visit(opened):
+        words = {"words": ("okay_nabu", "alexa")}
+        kitchen = FakeSatellite(ID, "kitchen", cutoffs=(848, 990), **words)
+        opened.now.connected(kitchen)
+        assert "Sensitivity okay_nabu 0.85, alexa 0.99" in await show(opened)
+        for cutoffs in (None, (848,)):  # of an older device; of one that makes no sense
+            kitchen.status = status(cutoffs=cutoffs, **words)
+            assert "Sensitivity not known" in await show(opened)
 
     on_page(data, visit)
 

@@ -49,6 +49,8 @@ STATUS = {
     "timers": False,
     "announcements": False,
     "firmware": "0.1",
+    "off_by": None,
+    "cutoffs": [850],
 }
 Done = namedtuple("Done", "returncode stdout stderr")
 

@@ -86,6 +86,7 @@ class Bench:
         for name in ("mic", "controls", "clock", "watchdog", "engine", "end_of_speech", "audit"):
             setattr(parts, name, self)
         parts.mute_store = self
+        self.found = "stored"
         self.detectors = [self]
         self.cutoff = 216
         parts.sensitivity = SensitivityState(self.files, config.models, self.detectors)
@@ -326,6 +327,38 @@ def test_it_starts_muted_when_that_was_stored_or_is_unknown():
     assert Bench(Config({"muted_on_boot": True})).go().state == MUTED
 
 
+def test_what_keeps_the_microphone_off_is_known():
+    assert Bench().go().app.parts.gate.off_by is None
+    assert Bench(muted=True).go().app.parts.gate.off_by == "stored"
+    assert Bench(Config({"muted_on_boot": True})).go().app.parts.gate.off_by == "setting"
+    for found in ("missing", "damaged"):
+        bench = Bench(muted=True)
+        bench.found = found
+        assert bench.go().app.parts.gate.off_by == "unknown"
+    bench = Bench()
+    bench.read_fails_at = 3
+    assert bench.go().app.parts.gate.off_by == "fault"
+    bench = Bench(turns=30)
+    bench.read_fails_at = 3
+    bench.presses = [8]  # after the fault; it leads to muted
+    assert bench.go().app.parts.gate.off_by == "button"
+
+
+def test_whoever_mutes_what_is_muted_already_did_not_mute_it():
+    bench = Bench(turns=30)
+    bench.presses = [5]
+    bench.go()
+    gate = bench.app.parts.gate
+    gate.mute("network")
+    assert gate.off_by == "button"
+    gate.switch(True)
+    assert gate.off_by == "switch"
+    gate.switch(False)
+    assert gate.off_by == "button" and gate.unmute() and gate.off_by is None
+    gate.mute("network")
+    assert gate.off_by == "network"
+
+
 def test_a_wake_turns_the_light_blue_before_the_first_byte():
     bench = Bench(turns=30)
     bench.wakes = [5]
@@ -358,12 +391,13 @@ def test_mute_in_mid_stream_by_button_switch_and_network():
 
             def mute(bench=bench):
                 if bench.turn == 10:
-                    bench.app.parts.gate.mute()
+                    bench.app.parts.gate.mute("network")
                     bench.app.remote_mute()
 
             bench.after_turn = mute
         bench.go()
         log = bench.log
+        assert bench.app.parts.gate.off_by == how, bench.app.parts.gate.off_by
         assert bench.state == MUTED and not bench.mic_on, how
         assert "sent" not in log[log.index("mic off") :], how
         assert log.index("mic off") < log.index(RED), how

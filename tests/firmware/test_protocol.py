@@ -423,6 +423,22 @@ def test_the_fields_of_a_status():
         else:
             bad = (-1, 101, None, True, "60")
         refuses_field(protocol.STATUS, STATUS, name, bad)
+    for name, good, bad in (
+        ("off_by", protocol.OFF_REASONS + (None,), ("", "Button", 1, True, ["button"])),
+        (
+            "cutoffs",
+            ([0], [1000, 850, 990, 1], None),
+            ([], [1] * 5, [1001], [-1], [0.85], [True], "850", 850, {}),
+        ),
+    ):
+        for value in good:
+            data = dict(STATUS)
+            data[name] = value
+            assert decode(protocol.encode(protocol.STATUS, data)) == [(protocol.STATUS, data, b"")]
+        for value in bad:
+            data = dict(STATUS)
+            data[name] = value
+            assert raises(protocol.encode, protocol.STATUS, data), (name, value)
     plain = dict(STATUS)
     del plain["firmware"], plain["withdraw"]
     plain["words"] = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
@@ -431,6 +447,8 @@ def test_the_fields_of_a_status():
     largest["firmware"] = "f" * 64
     largest["withdraw"] = True
     largest["volume"] = largest["volume_max"] = 100
+    largest["cutoffs"] = [1000] * 4
+    largest["off_by"] = "network"
     for name in largest:
         if largest[name] is True:
             largest[name] = False  # the longer word

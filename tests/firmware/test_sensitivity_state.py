@@ -34,6 +34,7 @@ def test_what_is_stored_comes_back_and_only_ever_raises():
     again, detectors = started(disk.written)
     assert cutoffs(detectors) == [242, 229] and not again.is_damaged
     assert again.is_raised("okay_nabu") and not again.is_raised("alexa")
+    assert again.cutoffs() == [950, 899]
     # what is configured higher stays higher
     again, detectors = started(disk.written, cutoffs=(250, 229))
     assert cutoffs(detectors) == [250, 229] and not again.is_raised("okay_nabu")

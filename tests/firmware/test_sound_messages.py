@@ -41,7 +41,7 @@ class Bench(Quiet):
         )
         self.streamer.owner = self
         self.streamer.log = self
-        self.streamer.status = DeviceStatus(Config(config), self.gate, self.speech)
+        self.streamer.status = DeviceStatus(Config(config), self.gate, self.speech, self)
         self.room = self.room_for_streams = True
         self.volumes = []
         self.heard = []
@@ -53,6 +53,10 @@ class Bench(Quiet):
 
     def has_room(self, now_ms):
         return self.room
+
+    # the sensitivity
+    def cutoffs(self):
+        return [848]
 
     def may_stream(self, now_ms):
         return self.room_for_streams
@@ -394,14 +398,16 @@ def test_the_status_comes_once_and_when_it_changes():
     bench = Bench([peer])
 
     def mute():
-        bench.gate.mute()
-        bench.streamer.changed()
+        peer.say(protocol.MUTE)
 
     bench.play(10, mute, 10, bench.streamer.changed, 300)
     told = peer.of("status")
     assert [(data["muted"], data["listening"]) for data in told] == [(False, True), (True, False)]
     assert told[0]["words"] == ["okay_nabu"] and told[0]["speaker"] is True
-    assert set(told[0]) <= set(protocol._MESSAGES[protocol.STATUS][1])
+    assert "off_by" not in told[0] and told[1]["off_by"] == "network"
+    assert told[0]["cutoffs"] == told[1]["cutoffs"] == [848]
+    fields = [name.replace("?", "") for name in protocol._MESSAGES[protocol.STATUS][1]]
+    assert set(told[0]) <= set(fields)
 
 
 def test_the_status_comes_at_most_six_times_a_minute():
