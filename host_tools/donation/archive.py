@@ -1,85 +1,60 @@
 """The archive of a donation: audio and labels, and nothing of where they come from.
 
 A tar file.  `recordings/ID.wav` under a random id that is nowhere else, `labels.jsonl` (a line for
-each), `SHA256SUMS`, and `DATA_CARD.md`, which says what it is.  The order is that of the random
-ids; dates are cut to the month.
+each), `SHA256SUMS`, and the data card.  The order is that of the random ids; dates are cut to the
+month.  What goes in is the reviewed set (`review.given`), and nothing else.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import io
 import json
 import secrets
 import tarfile
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+from host_tools.donation.data_card import CARD_NAME, data_card, facts_of
+from host_tools.donation.review import Offer, given
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
 from host_tools.receiver.receiver_log import digest_of
-from host_tools.receiver.recording import Recording
 from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.waiting_archive import Waiting
 
-VERSION = 1
+#: The largest set that is packed while devices wait for the receiver's disk, in samples: 1 h.
+MAX_SAMPLES = 3600 * 16000
 _ID_BYTES = 16
-_MONTH = len("2026-11")
-_Row = dict[str, str | int | bool | None]
-
-CARD = """\
-# Recordings of a voice assistant, donated by their owner
-
-Format version {version}; {count} recordings, {seconds} s of audio; 16 kHz, mono, 16 bit.
-Recorded in: {months}.
-
-## How they came about
-A device of the project Earnest heard its wake word, or believed it did, and sent what followed to
-a receiver in its owner's home. The owner had allowed that recordings are kept and shared for
-training. The owner heard each recording before giving it, and wrote its labels.
-
-## Labels
-`labels.jsonl` has a line for each recording: `id`, `file`, `sha256` (of the file), `month`,
-`duration_ms`, `preroll_ms` (how much of it precedes the detection), `wake_word` (the model that
-fired, if it is known), `wake_word_said` (`true`, `false`: a false wake, or `null`: the owner was
-not sure), `transcript` (`null`: none was given).
-
-Wake words: {words}. Said: {said}, not said: {not_said}, not sure: {unsure}.
-
-## What is not in it
-No name, no device, no account, no address, no day or hour; the ids are random. **A voice can still
-be recognised, and what is said can tell who speaks.** Treat it as personal data.
-
-## Consent
-Given by the owner of the device, who stated for each recording that everybody who can be heard
-agrees. Consent to recordings that were withdrawn before this archive was written was honoured.
-Nobody can call back what has left: whoever passes this archive on should pass on this card.
-"""
+_Row = dict[str, str | int | None]
 
 
-@dataclass(frozen=True)
-class Labels:
-    """What the owner says of a recording that was heard; None: not sure, or not given."""
+class ChangedError(HostToolError):
+    """The reviewed set is not the one that its owner saw; nothing was made."""
 
-    wake_word_said: bool | None
-    transcript: str | None
-
-
-def donatable(recordings: Recordings) -> list[Recording]:
-    """Return what may be donated at this moment: kept under `share_for_training`."""
-    recordings.reconcile()  # another process may have withdrawn, or deleted
-    return [recording for recording in recordings.all() if recording.share_for_training]
+    def __init__(self) -> None:
+        super().__init__(
+            "the set is not the one that you saw: something was withdrawn, deleted or decided",
+            "look at it again",
+        )
 
 
-def write_archive(recordings: Recordings, chosen: dict[str, Labels], path: Path) -> int:
-    """Write the archive to the new file `path`, for its owner alone.
+def name_of(reviewed: Sequence[Offer]) -> str:
+    """Return what names a reviewed set: other recordings or labels have another name."""
+    text = "".join(f"{o.recording.id} {o.labels.wake_word}\n" for o in reviewed)
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    What was withdrawn or deleted since it was chosen is not in it.  The receiver's audit log has
-    the SHA-256 of the archive and which recordings went into it.
+
+def write_archive(recordings: Recordings, path: Path) -> int:
+    """Write the archive of the reviewed set to the new file `path`, for its owner alone.
+
+    What was withdrawn or deleted since it was reviewed is not in it.  The receiver's audit log has
+    the SHA-256 of the archive and which recordings went into it.  With `path` it has left: the
+    receiver does not follow it there.
 
     Args:
         recordings: Those of the receiver.
-        chosen: The labels of the recordings that the owner has heard and chosen, by their id.
         path: Replaces nothing.
 
     Returns:
@@ -89,39 +64,114 @@ def write_archive(recordings: Recordings, chosen: dict[str, Labels], path: Path)
         HostToolError: a recording is damaged, the file exists or cannot be written, or the log
             cannot be.
     """
-    found = _still_given(recordings, chosen)
+    found = given(recordings)
     while found:
-        content = _packed(recordings, found, chosen)
-        now = _still_given(recordings, chosen)
-        if [recording.id for recording in now] == [recording.id for recording in found]:
-            recordings.log.add(  # before it is done
-                "donate",
-                recordings=len(found),
-                ids=digest_of([recording.id for recording in found]),
-                archive=hashlib.sha256(content).hexdigest(),
-            )
+        content = _packed(recordings, found, "command")
+        if _is_as(recordings, found):
+            _record(recordings, found, content, "command")
             owner_only_files.write(path, content, may_replace=False)
-            break
-        found = now
+            if _is_as(recordings, found):
+                recordings.labels.note_left([o.recording for o in found], _today())
+                break
+            path.unlink()
+        found = given(recordings)
     return len(found)
 
 
-def _still_given(recordings: Recordings, chosen: dict[str, Labels]) -> list[Recording]:
-    return [recording for recording in donatable(recordings) if recording.id in chosen]
+def make_waiting(recordings: Recordings, of_set: str, *, source: str = "page") -> Waiting:
+    """Make the archive in the receiver's folder, where it waits to be taken away.
+
+    Args:
+        recordings: Those of the receiver.
+        of_set: The name of the set that the owner saw; made twice, it is there once.
+        source: One of receiver_log.SOURCES.
+
+    Raises:
+        ChangedError: the set is another by now, or has changed while it was made.
+        HostToolError: it is empty or too large, or as `write_archive`.
+    """
+    found = given(recordings)
+    if not found or name_of(found) != of_set:
+        raise ChangedError
+    if sum(offer.recording.samples for offer in found) > MAX_SAMPLES:
+        raise HostToolError("the set is longer than an hour", "make it with: earnest donate FILE")
+    if (waiting := waiting_now(recordings)) is not None and waiting.of_set == of_set:
+        return waiting
+    content = _packed(recordings, found, source)
+    if not _is_as(recordings, found):
+        raise ChangedError
+    _record(recordings, found, content, source)
+    waiting = recordings.waiting.write(content, [o.recording.id for o in found], of_set)
+    if not _is_as(recordings, found):  # another process withdrew, between our look and its own
+        recordings.waiting.remove()
+        raise ChangedError
+    return waiting
 
 
-def _packed(recordings: Recordings, given: list[Recording], chosen: dict[str, Labels]) -> bytes:
+def waiting_now(recordings: Recordings) -> Waiting | None:
+    """Return the archive that waits; one with a recording that may not be given any more, for
+    instance since its files were removed by hand, is removed.  Raises HostToolError."""
+    waiting = recordings.waiting.find()
+    may_be_given = {r.id for r in recordings.all() if r.share_for_training}
+    if waiting is None or not set(waiting.ids) <= may_be_given:
+        if left := recordings.waiting.remove():
+            raise HostToolError(f"cannot remove {left[0]}", "remove it by hand")
+        return None
+    return waiting
+
+
+def take_away(recordings: Recordings, *, source: str = "page") -> bytes | None:
+    """Return the archive that waits, to leave this receiver; None if there is none any more.
+
+    The log says that it leaves, and each recording in it keeps that day, before anybody has it.
+    """
+    waiting = waiting_now(recordings)
+    if waiting is None:
+        return None
+    content = recordings.waiting.content(waiting)
+    count = len(waiting.ids)
+    recordings.log.add("leave", recordings=count, archive=waiting.sha256, source=source)
+    recordings.waiting.note_left(waiting, _today())
+    leaving = [r for r in recordings.all() if r.id in waiting.ids]
+    recordings.labels.note_left(leaving, _today())
+    return content
+
+
+def _is_as(recordings: Recordings, found: Sequence[Offer]) -> bool:
+    """Return whether the reviewed set is still this one."""
+    return name_of(given(recordings)) == name_of(found)
+
+
+def _record(recordings: Recordings, found: Sequence[Offer], content: bytes, source: str) -> None:
+    """The log says it before it is done."""
+    recordings.log.add(
+        "donate",
+        recordings=len(found),
+        ids=digest_of([offer.recording.id for offer in found]),
+        archive=hashlib.sha256(content).hexdigest(),
+        source=source,
+    )
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+
+
+def _packed(recordings: Recordings, found: Sequence[Offer], source: str) -> bytes:
     """Return the archive's content; a recording that vanishes meanwhile is left out."""
     files: dict[str, bytes] = {}
     rows: list[_Row] = []
-    for recording in given:
+    packed = []
+    for offer in found:
+        recording = offer.recording
         try:
-            wav = recordings.wav(recording, what="export")
+            wav = recordings.wav(recording, what="export", source=source)
         except HostToolError:
-            if recording.id in {other.id for other in donatable(recordings)}:
+            if recording.id in {other.recording.id for other in given(recordings)}:
                 raise  # it is there, and damaged
             continue
-        id, labels = secrets.token_hex(_ID_BYTES), chosen[recording.id]
+        packed.append(offer)
+        id = secrets.token_hex(_ID_BYTES)
         name = f"recordings/{id}.wav"
         files[name] = wav
         rows.append(
@@ -129,17 +179,13 @@ def _packed(recordings: Recordings, given: list[Recording], chosen: dict[str, La
                 "id": id,
                 "file": name,
                 "sha256": hashlib.sha256(wav).hexdigest(),
-                "month": recording.created[:_MONTH],
-                "duration_ms": recording.duration_ms,
-                "preroll_ms": recording.preroll_ms,
-                "wake_word": recording.wake_word,
-                "wake_word_said": labels.wake_word_said,
-                "transcript": labels.transcript,
+                **facts_of(offer),
+                "transcript": recordings.transcript(recording.id, source=source),
             }
         )
     rows.sort(key=lambda row: str(row["id"]))
     files["labels.jsonl"] = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    files["DATA_CARD.md"] = _card(rows).encode()
+    files[CARD_NAME] = data_card(packed).encode()
     sums = (f"{hashlib.sha256(c).hexdigest()}  {name}\n" for name, c in sorted(files.items()))
     files["SHA256SUMS"] = "".join(sums).encode()
     memory = io.BytesIO()
@@ -149,17 +195,3 @@ def _packed(recordings: Recordings, given: list[Recording], chosen: dict[str, La
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return memory.getvalue()
-
-
-def _card(rows: list[_Row]) -> str:
-    said = Counter(row["wake_word_said"] for row in rows)
-    return CARD.format(
-        version=VERSION,
-        count=len(rows),
-        seconds=round(sum(int(row["duration_ms"] or 0) for row in rows) / 1000),
-        months=", ".join(sorted({str(row["month"]) for row in rows})),
-        words=", ".join(sorted({str(row["wake_word"] or "unknown") for row in rows})),
-        said=said[True],
-        not_said=said[False],
-        unsure=said[None],
-    )

@@ -51,7 +51,8 @@ KINDS: dict[str, tuple[audit_record.Fields, audit_record.Fields]] = {
         (),
     ),
     "label": ((("source", SOURCES), _ONE), ()),
-    "donate": ((_MANY, ("ids", NAME)), (("archive", NAME),)),
+    "donate": ((_MANY, ("ids", NAME)), (("archive", NAME), ("source", SOURCES))),
+    "leave": ((_MANY, ("archive", NAME), ("source", SOURCES)), ()),
     "rotate": audit_record.KINDS["rotate"],
     "torn": audit_record.KINDS["torn"],
 }

@@ -29,6 +29,7 @@ from host_tools.receiver.receiver_log import ReceiverLog
 from host_tools.receiver.recording import Recording, text
 from host_tools.receiver.recording_catalogue import INDEX_FILE, Catalogue
 from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
+from host_tools.receiver.waiting_archive import WaitingArchive
 
 __all__ = ["DEFAULT_KEEP_DAYS", "INDEX_FILE", "Recordings"]
 
@@ -52,6 +53,8 @@ class Recordings:
         self.history = History(folder / HISTORY_FILE)
         #: What their owner says of them.
         self.labels = RecordingLabels(self._files.keys, self.history, self.log)
+        #: An archive with some of them, which has not left yet.
+        self.waiting = WaitingArchive(folder)
         self._catalogue = Catalogue(folder, self._files)
         #: Files that could not be removed, without a key.
         self._stuck: set[str] = set()
@@ -179,6 +182,7 @@ class Recordings:
             self.log.deleting(why, source, ids, device)
         except HostToolError as error:
             return Deletion(left=[f"{len(ids)} recordings: {error.message}"])
+        done.left += self.waiting.remove_with(ids)
         is_silent = self._destroy_keys(ids) is None
         gone = [id for id in ids if self._files.remove(id, done)]
         done.count = len(gone)
@@ -186,6 +190,7 @@ class Recordings:
         if not is_silent and (problem := self._destroy_keys(ids)):  # there may be room by now
             done.left.append(problem)
         done.left += self._files.settle() if gone else []
+        done.left += self.waiting.remove_with(ids)  # one that was made meanwhile
         with contextlib.suppress(HostToolError):  # that they go is recorded
             self.log.add("deleted", recordings=done.count, left=len(done.left))
         dead = ids if is_silent else gone
@@ -240,7 +245,10 @@ class Recordings:
         """
         self.reconcile()
         shared = self._catalogue.use(lambda index: index.of_device(device, shared_only=True))
-        return self._rewrite(replace(r, share_for_training=False) for r in shared)
+        ids = [recording.id for recording in shared]
+        left = self.waiting.remove_with(ids)
+        left += self._rewrite(replace(r, share_for_training=False) for r in shared)
+        return left + self.waiting.remove_with(ids)  # one that was made meanwhile
 
     def adopt(self, owner: str, device: str) -> list[str]:
         """Tie to a device what an earlier version tied to its certificate.
@@ -277,6 +285,7 @@ class Recordings:
             with self._files.keys.writing() as keys:
                 folder, unsound = self._unsound(is_doubt_enough, done)
                 unsound = self._recorded(unsound, folder, done)
+                done.left += self.waiting.remove_with(unsound)
                 keys.destroy(unsound)
                 keys.destroy(keys.ids() - folder.sealed - folder.wavs)
         except HostToolError as error:

@@ -23,11 +23,12 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: A recording's facts and audio; the keys of the recordings; audio that somebody put here.
 _OF_RECORDINGS = re.compile(rf"[0-9a-f]{{16}}\..*|{re.escape(KEYS_FILE)}|.*\.(wav|sealed)")
-#: Can be made again, or means something only while a receiver runs; `page` has one-time tickets.
+#: Can be made again, or means something only while a receiver runs; `page` has one-time tickets,
+#: `donation` plain audio that waits to be given away.
 _NEVER = re.compile(
     rf"\..*|{re.escape(LOCK_FILE)}|{re.escape(INDEX_FILE)}|.*\.(lock|reserve)|.*-(journal|wal|shm)"
 )
-_NEVER_FOLDERS = ("page",)
+_NEVER_FOLDERS = ("page", "donation")
 
 
 @dataclass(frozen=True)
