@@ -22,7 +22,7 @@ need_board = test -n "$(BOARD)" || { \
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train demo test test-home-assistant claims lint format models convert simulate bench evaluate \
-	flash install provision clean system-tools
+	flash install provision release clean system-tools
 
 help: ## List the targets.
 	@echo "Earnest - two commands do everything: make demo, make test"
@@ -105,6 +105,9 @@ install: $(STAMP) ## Install the firmware: make install BOARD=... PORT=...
 
 provision: $(STAMP) ## Set Wi-Fi, receiver and consent: make provision PORT=...
 	@$(EARNEST) provision $(if $(PORT),--port $(PORT)) $(ARGS)
+
+release: $(STAMP) ## Build the engine for mip and the models, for other projects.
+	@$(BIN)/python -m host_tools.release $(ARGS)
 
 clean: ## Remove build files; keep .venv.
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -73,15 +73,21 @@ def build(architecture: str, firmware: Path = FIRMWARE) -> dict[str, bytes]:
     files = {}
     for path in sorted(firmware.rglob("*.py")):
         name = path.relative_to(firmware).as_posix()
-        if name in SOURCES:
-            files[name] = path.read_bytes()
-        elif architecture == CHIP:
-            files[name[:-3] + ".mpy"] = compile_firmware(path)
-        elif not path.stem.endswith("_xtensa"):  # another chip's assembler
-            files[name[:-3] + ".mpy"] = run_mpy_cross(path, f"-march={architecture}")
+        data = path.read_bytes() if name in SOURCES else compiled(path, architecture)
+        if data is not None:
+            files[name if name in SOURCES else name[:-3] + ".mpy"] = data
     if "main.py" not in files:
         raise HostToolError(f"no firmware in {firmware}", "run from a clone of the project")
     return files
+
+
+def compiled(path: Path, architecture: str) -> bytes | None:
+    """Return the .mpy file of a module; None for the assembler of another chip."""
+    if architecture == CHIP:
+        return compile_firmware(path)
+    if path.stem.endswith("_xtensa"):
+        return None
+    return run_mpy_cross(path, f"-march={architecture}")
 
 
 def digest(files: dict[str, bytes]) -> str:

@@ -15,7 +15,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"commands"},
-    {"simulation", "training"},
+    {"simulation", "training", "release"},
     {"board"},
     {"evaluation", "xtensa", "companion"},
     {"models", "answers", "home", "service", "donation", "audit"},
