@@ -18,6 +18,7 @@ from host_tools.receiver.history_rows import DayBytes, Filter, StreamRow, day_bo
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
+from host_tools.receiver.traffic import DayTraffic
 
 #: Rows of one page of the timeline.
 PAGE_ROWS = 50
@@ -33,6 +34,14 @@ class Excerpt:
     count: int
     kept: int
     is_more: bool
+
+
+@dataclass(frozen=True)
+class Left:
+    """What left one device on one day: audio, and everything else, where that was counted."""
+
+    audio: DayBytes
+    traffic: DayTraffic | None
 
 
 class Archive:
@@ -53,13 +62,19 @@ class Archive:
 
         return await self._worker.look(look)
 
-    async def bytes_per_day(self, days: int) -> list[DayBytes]:
-        """Return what each device sent on each of the last days, the oldest day first."""
-        today = datetime.date.today()
-        since_s, _ = day_bounds_s(today - datetime.timedelta(days=days - 1))
-        return await self._worker.look(
-            lambda recordings: recordings.history.bytes_per_day(since_s)
-        )
+    async def left_per_day(self, days: int) -> list[Left]:
+        """Return what each device sent on each of the last days, the newest day first."""
+        first = datetime.date.today() - datetime.timedelta(days=days - 1)
+
+        def look(recordings: Recordings) -> list[Left]:
+            streams = recordings.history.bytes_per_day(day_bounds_s(first)[0])
+            counted = recordings.traffic.since(first)
+            traffic = {(each.day, each.device_id): each for each in counted}
+            found = [Left(each, traffic.pop((each.day, each.device_id), None)) for each in streams]
+            found += (Left(DayBytes(*key, 0, 0), each) for key, each in traffic.items())
+            return sorted(found, key=lambda left: (left.audio.day, left.audio.device_id))[::-1]
+
+        return await self._worker.look(look)
 
     async def standings(self, names: Mapping[str, str]) -> list[Standing]:
         """Return how the log of each device stands, by the ids in `names`."""

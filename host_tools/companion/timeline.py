@@ -26,8 +26,6 @@ FATES = {
 }
 #: How far back the page "What left" looks.
 LEFT_DAYS = 30
-#: What an idle connection carries both ways, whatever is said in the room (docs/privacy.md).
-IDLE_BYTES_PER_MINUTE = 256
 #: Rows that a form may select: those of one page.
 MAX_SELECTED = 100
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -88,17 +86,16 @@ class TimelinePages:
 
     async def _show_left(self, request: web.Request) -> web.StreamResponse:
         """What left the devices as audio, by day; beside it what they send anyway."""
-        found = await self._archive.bytes_per_day(LEFT_DAYS)
+        found = await self._archive.left_per_day(LEFT_DAYS)
         devices = {device.id: device.name for device in self._now.all()}
         return self._page(
             request,
             "left.html",
-            rows=found[::-1],
-            most=max((row.bytes for row in found), default=0),
+            rows=found,
+            most=max((row.audio.bytes for row in found), default=0),
             devices=devices,
             standings=await self._archive.standings(devices),
             days=LEFT_DAYS,
-            idle=IDLE_BYTES_PER_MINUTE,
             here="left",
         )
 

@@ -113,7 +113,14 @@ class Connection:
         self, kind: str, data: dict[str, Any] | None = None, payload: bytes = b""
     ) -> None:
         """One message, one write; raises OSError or TimeoutError when it is not read."""
-        self._writer.write(protocol.encode(kind, data, payload))
+        message = protocol.encode(kind, data, payload)
+        counts = self._services.meter.of(self.device.id)
+        if self._is_busy:
+            counts.stream_sent += len(message) - len(payload)
+        else:
+            counts.sent += len(message)
+            counts.messages += 1
+        self._writer.write(message)
         await asyncio.wait_for(self._writer.drain(), SEND_S)
 
     async def stop(self, reason: str) -> bool:
@@ -148,13 +155,38 @@ class Connection:
             data = await asyncio.wait_for(self._reader.read(READ_BYTES), left_s)
             if not data:
                 return "cut off" if decoder.is_within_message else "hung up"
-            for event in decoder.feed(data):
+            await self._take(decoder.feed(data), len(data))
+            if self.dropped is not None:
+                return self.dropped
+
+    async def _take(self, events: protocol.Decoder, size: int) -> None:
+        """Handle what came in `size` bytes, and count those that are no audio."""
+        clock = asyncio.get_running_loop().time
+        is_busy, messages, audio = self._is_busy, 0, 0
+        try:
+            for event in events:
                 if self.dropped is not None:
-                    return self.dropped
-                if event.type != protocol.AUDIO_CHUNK:
+                    return
+                messages += 1
+                if event.type == protocol.AUDIO_CHUNK:
+                    audio += len(event.payload)
+                else:
                     self.emit("received", type=event.type)
                 for action in self._session.handle(event, clock()):
                     await self._do(action)
+                is_busy = is_busy or self._is_busy
+        finally:
+            counts = self._services.meter.of(self.device.id)
+            if is_busy:
+                counts.stream_received += size - audio
+            else:
+                counts.received += size
+                counts.messages += messages
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a stream or a sound goes on."""
+        return self.is_in_stream or self.sounds.current is not None
 
     async def _complain(self, text: str) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from host_tools.receiver.recording import BY_CERTIFICATE, Recording
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
+from host_tools.receiver.traffic import Counts
 from host_tools.receiver.transcript_keeping import TranscriptKeeping
 from host_tools.receiver.withdrawal import Outcome, Wishes, withdraw
 
@@ -136,6 +137,10 @@ class RecordingWorker:
             return done
 
         return self._run(work)
+
+    def count(self, counts: Mapping[str, Counts]) -> asyncio.Future[None]:
+        """See `Traffic.add`."""
+        return self._run(lambda: self._recordings.traffic.add(counts))
 
     def close(self) -> None:
         """Finish what was begun, and close the index."""

@@ -29,6 +29,7 @@ from host_tools.receiver.receiver_log import ReceiverLog
 from host_tools.receiver.recording import Recording, text
 from host_tools.receiver.recording_catalogue import INDEX_FILE, Catalogue
 from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
+from host_tools.receiver.traffic import TRAFFIC_FILE, Traffic
 from host_tools.receiver.waiting_archive import WaitingArchive
 
 __all__ = ["DEFAULT_KEEP_DAYS", "INDEX_FILE", "Recordings"]
@@ -51,6 +52,8 @@ class Recordings:
         self.log = ReceiverLog(folder)
         #: Every stream, kept or not.
         self.history = History(folder / HISTORY_FILE)
+        #: Bytes beside the audio.
+        self.traffic = Traffic(folder / TRAFFIC_FILE)
         #: What their owner says of them.
         self.labels = RecordingLabels(self._files.keys, self.history, self.log)
         #: An archive with some of them, which has not left yet.
@@ -356,6 +359,7 @@ class Recordings:
 
     def close(self) -> None:
         self.history.close()
+        self.traffic.close()
         self._files.keys.close()
         self._catalogue.close()
 

@@ -26,7 +26,7 @@ from host_tools.receiver.handshakes import Dropped, Handshakes
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.services import Counters, Options, Services
 from host_tools.receiver.statuses import Statuses
-from host_tools.receiver.upkeep import enforce_retention, renew_certificate
+from host_tools.receiver.upkeep import enforce_retention, keep_counts, renew_certificate
 from host_tools.receiver.view import View
 from host_tools.receiver.withdrawal import ANYBODY
 
@@ -87,6 +87,7 @@ class Receiver:
                 authority=self._authority.fingerprint,
             )
             self.start(enforce_retention(self._recordings, self._view))
+            self.start(keep_counts(self._services.meter, self._recordings, self._view))
             if self._options.tls is not None:
                 tls = self._options.tls
                 self.start(renew_certificate(self._authority, tls, self._view))

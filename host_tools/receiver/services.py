@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.assistants import Assistants
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.statuses import Statuses
+from host_tools.receiver.traffic import Meter
 from host_tools.receiver.view import View
 
 
@@ -46,3 +47,5 @@ class Services:
     counters: Counters
     #: Who answers: told of every device and stream.
     assistants: Assistants
+    #: Bytes beside the audio.
+    meter: Meter = field(default_factory=Meter)

@@ -12,10 +12,12 @@ from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
+from host_tools.receiver.traffic import Meter
 from host_tools.receiver.view import View
 
 EXPIRY_S = 60.0
 CERTIFICATE_S = 3600.0
+COUNTS_S = 60.0
 
 
 async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
@@ -50,6 +52,20 @@ async def _take_in(recordings: RecordingWorker, view: View) -> None:
         view.emit("sealed", count=total)
     for problem in left:
         view.emit("warning", message=f"not sealed: {problem}")
+
+
+async def keep_counts(meter: Meter, recordings: RecordingWorker, view: View) -> None:
+    """Write down what was exchanged beside the audio, once a minute and when the receiver ends."""
+    try:
+        while True:
+            await asyncio.sleep(COUNTS_S)
+            try:
+                await recordings.count(meter.take())
+            except HostToolError as error:
+                view.emit("warning", message=error.message)
+    finally:
+        last = recordings.count(meter.take())
+        last.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 async def renew_certificate(authority: Authority, context: ssl.SSLContext, view: View) -> None:

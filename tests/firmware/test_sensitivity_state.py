@@ -35,6 +35,8 @@ def test_what_is_stored_comes_back_and_only_ever_raises():
     assert cutoffs(detectors) == [242, 229] and not again.is_damaged
     assert again.is_raised("okay_nabu") and not again.is_raised("alexa")
     assert again.cutoffs() == [950, 899]
+    again.raise_to("okay_nabu", 964)  # the detector has 245 of 255, which is 961 of 1000
+    assert again.cutoffs() == [964, 899]
     # what is configured higher stays higher
     again, detectors = started(disk.written, cutoffs=(250, 229))
     assert cutoffs(detectors) == [250, 229] and not again.is_raised("okay_nabu")
