@@ -6,15 +6,19 @@ The event loop waits for no disk.  What is deleted stays deleted though the brow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from host_tools.audit.cross_check import CrossCheck, cross_check
 from host_tools.audit.device_log import read_contents
 from host_tools.audit.results import Results
 from host_tools.companion.checks import Standing, standing
+from host_tools.errors import HostToolError
 from host_tools.receiver.history_rows import DayBytes, Filter, StreamRow, day_bounds_s
+from host_tools.receiver.labels import NONE, Labels
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
@@ -24,6 +28,7 @@ from host_tools.receiver.traffic import DayTraffic
 PAGE_ROWS = 50
 #: Rows that are read at a time to delete what a filter finds.
 _BATCH = 1000
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,25 @@ class Archive:
             return None
         return await self._worker.look(lambda recordings: recordings.transcript(id, source="page"))
 
+    async def heard(self, row: StreamRow) -> None:
+        """Note that the recording of a row was given to a player.  A full disk, which cannot take
+        that, keeps nobody from hearing: then it does not count."""
+        id = row.recording or ""
+        with contextlib.suppress(HostToolError):
+            await self.ask(lambda recordings: recordings.labels.note_heard(recordings.find(id)))
+
+    async def labels(self, row: StreamRow) -> Labels:
+        """Return what the owner says of the recording of a row."""
+        id = row.recording
+        if id is None:
+            return NONE
+        return await self._worker.look(lambda recordings: recordings.labels.of(id))
+
+    async def ask(self, question: Callable[[Recordings], _Result]) -> _Result:
+        """Ask the recordings, or change them, in their thread; to the end, also when nobody waits
+        for it any more."""
+        return await asyncio.shield(self._worker.look(question))
+
     async def count_kept(self, wanted: Filter) -> int:
         """Return how many recordings a filter finds."""
         if wanted.kept is False:
@@ -135,7 +159,7 @@ class Archive:
     async def delete(self, rows: list[StreamRow]) -> Deletion:
         """Delete the recordings of these rows."""
         wanted = {row.recording for row in rows}
-        return await self._lasting(lambda recordings: _delete(recordings, wanted))
+        return await self.ask(lambda recordings: _delete(recordings, wanted))
 
     async def delete_matching(self, wanted: Filter) -> Deletion:
         """Delete every recording that a filter finds; without a filter also what is damaged."""
@@ -152,11 +176,7 @@ class Archive:
                 after = rows[-1].cursor
             return _delete(recordings, found)
 
-        return await self._lasting(work)
-
-    async def _lasting(self, work: Callable[[Recordings], Deletion]) -> Deletion:
-        """Do it to the end, also when nobody waits for it any more."""
-        return await asyncio.shield(self._worker.look(work))
+        return await self.ask(work)
 
 
 def _kept(wanted: Filter) -> Filter:

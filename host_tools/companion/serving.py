@@ -9,6 +9,7 @@ from aiohttp import web
 from host_tools.companion.archive import Archive
 from host_tools.companion.check_pages import CheckPages
 from host_tools.companion.devices_now import DevicesNow
+from host_tools.companion.donation_pages import DonationPages
 from host_tools.companion.guard import Guard
 from host_tools.companion.pages import Pages
 from host_tools.companion.render import Renderer
@@ -40,6 +41,7 @@ def application(
     pages.add_to(made)
     TimelinePages(archive, now, renderer).add_to(made)
     CheckPages(archive, now).add_to(made)
+    DonationPages(archive, renderer).add_to(made)
     return made
 
 

@@ -82,7 +82,8 @@ class TimelinePages:
     async def _show_stream(self, request: web.Request) -> web.StreamResponse:
         row = await self._row(request)
         words = await self._archive.transcript(row)
-        return self._page(request, "stream.html", row=row, words=words)
+        labels = await self._archive.labels(row)
+        return self._page(request, "stream.html", row=row, words=words, labels=labels)
 
     async def _show_left(self, request: web.Request) -> web.StreamResponse:
         """What left the devices as audio, by day; beside it what they send anyway."""
@@ -101,7 +102,8 @@ class TimelinePages:
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         """The recording for the browser's player, which may ask for a part."""
-        _, wav = await self._wav(request, "hear")
+        row, wav = await self._wav(request, "hear")
+        await self._archive.heard(row)
         headers = {"Accept-Ranges": "bytes"}
         match = _RANGE.fullmatch(request.headers.get("Range", ""))
         if match is None:
@@ -152,10 +154,10 @@ class TimelinePages:
         numbers = form.getall("row", []) if hasattr(form, "getall") else []
         if len(numbers) > MAX_SELECTED:
             raise Refusal(400, "Select fewer at a time.")
-        return await self._archive.rows([_number(number) for number in numbers])
+        return await self._archive.rows([number_of(number) for number in numbers])
 
     async def _row(self, request: web.Request) -> StreamRow:
-        found = await self._archive.rows([_number(request.match_info["number"])])
+        found = await self._archive.rows([number_of(request.match_info["number"])])
         if not found:
             raise web.HTTPNotFound
         return found[0]
@@ -167,7 +169,8 @@ class TimelinePages:
         return row, await self._archive.wav(row, what)
 
 
-def _number(text: object) -> int:
+def number_of(text: object) -> int:
+    """Return the number of a stream that a link or a form carries; raises HTTPNotFound."""
     if not isinstance(text, str) or not _NUMBER.fullmatch(text):
         raise web.HTTPNotFound
     return int(text)

@@ -30,7 +30,11 @@ _ID_BYTES = 16
 _Row = dict[str, str | int | None]
 
 
-class ChangedError(HostToolError):
+class NotMadeError(HostToolError):
+    """The archive cannot be made as things are; nothing was."""
+
+
+class ChangedError(NotMadeError):
     """The reviewed set is not the one that its owner saw; nothing was made."""
 
     def __init__(self) -> None:
@@ -87,14 +91,14 @@ def make_waiting(recordings: Recordings, of_set: str, *, source: str = "page") -
         source: One of receiver_log.SOURCES.
 
     Raises:
-        ChangedError: the set is another by now, or has changed while it was made.
-        HostToolError: it is empty or too large, or as `write_archive`.
+        NotMadeError: it is too large; ChangedError: it is another by now, or changed meanwhile.
+        HostToolError: as `write_archive`.
     """
     found = given(recordings)
     if not found or name_of(found) != of_set:
         raise ChangedError
     if sum(offer.recording.samples for offer in found) > MAX_SAMPLES:
-        raise HostToolError("the set is longer than an hour", "make it with: earnest donate FILE")
+        raise NotMadeError("the set is longer than an hour", "make it with: earnest donate FILE")
     if (waiting := waiting_now(recordings)) is not None and waiting.of_set == of_set:
         return waiting
     content = _packed(recordings, found, source)

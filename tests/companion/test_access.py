@@ -30,6 +30,14 @@ ROUTES = [
     ("POST", "/delete/ask"),
     ("POST", "/delete"),
     ("POST", "/left/check"),
+    ("GET", "/donation"),
+    ("GET", "/donation/set"),
+    ("GET", "/donation/review/1"),
+    ("POST", "/donation/review/1"),
+    ("POST", "/donation/archive"),
+    ("POST", "/donation/download"),
+    ("POST", "/donation/remove"),
+    ("POST", "/streams/1/labels"),
     ("POST", MUTE),
     ("POST", "/leave"),
 ]
@@ -45,7 +53,8 @@ def test_every_route_of_the_page_is_in_these_tests(data):
         routes = {
             (route.method, route.resource.canonical) for route in opened.server.app.router.routes()
         }
-        of = {"0123456789abcdef": "{id}", "streams/1": "streams/{number}", "live.js": "{name}"}
+        of = {"0123456789abcdef": "{id}", "live.js": "{name}"}
+        of |= {f"{room}/1": room + "/{number}" for room in ("streams", "review")}
         tested = set()
         for method, path in [("GET", "/enter"), *ROUTES]:
             for value, name in of.items():
