@@ -60,6 +60,7 @@ EXTRAS = {
     "dask": Extra("dask", "dask", _EVERYWHERE),
     "distributed": Extra("dask", "distributed", _EVERYWHERE),
     "torch": Extra("train", "torch", _EVERYWHERE),
+    "onnxruntime": Extra("train", "onnxruntime", _FROM_3_11),
 }
 
 

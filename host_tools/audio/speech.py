@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,11 +57,57 @@ def synthesise(
     return samples.astype(np.int16)
 
 
+def pronounce(lines: Sequence[str], voice: str = "en-us") -> list[str]:
+    """Return how espeak-ng says each line, in IPA with stress marks; a line for a line.
+
+    Two letters of one sound have `speech_worker.TIE` between them, clauses have `, `.  Raises
+    HostToolError for a voice that is not there and for a line with a zero character in it.
+    """
+    return pronounce_all(lines, (voice,))[0]
+
+
+def pronounce_all(lines: Sequence[str], voices: Sequence[str]) -> list[list[str]]:
+    """Return the same by each of several voices."""
+    if not lines:
+        return [[] for _ in voices]
+    return [list(said) for said in _pronounced(tuple(lines), tuple(voices))]
+
+
+@lru_cache(maxsize=64)
+def _pronounced(lines: tuple[str, ...], voices: tuple[str, ...]) -> list[list[str]]:
+    asked = [line.replace("\n", " ").encode() for line in lines]
+    if any(b"\0" in line for line in asked):
+        raise HostToolError("nothing to say: the text has a zero character in it")
+    names = ",".join(voices)
+    said = _worker([names], b"\n".join(asked), names).decode().split("\n")[:-1]
+    if len(said) != len(lines) * len(voices):
+        raise HostToolError(
+            f"espeak-ng pronounced {len(said)} of {len(lines) * len(voices)} lines",
+            "reinstall it: pip install --force-reinstall espeakng-loader",
+        )
+    cleaned = [line.strip() for line in said]
+    return [cleaned[start : start + len(lines)] for start in range(0, len(said), len(lines))]
+
+
 @lru_cache(maxsize=256)
 def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
     """Return the samples as 16 kHz little-endian int16 bytes."""
-    command = [sys.executable, str(Path(speech_worker.__file__))]
-    command += [voice, str(words_per_minute), str(pitch)]
+    rate, _, data = _worker([voice, str(words_per_minute), str(pitch)], text, voice).partition(
+        b"\n"
+    )
+    samples = np.frombuffer(data, "<i2").astype(np.float64)
+    if not samples.size:
+        return b""
+    from scipy.signal import resample_poly  # its import takes most of a second
+
+    resampled = resample_poly(samples, SAMPLE_RATE_HZ, int(rate))
+    clipped: Samples = np.clip(np.rint(resampled), -32768, 32767).astype("<i2")
+    return clipped.tobytes()
+
+
+def _worker(arguments: list[str], text: bytes, voice: str) -> bytes:
+    """Run `speech_worker` on the text; return what it writes, or raise HostToolError."""
+    command = [sys.executable, str(Path(speech_worker.__file__)), *arguments]
     done = subprocess.run(command, input=text, capture_output=True, timeout=_TIMEOUT_S)
     if done.returncode == speech_worker.NO_SUCH_VOICE:
         raise HostToolError(
@@ -73,15 +120,7 @@ def _speak(text: bytes, voice: str, words_per_minute: int, pitch: int) -> bytes:
             f"espeak-ng did not speak: {lines[-1] if lines else done.returncode}",
             "reinstall it: pip install --force-reinstall espeakng-loader",
         )
-    rate, _, data = done.stdout.partition(b"\n")
-    samples = np.frombuffer(data, "<i2").astype(np.float64)
-    if not samples.size:
-        return b""
-    from scipy.signal import resample_poly  # its import takes most of a second
-
-    resampled = resample_poly(samples, SAMPLE_RATE_HZ, int(rate))
-    clipped: Samples = np.clip(np.rint(resampled), -32768, 32767).astype("<i2")
-    return clipped.tobytes()
+    return done.stdout
 
 
 def bench_speech(seconds: float) -> Samples:

@@ -70,3 +70,22 @@ def test_bad_requests_are_refused(arguments, message):
     with pytest.raises(HostToolError) as caught:
         speech.synthesise(**arguments)
     assert message in caught.value.message and caught.value.hint
+
+
+def test_lines_are_pronounced_alike_together_and_alone():
+    lines = ["Alexa", "", "what time is it? It is nine", "hey\ncomputer", "Größe"]
+    together = speech.pronounce(lines)
+    assert together[:3] == ["ɐlˈɛksə", "", "wˌʌt tˈa^ɪm ɪz ɪt, ɪɾ ɪz nˈa^ɪn"]
+    assert together[3] == "hˈe^ɪ kəmpjˈuːɾɚ"
+    assert together == [speech.pronounce([line])[0] for line in lines]
+    assert speech.pronounce([]) == []
+
+
+def test_an_accent_says_it_its_own_way_and_a_missing_one_is_named():
+    assert speech.pronounce(["computer"], "en-gb-x-rp") == ["kəmpjˈuːtɐ"]
+    words, accents = ["computer", "earnest"], ["en-gb-scotland", "en-us", "en-gb-x-rp"]
+    assert speech.pronounce_all(words, accents) == [speech.pronounce(words, a) for a in accents]
+    with pytest.raises(HostToolError, match="no voice named 'xx'"):
+        speech.pronounce(["computer"], "xx")
+    with pytest.raises(HostToolError, match="zero character"):
+        speech.pronounce(["a\0b"])

@@ -1,0 +1,113 @@
+"""The clips of a run, by espeak-ng alone: the same by any number of processes, killed or not."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from host_tools.errors import HostToolError
+from host_tools.progress import no_progress
+from host_tools.training import clips, near_words, speech, stages
+from host_tools.training.clips import NEAR, TALK, WORD
+from host_tools.training.pronunciation import word
+from host_tools.training.speech import SpeechPlan
+from host_tools.training.stages import Stages
+
+ROBOTS = ("espeak",)
+PLAN = SpeechPlan(6, 3, 4, ROBOTS, 0.0, uses_dictionary=False)
+
+
+def make(root, text="Alexa", plan=PLAN, seed=5, workers=1):
+    return speech.make(word(text), plan, seed, Stages(root), no_progress, workers)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.wav"))}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("training"))
+
+
+def test_a_run_has_its_clips_in_order(made):
+    found = clips.load(made)
+    assert [clip.kind for clip in found] == [WORD] * 6 + [NEAR] * 3 + [TALK] * 4
+    assert {clip.text for clip in found if clip.kind == WORD} == {"Alexa"}
+    assert all(clip.family == "espeak" and 0.1 < clip.seconds < 12 for clip in found)
+    assert not any(clip.is_held_out for clip in found)
+
+
+def test_two_processes_make_the_same_clips(made, tmp_path):
+    assert contents(make(tmp_path, workers=2)) == contents(made)
+
+
+def test_another_seed_says_it_otherwise(made, tmp_path):
+    other = contents(make(tmp_path, plan=SpeechPlan(2, 1, 1, ROBOTS, 0.0, False), seed=6))
+    assert not set(other.values()) & set(contents(made).values())
+
+
+def test_a_killed_run_goes_on_to_the_same_clips(made, tmp_path):
+    child = multiprocessing.get_context("fork").Process(target=make, args=(tmp_path,))
+    child.start()
+    while len(list(tmp_path.glob("*/*.wav"))) < 3 and child.is_alive():
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.wav")}
+    assert 3 <= len(before) < 13 and not list(tmp_path.glob("clips-*"))
+    assert contents(make(tmp_path)) == contents(made)
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+
+
+def test_a_finished_run_is_used_again_and_its_talk_by_another_word(made, monkeypatch):
+    def refuse(*arguments):
+        pytest.fail("a clip was made again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(speech.speech_workers, "make", refuse)
+        assert make(made.parent) == made
+    other = make(made.parent, text="hey computer")
+    assert other != made and len(list(made.parent.glob("talk-*"))) == 1
+    assert {clip.text for clip in clips.load(other) if clip.kind == WORD} == {"hey computer"}
+
+
+@pytest.mark.parametrize(
+    "text, is_in_talk",
+    [("the neighbour", True), ("nobody knows", True), ("my sister", True), ("hey kestrel", False)],
+)
+def test_near_words_never_say_the_word_and_talk_that_does_is_found(tmp_path, text, is_in_talk):
+    many = SpeechPlan(0, 30, 300, ROBOTS, 0.0, uses_dictionary=False)
+    wanted, families = word(text), [speech.voices.family("espeak", tmp_path)]
+    ordered = speech.ordered(wanted, many, 0, families, tmp_path)
+    said = {
+        kind: [near_words.said_in(wanted, order.text, order.ipa) for order in ordered[kind]]
+        for kind in (NEAR, TALK)
+    }
+    assert not any(said[NEAR]) and any(said[TALK]) is is_in_talk
+    for order, is_said in zip(ordered[TALK], said[TALK], strict=True):
+        assert is_said or text not in order.text.lower()
+
+
+def test_talk_that_says_the_word_is_left_out_and_the_rest_stays(made):
+    talk = [clip for clip in clips.load(made) if clip.kind == TALK]
+    start = " ".join(talk[0].text.replace(",", "").split()[:3])
+    plan = SpeechPlan(1, 0, len(talk), ROBOTS, 0.0, uses_dictionary=False)
+    other = [clip for clip in clips.load(make(made.parent, start, plan)) if clip.kind == TALK]
+    assert [clip.text for clip in other] == [clip.text for clip in talk[1:]]
+
+
+def test_too_little_space_is_said_before_a_clip_is_made(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=stages._SPARE_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(HostToolError, match="too little space on the disk"):
+        make(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_unknown_voices_are_refused(tmp_path):
+    with pytest.raises(HostToolError, match="no voices named 'robot'"):
+        make(tmp_path, plan=SpeechPlan(1, 0, 0, ("robot",)))
