@@ -53,6 +53,7 @@ _COLOURS = {
     "look": "cyan",
     "delete": "red",
     "withdraw": "yellow",
+    "withdraw-asked": "yellow",
     "donate": "blue",
 }
 

@@ -35,6 +35,7 @@ from host_tools.receiver.journal import JournalHandler
 from host_tools.receiver.journal import is_stderr as is_journal
 from host_tools.receiver.owner_sounds import COMMANDS as SOUND_COMMANDS
 from host_tools.receiver.owner_sounds import OwnerSounds, samples_of
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import DEFAULT_KEEP_DAYS, Recordings
 from host_tools.receiver.server import Receiver
@@ -259,9 +260,10 @@ def command(
             max_connections=max_connections,
         )
         worker = RecordingWorker(Recordings(data, keep_days), devices)
+        withdrawals = OwnerWithdrawals(data)
         if listener is not None:
             is_opened = not no_browser and not as_json
-            assistants += _page(data, devices, worker, listener, is_opened)
+            assistants += _page(data, devices, worker, withdrawals, listener, is_opened)
         view: View = _view(as_json, verbose)
         health = None
         if health_port is not None:
@@ -284,6 +286,7 @@ def command(
                 worker,
                 Anchors(data),
                 Statuses(data),
+                withdrawals,
                 view,
                 tuple(assistants),
             )
@@ -345,12 +348,13 @@ def _page(
     data: Path,
     devices: DeviceList,
     worker: RecordingWorker,
+    withdrawals: OwnerWithdrawals,
     listener: socket.socket,
     is_opened: bool,
 ) -> tuple[Assistant, ...]:
     """Return the page, and what it knows of the devices.  Only a terminal gets a ticket: a log
     has other readers."""
-    now = DevicesNow(devices, Statuses(data), Checks(data))
+    now = DevicesNow(devices, Statuses(data), Checks(data), withdrawals)
     is_terminal = sys.stdout.isatty()
     page = pages.Page(
         listener,

@@ -19,6 +19,7 @@ from host_tools.companion.checks import Standing, standing
 from host_tools.errors import HostToolError
 from host_tools.receiver.history_rows import DayBytes, Filter, StreamRow, day_bounds_s
 from host_tools.receiver.labels import NONE, Labels
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
@@ -149,6 +150,17 @@ class Archive:
         """Ask the recordings, or change them, in their thread; to the end, also when nobody waits
         for it any more."""
         return await asyncio.shield(self._worker.look(question))
+
+    async def count_of_device(self, device: str) -> int:
+        """Return how many recordings are kept of a device, by its id."""
+        return (await self._worker.look(lambda recordings: recordings.devices())).get(
+            device, (0, "")
+        )[0]
+
+    async def take_back(self, withdrawals: OwnerWithdrawals, device: str) -> list[str]:
+        """Carry out what a device's owner took back, as far as this computer can; returns what
+        could not be done."""
+        return await asyncio.shield(self._worker.take_back(withdrawals, device, "page"))
 
     async def count_kept(self, wanted: Filter) -> int:
         """Return how many recordings a filter finds."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from host_tools.companion.checks import Checks
 from host_tools.receiver.assistant import Assistant, Satellite, Status
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawal, OwnerWithdrawals
+from host_tools.receiver.recording import ANYBODY_ID
 from host_tools.receiver.statuses import Statuses
 
 
@@ -76,6 +78,9 @@ class DeviceNow:
     is_mute_asked: bool = False
     #: What is wrong with its log, in one sentence.
     alarm: str | None = None
+    #: What its owner took back here, if anything; whether that is on this computer's disk.
+    withdrawal: OwnerWithdrawal | None = None
+    is_withdrawal_stored: bool = True
 
     @property
     def light(self) -> Light:
@@ -120,6 +125,22 @@ class DeviceNow:
         return ", ".join(f"{word} {cutoff / 1000:.2f}" for word, cutoff in pairs)
 
     @property
+    def may_withdraw(self) -> bool:
+        """Return whether there may be consent to take back: not if the device said that there is
+        none, nor if it cannot be told from others."""
+        if self.id == ANYBODY_ID or (self.withdrawal is not None and self.withdrawal.is_pending):
+            return False
+        status = self.status
+        return status is None or status.keep_recordings or status.share_for_training
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Return whether the device confirmed a withdrawal, and has no new consent since."""
+        if self.withdrawal is None or self.withdrawal.is_pending:
+            return False
+        return self.status is None or not self.status.keep_recordings
+
+    @property
     def summary(self) -> str:
         """Return one sentence for those who hear the page."""
         return f"{self.name}: light {self.light.shows}."
@@ -129,9 +150,16 @@ class DevicesNow(Assistant):
     """Remembers who is connected; `all` adds the list and what was told earlier."""
 
     def __init__(
-        self, devices: DeviceList, statuses: Statuses, checks: Checks | None = None
+        self,
+        devices: DeviceList,
+        statuses: Statuses,
+        checks: Checks | None = None,
+        withdrawals: OwnerWithdrawals | None = None,
     ) -> None:
         self._devices = devices
+        self.withdrawals = withdrawals
+        if withdrawals is not None:
+            withdrawals.watch(self._changed)
         self._checks = checks
         self._statuses = statuses
         self._there: list[Satellite] = []
@@ -151,6 +179,15 @@ class DevicesNow(Assistant):
         for id, satellite in there.items():
             found.setdefault(id, self._now(id, satellite.name, satellite))
         return sorted(found.values(), key=lambda now: (now.name, now.id))
+
+    def strays(self) -> list[OwnerWithdrawal]:
+        """Return what was taken back of devices that are not in the list any more, and that
+        cannot confirm it."""
+        if self.withdrawals is None:
+            return []
+        there = {device.id for device in self._devices.all()} | {s.id for s in self._there}
+        pending = [each for each in self.withdrawals.all() if each.is_pending]
+        return [each for each in pending if each.device not in there]
 
     def satellite(self, id: str) -> Satellite | None:
         """Return the connected device of this id, if there is one."""
@@ -222,6 +259,8 @@ class DevicesNow(Assistant):
             satellite is not None and satellite.is_speaking,
             satellite in self._mute_asked,
             None if self._checks is None else self._checks.alarm(id),
+            None if self.withdrawals is None else self.withdrawals.of(id),
+            self.withdrawals is None or self.withdrawals.is_stored(id),
         )
 
     def _changed(self) -> None:

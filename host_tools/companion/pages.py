@@ -83,7 +83,11 @@ class Pages:
 
     async def _show_now(self, request: web.Request) -> web.StreamResponse:
         text = self._renderer.page(
-            "now.html", devices=self._now.all(), csrf=request[SESSION].csrf, here="now"
+            "now.html",
+            devices=self._now.all(),
+            strays=self._now.strays(),
+            csrf=request[SESSION].csrf,
+            here="now",
         )
         return web.Response(text=text, content_type="text/html")
 
@@ -131,10 +135,10 @@ class Pages:
 
     def _event(self, csrf: str) -> bytes:
         try:
-            devices = self._now.all()
+            devices, strays = self._now.all(), self._now.strays()
         except HostToolError as error:  # the list of devices cannot be read
             return f"data: {json.dumps({'said': error.message})}\n\n".encode()
-        html = self._renderer.page("devices.html", devices=devices, csrf=csrf)
+        html = self._renderer.page("devices.html", devices=devices, strays=strays, csrf=csrf)
         said = " ".join(device.summary for device in devices)
         return f"data: {json.dumps({'html': html, 'said': said})}\n\n".encode()
 

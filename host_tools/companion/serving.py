@@ -16,6 +16,7 @@ from host_tools.companion.render import Renderer
 from host_tools.companion.sessions import Sessions
 from host_tools.companion.tickets import Tickets
 from host_tools.companion.timeline import TimelinePages
+from host_tools.companion.withdraw_pages import WithdrawPages
 from host_tools.receiver.assistant import Host
 
 #: The largest form: a device's log has 17 files, 280 KiB.
@@ -42,6 +43,7 @@ def application(
     TimelinePages(archive, now, renderer).add_to(made)
     CheckPages(archive, now).add_to(made)
     DonationPages(archive, renderer).add_to(made)
+    WithdrawPages(archive, now, renderer, host).add_to(made)
     return made
 
 

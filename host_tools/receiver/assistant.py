@@ -49,6 +49,8 @@ class Status:
     off_by: str | None = None
     #: The probability cutoff of each of the words, in thousandths; None where it is not told.
     cutoffs: tuple[int, ...] | None = None
+    #: Whether it answers a request to take its consent back; older firmware does not.
+    withdraw: bool = False
 
     @staticmethod
     def of(data: dict[str, Any]) -> Status:
@@ -140,6 +142,10 @@ class Satellite(Protocol):
 
     async def mute(self) -> None:
         """Mute the device.  Nothing that the network sends unmutes it."""
+
+    async def withdraw_consent(self) -> bool:
+        """Ask the device to take back its consent, as its owner did here; whether it was asked:
+        older firmware is not.  Raises ConnectionLost."""
 
     async def set_volume(self, percent: int) -> None:
         """Set the volume, 0 to 100; the device clips it to its owner's limit and tells its

@@ -130,6 +130,16 @@ class Connection:
             await self._speaking.stop()
         return await self._stop_stream(reason) or is_speaking
 
+    async def ask_to_withdraw(self) -> bool:
+        """Ask the device to take its consent back, if its owner did and it can be asked."""
+        withdrawal = self._services.withdrawals.of(self.device.id)
+        if withdrawal is None or not withdrawal.is_pending:
+            return False
+        if self._satellite.status is None or not self._satellite.status.withdraw:
+            return False
+        await self.send(protocol.CONSENT_WITHDRAW, {"id": withdrawal.request})
+        return True
+
     async def _stop_stream(self, reason: str) -> bool:
         actions = self._session.stop(reason, asyncio.get_running_loop().time())
         for action in actions:
@@ -246,7 +256,8 @@ class Connection:
         self._keeping.end(action)
 
     async def _withdraw(self, action: sessions.Withdrawn) -> None:
-        self._keeping.withdraw(Wishes(action.keep_recordings, action.share_for_training))
+        wishes = Wishes(action.keep_recordings, action.share_for_training)
+        self._keeping.withdraw(wishes, action.request)
 
     async def _anchor(self, action: sessions.Anchored) -> None:
         self._keeping.anchor(action.seq, action.hash)
@@ -256,6 +267,7 @@ class Connection:
         self.emit("status", **asdict(status))
         self._keeping.status(status)
         self._tell(Assistant.status_changed)
+        await self.ask_to_withdraw()
 
     async def _changed(self, action: sessions.Changed) -> None:
         self._speaking.changed()

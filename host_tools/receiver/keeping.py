@@ -43,11 +43,16 @@ class Keeping:
     def __init__(self, services: Services, line: Line) -> None:
         self._services = services
         self._line = line
+        self._status: Status | None = None
+        #: Of a withdrawal that answers no request, how it ended.
+        self._unasked: Outcome | None = None
 
     def end(self, action: sessions.Ended) -> None:
         """Keep the stream if it may be kept, and tell what became of it, in its place before
         whatever follows: a withdrawal, for instance."""
         stream = action.stream
+        if self._services.withdrawals.is_pending(self._line.device.id):
+            stream.keep_recordings = stream.share_for_training = False  # whatever it says
         if action.is_complete and stream.keep_recordings and stream.audio:
             adding = self._services.recordings.add(stream, self._line.device, action.reason)
             self._services.start(self._keep(action, adding))
@@ -56,15 +61,18 @@ class Keeping:
             self._report(action, None)
             self._services.start(self._note(noting))
 
-    def withdraw(self, wishes: Wishes) -> None:
-        """Delete or mark what was kept under more than these wishes; then confirm that."""
+    def withdraw(self, wishes: Wishes, request: str | None) -> None:
+        """Delete or mark what was kept under more than these wishes; then confirm that.
+
+        `request` is the `id` of the request that the device answers.
+        """
         self._line.emit(
             "withdrawn",
             keep_recordings=wishes.keep_recordings,
             share_for_training=wishes.share_for_training,
         )
         withdrawing = self._services.recordings.withdraw(self._line.device, wishes)
-        self._services.start(self._confirm(withdrawing))
+        self._services.start(self._confirm(withdrawing, wishes, request))
 
     def anchor(self, seq: int, hash: str) -> None:
         """Keep what the device says is the newest record of its log."""
@@ -79,6 +87,8 @@ class Keeping:
         """Keep the device's status in place of the one before."""
         if self._line.device is ANYBODY:
             return
+        self._status = status
+        self._note_unasked()
         try:
             self._services.statuses.keep(self._line.device.id, ToldStatus(status, time.time()))
         except HostToolError as error:  # a full disk; the device tells the next one
@@ -125,7 +135,42 @@ class Keeping:
             recording=recording,
         )
 
-    async def _confirm(self, withdrawing: asyncio.Future[Outcome]) -> None:
+    def _note_unasked(self) -> None:
+        """Take a withdrawal without a request for the one that was asked for, where the device's
+        firmware is too old to be asked: its owner did it at the cable."""
+        if self._unasked is not None and self._status is not None and not self._status.withdraw:
+            outcome, self._unasked = self._unasked, None
+            if self._services.withdrawals.is_pending(self._line.device.id):
+                self._note_confirmed(outcome)
+
+    def _note_answered(self, wishes: Wishes, request: str | None, outcome: Outcome) -> None:
+        """Note that the device has taken back its consent, as its owner asked for here."""
+        asked = self._services.withdrawals.of(self._line.device.id)
+        if wishes.keep_recordings or wishes.share_for_training or asked is None:
+            return
+        if request is not None:
+            if request == asked.request:
+                self._note_confirmed(outcome)
+        elif asked.is_pending:
+            self._unasked = outcome
+            self._note_unasked()
+        elif not asked.is_complete:  # it asks again for what could not be deleted
+            self._note_confirmed(outcome)
+
+    def _note_confirmed(self, outcome: Outcome) -> None:
+        line = self._line
+        try:
+            self._services.withdrawals.confirm(
+                line.device.id, outcome.count, is_complete=not outcome.doubts
+            )
+        except HostToolError as error:  # asked again at the next connection
+            line.emit("warning", message=f"the confirmation is not stored: {error.message}")
+            return
+        line.emit("withdrawal-confirmed")
+
+    async def _confirm(
+        self, withdrawing: asyncio.Future[Outcome], wishes: Wishes, request: str | None
+    ) -> None:
         """Wait until what was withdrawn is deleted or marked, and confirm it if all of it is."""
         line = self._line
         try:
@@ -135,6 +180,7 @@ class Keeping:
         line.emit("deleted", count=outcome.count, reason="consent withdrawn")
         for doubt in outcome.doubts:
             line.emit("unconfirmed", reason=doubt)
+        self._note_answered(wishes, request, outcome)
         if outcome.doubts or line.dropped is not None:
             return
         try:

@@ -50,6 +50,7 @@ KINDS: dict[str, tuple[audit_record.Fields, audit_record.Fields]] = {
         (("keep_recordings", BOOL), ("share_for_training", BOOL), ("device", NAME)),
         (),
     ),
+    "withdraw-asked": ((("source", SOURCES), ("device", NAME)), ()),
     "label": ((("source", SOURCES), _ONE), ()),
     "donate": ((_MANY, ("ids", NAME)), (("archive", NAME), ("source", SOURCES))),
     "leave": ((_MANY, ("archive", NAME), ("source", SOURCES)), ()),

@@ -20,13 +20,14 @@ from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.history_rows import DROPPED, FATES, KEPT, StreamRow
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording import BY_CERTIFICATE, Recording
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
 from host_tools.receiver.traffic import Counts
 from host_tools.receiver.transcript_keeping import TranscriptKeeping
-from host_tools.receiver.withdrawal import Outcome, Wishes, withdraw
+from host_tools.receiver.withdrawal import Outcome, Wishes, take_back, withdraw
 
 #: A fifth of what Python does by itself.
 SWITCH_S = 0.001
@@ -105,6 +106,12 @@ class RecordingWorker:
     def withdraw(self, device: Device, wishes: Wishes) -> asyncio.Future[Outcome]:
         """See `withdrawal.withdraw`."""
         return self._run(lambda: withdraw(self._recordings, self._devices, device, wishes))
+
+    def take_back(
+        self, withdrawals: OwnerWithdrawals, device: str, source: str
+    ) -> asyncio.Future[list[str]]:
+        """See `withdrawal.take_back`."""
+        return self._run(lambda: take_back(self._recordings, withdrawals, device, source))
 
     def adopt(
         self, device: Device, certificate_der: bytes, ca: Authority

@@ -27,6 +27,9 @@ class StreamLine(Line, Protocol):
     def end_stream(self, stream: str) -> None:
         """Ask the device to end this stream, if it is the running one."""
 
+    async def ask_to_withdraw(self) -> bool:
+        """Ask the device to take its consent back, if its owner did; whether it was asked."""
+
 
 class ConnectedSatellite:
     """See `assistant.Satellite`."""
@@ -77,6 +80,10 @@ class ConnectedSatellite:
 
     async def mute(self) -> None:
         await self._speaking.send(protocol.MUTE)
+
+    async def withdraw_consent(self) -> bool:
+        self._speaking.check()
+        return await self._line.ask_to_withdraw()
 
     async def set_volume(self, percent: int) -> None:
         self._check("volume", needs_speaker=False)

@@ -23,6 +23,7 @@ from host_tools.receiver.connection import Connection
 from host_tools.receiver.console import message_of
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.handshakes import Dropped, Handshakes
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.services import Counters, Options, Services
 from host_tools.receiver.statuses import Statuses
@@ -45,6 +46,7 @@ class Receiver:
         recordings: RecordingWorker,
         anchors: Anchors,
         statuses: Statuses,
+        withdrawals: OwnerWithdrawals,
         view: View,
         assistants: tuple[Assistant, ...] = (),
     ) -> None:
@@ -60,6 +62,7 @@ class Receiver:
             recordings,
             anchors,
             statuses,
+            withdrawals,
             view,
             self.start,
             self.counters,

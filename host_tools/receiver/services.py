@@ -9,6 +9,7 @@ from typing import Any
 
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.assistants import Assistants
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.statuses import Statuses
 from host_tools.receiver.traffic import Meter
@@ -41,6 +42,7 @@ class Services:
     recordings: RecordingWorker
     anchors: Anchors
     statuses: Statuses
+    withdrawals: OwnerWithdrawals
     view: View
     #: Runs a coroutine beside everything else, until the receiver ends.
     start: Callable[[Coroutine[Any, Any, None]], None]

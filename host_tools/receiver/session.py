@@ -101,6 +101,8 @@ class Withdrawn:
 
     keep_recordings: bool
     share_for_training: bool
+    #: The request that the device answers.
+    request: str | None = None
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class Session:
                 stream.share_for_training &= data["share_for_training"]
                 if not stream.keep_recordings:
                     stream.audio = None
-        return [Withdrawn(data["keep_recordings"], data["share_for_training"])]
+        return [Withdrawn(data["keep_recordings"], data["share_for_training"], data.get("id"))]
 
     def _audit_head(self, event: Event, now_s: float) -> list[Action]:
         return [Anchored(event.data["seq"], event.data["hash"])]

@@ -67,6 +67,8 @@ _EVENTS = {
         _INFO,
         "{device} withdrew consent: keep {keep_recordings}, training {share_for_training}",
     ),
+    "withdrawal-asked": (_INFO, "consent of {device} taken back here: nothing more is kept of it"),
+    "withdrawal-confirmed": (_INFO, "{device} confirmed that its consent is taken back"),
     "unconfirmed": (_WARNING, "the withdrawal of {device} is not confirmed: {reason}"),
     "deleted": (_INFO, "deleted {count} recordings ({reason})"),
     "sealed": (_INFO, "sealed {count} recordings of an earlier version"),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from host_tools.errors import HostToolError
 from host_tools.receiver.devices import Device, DeviceList
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording import ANYBODY_ID
 from host_tools.receiver.recordings import Recordings
 
@@ -68,6 +70,37 @@ def withdraw(
             f"{device.name}; delete them: earnest recordings delete --unlisted"
         )
     return Outcome(count, tuple(doubts))
+
+
+def take_back(
+    recordings: Recordings, withdrawals: OwnerWithdrawals, device: str, source: str
+) -> list[str]:
+    """Store and record that a device's owner took its consent back here, and share nothing more
+    of it; what was kept goes when the device has confirmed.
+
+    Returns:
+        What of that could not be done.  Nothing more is kept of the device in any case.
+    """
+    failures = []
+    try:
+        withdrawals.store(device)
+    except HostToolError as error:
+        failures.append(error.message)
+    try:
+        recordings.log.add("withdraw-asked", source=source, device=device)
+    except HostToolError as error:
+        failures.append(error.message)
+    if not withdrawals.is_stored(device):  # on a full disk the log gave up what it had reserved
+        try:
+            withdrawals.store(device)
+            del failures[0]
+        except HostToolError:
+            pass
+    try:
+        failures += recordings.unshare(device)
+    except HostToolError as error:
+        failures.append(error.message)
+    return failures
 
 
 def _may_be_of(device: Device, owner: str, first_created: str) -> bool:

@@ -16,6 +16,7 @@ from tests.fakes.pages import ask, csrf_of, on_page
 from tests.fakes.satellites import FakeSatellite
 
 MUTE = "/devices/0123456789abcdef/mute"
+WITHDRAW = "/devices/0123456789abcdef/withdraw"
 #: Every route that needs a session.
 ROUTES = [
     ("GET", "/"),
@@ -39,6 +40,8 @@ ROUTES = [
     ("POST", "/donation/remove"),
     ("POST", "/streams/1/labels"),
     ("POST", MUTE),
+    ("GET", WITHDRAW),
+    ("POST", WITHDRAW),
     ("POST", "/leave"),
 ]
 
@@ -80,7 +83,7 @@ def test_without_a_session_or_with_a_forged_one_nothing_is_shown_and_nothing_don
             data = {"csrf": csrf} if method == "POST" else None
             answer = await ask(client, method, path, headers=headers, data=data)
             assert answer[0] == 403 and is_refused(answer), (cookie, answer)
-        assert kitchen.asked == []
+        assert kitchen.asked == [] and opened.withdrawals.all() == []
         assert (await ask(inside, "GET", "/"))[0] == 200
 
     on_page(data, visit)

@@ -151,18 +151,6 @@ def test_what_is_not_known_is_not_guessed(data):
     on_page(data, visit)
 
 
-def test_how_to_take_consent_back_is_said_where_there_is_one(data):
-    async def visit(opened):
-        kitchen = FakeSatellite(ID, "kitchen")
-        opened.now.connected(kitchen)
-        assert "earnest provision" not in await show(opened)
-        kitchen.status = status(keep_recordings=True)
-        shown = await show(opened)
-        assert "earnest provision" in shown and "May be kept recordings" in shown
-
-    on_page(data, visit)
-
-
 def test_a_newer_connection_takes_the_place_of_an_older_one(data):
     now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data))
     old, new = FakeSatellite(ID, "kitchen"), FakeSatellite(ID, "kitchen", muted=True)

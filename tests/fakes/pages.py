@@ -14,6 +14,7 @@ from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.serving import application
 from host_tools.companion.tickets import Tickets
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.statuses import Statuses
@@ -27,7 +28,9 @@ class Opened:
 
     def __init__(self, data):
         self.tickets = Tickets(data)
-        self.now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data), Checks(data))
+        self.withdrawals = OwnerWithdrawals(data)
+        devices = DeviceList(data / "devices.json")
+        self.now = DevicesNow(devices, Statuses(data), Checks(data), self.withdrawals)
         self.host = FakeHost()
         self.clients = []
         listener = socket.create_server(("127.0.0.1", 0))

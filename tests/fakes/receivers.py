@@ -26,6 +26,7 @@ from host_tools.receiver import authority
 from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.devices import CA_FILE, CERTIFICATE_FILE, KEY_FILE, DeviceList
 from host_tools.receiver.history import HISTORY_FILE, History
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.server import Receiver
@@ -51,6 +52,7 @@ STATUS = {
     "firmware": "0.1",
     "off_by": None,
     "cutoffs": [850],
+    "withdraw": False,
 }
 Done = namedtuple("Done", "returncode stdout stderr")
 
@@ -178,7 +180,9 @@ class Serving:
         worker = RecordingWorker(Recordings(self._data, 1.0), devices)
         context, name = signer.server_context(None)
         options = Options("127.0.0.1", 0, context, 61000, 8)
-        kept = Anchors(self._data), Statuses(self._data)
+        self.withdrawals = OwnerWithdrawals(self._data)
+        self.worker = worker
+        kept = Anchors(self._data), Statuses(self._data), self.withdrawals
         receiver = Receiver(options, signer, devices, worker, *kept, self, self._assistants)
         self._task = asyncio.create_task(receiver.run(name))
         try:

@@ -96,6 +96,10 @@ class FakeSatellite:
     async def mute(self):
         self.asked.append("mute")
 
+    async def withdraw_consent(self):
+        self.asked.append("withdraw")
+        return True
+
     async def set_volume(self, percent):
         self.asked.append(("volume", percent))
 

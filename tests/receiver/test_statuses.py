@@ -74,6 +74,8 @@ def test_a_status_has_every_field_of_the_message():
         data = {key: value for key, value in STATUS.items() if key != name}
         if name in ("firmware", "off_by", "cutoffs"):  # an older device says none of them
             assert getattr(Status.of(data), name) is None
+        elif name == "withdraw":
+            assert Status.of(data).withdraw is False
         else:
             with pytest.raises(protocol.ProtocolError, match=f"without {name}"):
                 Status.of(data)

@@ -21,7 +21,7 @@ function show(html) {
   }
   if (focused && document.activeElement === document.body) {
     const again = document.getElementById(focused)
-      || document.getElementById(focused.replace("mute-", "name-"));
+      || document.getElementById(focused.replace(/^(mute|withdraw)-/, "name-"));
     if (again) {
       if (again.tagName === "H2") again.tabIndex = -1;
       again.focus();
