@@ -37,7 +37,7 @@ def spoken(tmp_path_factory):
 
 
 def run(script, *arguments):
-    """The lines that a script prints; the heap is about that of an ESP32-S3 without PSRAM."""
+    """The lines that a script prints.  The heap holds stand-ins and speech, too, in 64 bits."""
     done = micropython.run(
         script, *arguments, heap_bytes=HEAP_BYTES, timeout_s=60, folders=(FAKES,)
     )
@@ -91,6 +91,18 @@ def test_the_button_alone_opens_the_microphone(on_fakes):
     """Never pressed: no clock, whatever is said."""
     said, events, _ = on_fakes("button_led", "okay_nabu", 0, 0)
     assert said == [] and ["clock", "1"] not in events
+
+
+def test_the_program_that_the_documents_begin_with(native_emitter, spoken, tmp_path):
+    """The first of docs/engine.md, which says that it has 15 lines at most."""
+    source = (ROOT / "docs" / "engine.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(source.splitlines()) <= 15
+    for name, here in (("/lib/", f"{spoken}/"), ("recording.wav", f"{spoken}/okay_nabu.wav")):
+        assert source.count(name) == 1
+        source = source.replace(name, here)
+    script = tmp_path / "program.py"
+    script.write_text(source)
+    assert run(script) == ["heard"]
 
 
 def test_every_example_is_run_here():

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from host_tools.shared_firmware import FIRMWARE
+from host_tools.shared_firmware import FIRMWARE, ROOT
 from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.machine import XtensaMachine
 
@@ -68,3 +68,4 @@ def test_a_chunk_costs_little(qemu, form, most, figure):
     ((name, instructions),) = machine.counts()
     figure(f"{8 * form[0]} bits, {form[1]} channels: {instructions} instructions a chunk")
     assert name == "fill" and instructions < most, instructions
+    assert f"{instructions:,}" in (ROOT / "docs" / "engine.md").read_text(), instructions
