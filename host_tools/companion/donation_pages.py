@@ -7,7 +7,7 @@ archive, as for `earnest donate`; these pages only show it and pass it on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -124,16 +124,22 @@ class DonationPages:
         return await self._review(request, None)
 
     async def _review(
-        self, request: web.Request, problem: str | None, typed: str | None = None
+        self,
+        request: web.Request,
+        problem: str | None,
+        typed: tuple[str, str | None] | None = None,
     ) -> web.Response:
-        """The page of one recording; with a problem, what was typed is there again."""
+        """The page of one recording; with a problem, the words and the label that were typed are
+        there again."""
         number = number_of(request.match_info["number"])
         found = await self._archive.ask(lambda recordings: _one(recordings, number))
         if found is None:
             raise web.HTTPNotFound
-        words = found.words if typed is None else typed
+        words, labels = found.words, found.offer.labels
+        if typed is not None:
+            words, labels = typed[0], replace(labels, wake_word=typed[1])
         status = 200 if problem is None else 409
-        values = {"problem": problem, "words": words or "", "labels": found.offer.labels}
+        values = {"problem": problem, "words": words or "", "labels": labels}
         return self._page(request, "donation_one.html", status, row=found.row, **values)
 
     async def _decide(self, request: web.Request) -> web.StreamResponse:
@@ -161,7 +167,7 @@ class DonationPages:
             is_there, following = await self._archive.ask(work)
         except NotGivenError as error:
             sentence = error.message[0].upper() + error.message[1:]
-            return await self._review(request, f"{sentence}.", words)
+            return await self._review(request, f"{sentence}.", (words, label))
         if not is_there:
             raise web.HTTPNotFound
         where = "/donation" if following is None else f"/donation/review/{following}"
@@ -244,7 +250,7 @@ def reviewed(recordings: Recordings, page: int) -> Reviewed:
         is_more=len(found) > (page + 1) * PAGE_ROWS,
         count=len(found),
         card=data_card(found),
-        name=name_of(found),
+        name=name_of(recordings, found),
     )
 
 

@@ -44,10 +44,14 @@ class ChangedError(NotMadeError):
         )
 
 
-def name_of(reviewed: Sequence[Offer]) -> str:
-    """Return what names a reviewed set: other recordings or labels have another name."""
-    text = "".join(f"{o.recording.id} {o.labels.wake_word}\n" for o in reviewed)
-    return hashlib.sha256(text.encode()).hexdigest()
+def name_of(recordings: Recordings, reviewed: Sequence[Offer]) -> str:
+    """Return what names a reviewed set: other recordings, labels or words have another name."""
+    digest = hashlib.sha256()
+    for offer in reviewed:
+        id = offer.recording.id
+        digest.update(f"{id} {offer.labels.wake_word}\n".encode())
+        digest.update(hashlib.sha256(recordings.history.transcript(id) or b"").digest())
+    return digest.hexdigest()
 
 
 def write_archive(recordings: Recordings, path: Path) -> int:
@@ -95,7 +99,7 @@ def make_waiting(recordings: Recordings, of_set: str, *, source: str = "page") -
         HostToolError: as `write_archive`.
     """
     found = given(recordings)
-    if not found or name_of(found) != of_set:
+    if not found or name_of(recordings, found) != of_set:
         raise ChangedError
     if sum(offer.recording.samples for offer in found) > MAX_SAMPLES:
         raise NotMadeError("the set is longer than an hour", "make it with: earnest donate FILE")
@@ -143,7 +147,7 @@ def take_away(recordings: Recordings, *, source: str = "page") -> bytes | None:
 
 def _is_as(recordings: Recordings, found: Sequence[Offer]) -> bool:
     """Return whether the reviewed set is still this one."""
-    return name_of(given(recordings)) == name_of(found)
+    return name_of(recordings, given(recordings)) == name_of(recordings, found)
 
 
 def _record(recordings: Recordings, found: Sequence[Offer], content: bytes, source: str) -> None:

@@ -18,12 +18,12 @@ from tests.companion.test_timeline import KITCHEN, SPEECH, post
 from tests.fakes.pages import ask, csrf_of, on_page
 
 
-async def keep(opened, share=True, wake_word="okay_nabu", words=None):
+async def keep(opened, share=True, wake_word="okay_nabu", words=None, audio=SPEECH):
     """A recording that was kept; returns (its row, the recording)."""
 
     def work(recordings):
         facts = {"device": KITCHEN, "preroll_ms": 0, "wake_word": wake_word}
-        kept = recordings.add(SPEECH, share_for_training=share, **facts)
+        kept = recordings.add(audio, share_for_training=share, **facts)
         recordings.history.add([row_of_recording(kept, {KITCHEN: "kitchen"})])
         if words is not None:
             recordings.keep_transcript(kept.id, words)
@@ -93,6 +93,7 @@ def test_the_whole_way_from_hearing_to_the_file(data):
         status, _, html = await decide(client, first, "give")
         assert status == 409 and "Hear it first" in text(html)
         assert "okay Nobu" in html, "what was typed is there again"
+        assert ["wrong"] == [a["value"] for _, a in Reader(html).tags if "checked" in a]
         # The waveform shows it and lets nobody hear it.
         await ask(client, "GET", f"/streams/{first.id}/waveform.svg")
         assert (await labels(opened, kept)) == NONE
@@ -132,7 +133,7 @@ def test_the_whole_way_from_hearing_to_the_file(data):
         }
         _, _, html = await ask(client, "GET", "/donation")
         assert "It has left: nobody can call that copy back" in text(html)
-        assert "2 recordings of those that are still here left" in text(html)
+        assert "2 recordings that are still here left in an archive" in text(html)
         _, _, html = await ask(client, "GET", f"/streams/{first.id}")
         assert "Nobody can call that copy back" in text(html)
         assert (await post(client, "/donation/remove", []))[0] == 303 and not path.exists()

@@ -258,7 +258,7 @@ def test_a_deletion_or_withdrawal_removes_the_archive_that_waits(
     recordings, another, tmp_path, close, monkeypatch
 ):
     chosen = reviewed(recordings)
-    made = make_waiting(recordings, name_of(chosen))
+    made = make_waiting(recordings, name_of(recordings, chosen))
     path = waiting(tmp_path) / "donation.tar"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(entries(path)) == 6
     assert made.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -284,15 +284,15 @@ def test_a_deletion_or_withdrawal_removes_the_archive_that_waits(
     assert len(left) == (0 if close == "delete_all" else 2)
     if left:
         with pytest.raises(ChangedError):
-            make_waiting(recordings, name_of(chosen))
-        make_waiting(recordings, name_of(left))
+            make_waiting(recordings, name_of(recordings, chosen))
+        make_waiting(recordings, name_of(recordings, left))
         assert len(labels_in(path)) == 2
 
 
 def test_a_deletion_of_another_recording_leaves_the_archive(recordings, another, tmp_path):
     chosen = reviewed(recordings)
     leave_out(recordings, chosen[0].recording, source="page")
-    made = make_waiting(recordings, name_of(given(recordings)))
+    made = make_waiting(recordings, name_of(recordings, given(recordings)))
     another.delete([chosen[0].recording])
     assert waiting_now(recordings) == made
     [unshared] = [r for r in another.all() if not r.share_for_training]
@@ -303,7 +303,7 @@ def test_an_archive_that_cannot_be_removed_is_a_deletion_that_is_not_done(
     recordings, another, tmp_path, monkeypatch
 ):
     chosen = reviewed(recordings)
-    make_waiting(recordings, name_of(chosen))
+    make_waiting(recordings, name_of(recordings, chosen))
 
     def refuse(path):
         raise OSError(30, "Read-only file system")
@@ -325,7 +325,7 @@ def test_what_is_withdrawn_while_the_archive_is_made_is_not_in_one(
     with monkeypatch.context() as patch:
         during(recordings, patch, lambda read: another.unshare(HALL))
         with pytest.raises(ChangedError):
-            make_waiting(recordings, name_of(chosen))
+            make_waiting(recordings, name_of(recordings, chosen))
     assert not waiting(tmp_path).exists() and records(tmp_path, "donate") == []
     # After the last look at the set, and before the file is there.
     chosen = given(recordings)
@@ -338,19 +338,23 @@ def test_what_is_withdrawn_while_the_archive_is_made_is_not_in_one(
 
     monkeypatch.setattr(recordings.waiting, "write", late)
     with pytest.raises(ChangedError):
-        make_waiting(recordings, name_of(chosen))
+        make_waiting(recordings, name_of(recordings, chosen))
     assert not waiting(tmp_path).exists()
 
 
 def test_made_twice_it_is_there_once(recordings, tmp_path):
     chosen = reviewed(recordings)
-    first = make_waiting(recordings, name_of(chosen))
-    assert make_waiting(recordings, name_of(chosen)) == first
+    first = make_waiting(recordings, name_of(recordings, chosen))
+    assert make_waiting(recordings, name_of(recordings, chosen)) == first
     assert len(records(tmp_path, "donate")) == 1
     recordings.labels.set_wake_word(chosen[0].recording, RIGHT)
     with pytest.raises(ChangedError):  # the card is another
-        make_waiting(recordings, name_of(chosen))
-    second = make_waiting(recordings, name_of(given(recordings)))
+        make_waiting(recordings, name_of(recordings, chosen))
+    recordings.labels.correct_transcript(chosen[0].recording, "other words")
+    second = make_waiting(recordings, name_of(recordings, given(recordings)))
+    recordings.labels.correct_transcript(chosen[0].recording, "and others")
+    with pytest.raises(ChangedError):  # in another tab, behind the page of the set
+        make_waiting(recordings, second.of_set)
     assert second.sha256 != first.sha256 and waiting_now(recordings) == second
     assert sorted(p.name for p in waiting(tmp_path).iterdir()) == ["contents.json", "donation.tar"]
 
@@ -358,7 +362,7 @@ def test_made_twice_it_is_there_once(recordings, tmp_path):
 def test_what_is_taken_away_is_recorded_first_and_said_afterwards(
     recordings, tmp_path, monkeypatch
 ):
-    made = make_waiting(recordings, name_of(reviewed(recordings)))
+    made = make_waiting(recordings, name_of(recordings, reviewed(recordings)))
     content = take_away(recordings)
     assert hashlib.sha256(content).hexdigest() == made.sha256
     [left] = records(tmp_path, "leave")
@@ -391,9 +395,9 @@ def test_a_full_disk_makes_no_archive_and_leaves_none_behind(recordings, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(owner_only_files, "write", full)
         with pytest.raises(HostToolError, match="No space left"):
-            make_waiting(recordings, name_of(chosen))
+            make_waiting(recordings, name_of(recordings, chosen))
     assert waiting_now(recordings) is None and not waiting(tmp_path).exists()
-    make_waiting(recordings, name_of(chosen))
+    make_waiting(recordings, name_of(recordings, chosen))
     # What a kill leaves while one is written: plain audio under another name.
     (waiting(tmp_path) / "donation.tar").rename(waiting(tmp_path) / ".donation.tar.0a1b.part")
     assert waiting_now(recordings) is None and not waiting(tmp_path).exists()
@@ -402,7 +406,7 @@ def test_a_full_disk_makes_no_archive_and_leaves_none_behind(recordings, tmp_pat
 def test_damaged_contents_mean_that_the_archive_goes(recordings, another, tmp_path):
     chosen = reviewed(recordings)
     for nonsense in ("{", "[]", '{"version": 2}', '{"version": 1, "ids": 1}'):
-        make_waiting(recordings, name_of(chosen))
+        make_waiting(recordings, name_of(recordings, chosen))
         (waiting(tmp_path) / "contents.json").write_text(nonsense)
         [unshared] = [r for r in another.all() if not r.share_for_training]
         assert another.waiting.remove_with([unshared.id]) == []
@@ -412,11 +416,11 @@ def test_damaged_contents_mean_that_the_archive_goes(recordings, another, tmp_pa
 def test_a_set_that_would_hold_up_the_devices_is_for_the_command(recordings, monkeypatch):
     monkeypatch.setattr(archive, "MAX_SAMPLES", 1600)
     with pytest.raises(HostToolError, match="longer than an hour"):
-        make_waiting(recordings, name_of(reviewed(recordings)))
+        make_waiting(recordings, name_of(recordings, reviewed(recordings)))
 
 
 def test_no_back_up_has_the_archive(recordings, tmp_path):
-    make_waiting(recordings, name_of(reviewed(recordings)))
+    make_waiting(recordings, name_of(recordings, reviewed(recordings)))
     (tmp_path / "data" / "authority").mkdir()
     backup.back_up(tmp_path / "data", tmp_path / "saved.tar", has_recordings=True)
     assert not [name for name in entries(tmp_path / "saved.tar") if "donation" in name]
