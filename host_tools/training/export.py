@@ -38,6 +38,7 @@ from host_tools.training.network import (
     logits,
     real_features,
 )
+from host_tools.training.scenes import Scenes
 
 CONVOLUTION, DEPTHWISE, DENSE = "convolution", "depthwise", "dense"
 #: The share of values beyond either end of an activation's range, which are clipped.
@@ -46,6 +47,8 @@ SMALLEST_WEIGHT, SMALLEST_RANGE = 1e-6, 1e-3
 #: A channel whose weights are next to nothing gets a scale that holds its bias below this.
 MAX_BIAS = 1 << 24
 SCENES_AT_A_TIME = 32
+#: With the word, and as many without.
+CALIBRATION_SCENES = 60
 
 #: Scale and zero point.
 Quantisation = tuple[float, int]
@@ -123,6 +126,16 @@ def activation_ranges(
             low, high = np.quantile(x.numpy(), [CLIPPED_SHARE, 1 - CLIPPED_SHARE])
             ranges.append((min(float(low), 0.0), max(float(high), SMALLEST_RANGE)))
     return ranges
+
+
+def calibration(words: Scenes, others: Scenes) -> NDArray[np.int8]:
+    """Return the scenes that ranges are measured on: evenly spread ones of both kinds."""
+    slices = words.features.shape[1]
+    picked = [
+        scenes.features[:: max(1, len(scenes) // CALIBRATION_SCENES)][:CALIBRATION_SCENES, :slices]
+        for scenes in (words, others)
+    ]
+    return np.concatenate(picked)
 
 
 def export(

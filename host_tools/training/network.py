@@ -104,7 +104,11 @@ def real_features(slices: Tensor) -> Tensor:
 
 
 def logits(
-    weights: Mapping[str, Tensor], features: Tensor, shape: Shape, is_training: bool = False
+    weights: Mapping[str, Tensor],
+    features: Tensor,
+    shape: Shape,
+    is_training: bool = False,
+    momentum: float = MOMENTUM,
 ) -> Tensor:
     """Return the logits of every inference, [scenes, slices // 3].
 
@@ -113,6 +117,7 @@ def logits(
         features: float [scenes, slices, 40], see `real_features`.
         shape: the shape that the weights have.
         is_training: with dropout, and batch norms by the batch, which updates their statistics.
+        momentum: how far towards the batch's.
     """
 
     def normalised(name: str, x: Tensor) -> Tensor:
@@ -120,7 +125,7 @@ def logits(
             weights[f"{name}.{what}"] for what in ("mean", "variance", "scale", "shift")
         )
         return F.relu(
-            F.batch_norm(x, mean, variance, scale, shift, is_training, MOMENTUM, EPSILON)
+            F.batch_norm(x, mean, variance, scale, shift, is_training, momentum, EPSILON)
         )
 
     x = F.pad(features.transpose(1, 2), (shape.first_kernel - STRIDE, 0))
