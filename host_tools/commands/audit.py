@@ -55,6 +55,9 @@ _COLOURS = {
     "withdraw": "yellow",
     "withdraw-asked": "yellow",
     "donate": "blue",
+    "sign-in": "green",
+    "sign-in-failed": "yellow",
+    "set-up": "yellow",
 }
 
 

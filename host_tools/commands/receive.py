@@ -16,7 +16,9 @@ import click
 
 from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
+from host_tools.companion import network_page
 from host_tools.companion import page as pages
+from host_tools.companion.access import Access
 from host_tools.companion.archive import Archive
 from host_tools.companion.checks import Checks
 from host_tools.companion.devices_now import DevicesNow
@@ -133,12 +135,20 @@ Ctrl-C stops the receiver; audio that it held in memory is dropped.
     metavar="ADDRESS",
     default=pages.LOOPBACK[0],
     show_default=True,
-    help="Address of the page: one of this computer alone.",
+    help="Address of the page; for one that others reach, run `earnest companion --setup` first.",
 )
 @click.option(
     "--page-port",
     type=click.IntRange(0, 65535),
-    help=f"Port of the page; 0 picks a free one. [default: {pages.DEFAULT_PORT}, or a free one]",
+    help=f"Port of the page; 0 picks a free one. [default: {pages.DEFAULT_PORT}, or a free one; "
+    f"for others {network_page.DEFAULT_PORT}]",
+)
+@click.option(
+    "--page-name",
+    "page_names",
+    metavar="NAME",
+    multiple=True,
+    help="With --page-host: a name or address that browsers reach this computer by. Repeatable.",
 )
 @click.option(
     "--keep-days",
@@ -207,6 +217,7 @@ def command(
     no_browser: bool,
     page_host: str,
     page_port: int | None,
+    page_names: tuple[str, ...],
     keep_days: float,
     max_stream_s: float,
     max_connections: int,
@@ -250,6 +261,10 @@ def command(
             )
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
+        place = None
+        if not no_page and page_host not in (*pages.LOOPBACK, "localhost"):
+            place = network_page.listen(data, page_host, page_port, page_names, authority)
+            page_host, page_port = pages.LOOPBACK[0], None
         listener = None if no_page else pages.listen(page_host, page_port)
         tls, name = authority.server_context(name)
         options = Options(
@@ -263,7 +278,7 @@ def command(
         withdrawals = OwnerWithdrawals(data)
         if listener is not None:
             is_opened = not no_browser and not as_json
-            assistants += _page(data, devices, worker, withdrawals, listener, is_opened)
+            assistants += _page(data, devices, worker, withdrawals, listener, place, is_opened)
         view: View = _view(as_json, verbose)
         health = None
         if health_port is not None:
@@ -350,21 +365,27 @@ def _page(
     worker: RecordingWorker,
     withdrawals: OwnerWithdrawals,
     listener: socket.socket,
+    place: network_page.Place | None,
     is_opened: bool,
 ) -> tuple[Assistant, ...]:
     """Return the page, and what it knows of the devices.  Only a terminal gets a ticket: a log
     has other readers."""
     now = DevicesNow(devices, Statuses(data), Checks(data), withdrawals)
+    access = Access(data)
     is_terminal = sys.stdout.isatty()
     page = pages.Page(
         listener,
         Tickets(data),
         now,
         Archive(worker),
+        access,
         is_shown=is_terminal,
         is_opened=is_terminal and is_opened and pages.has_browser(),
     )
-    return now, page
+    if place is None:
+        return now, page
+    archive = Archive(worker, "page-network")
+    return now, page, network_page.NetworkPage(place, access, now, archive)
 
 
 def _view(as_json: bool, is_verbose: bool) -> View:

@@ -47,5 +47,9 @@ def _options_given(context: click.Context) -> list[str]:
             value = shutil.which(value) or value
         if name in ("program", "reply"):
             value = Path(value).absolute()
-        given += [option.opts[0] if value is True else f"{option.opts[0]}={value}"]
+        if value is True:
+            given += [option.opts[0]]
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            given += [f"{option.opts[0]}={each}" for each in values]
     return given

@@ -51,10 +51,12 @@ class Left:
 
 
 class Archive:
-    """The history and the recordings of a receiver; each method raises HostToolError."""
+    """The history and the recordings of a receiver; each method raises HostToolError.  `source` is
+    who asks, for the receiver's log: one of receiver_log.SOURCES."""
 
-    def __init__(self, worker: RecordingWorker) -> None:
+    def __init__(self, worker: RecordingWorker, source: str = "page") -> None:
         self._worker = worker
+        self.source = source
 
     async def excerpt(self, wanted: Filter, after: tuple[float, int] | None) -> Excerpt:
         """Return the rows behind the cursor `after`; None: from the newest on."""
@@ -121,7 +123,7 @@ class Archive:
         id = row.recording or ""
 
         def look(recordings: Recordings) -> bytes:
-            return recordings.wav(recordings.find(id), what=what, source="page")
+            return recordings.wav(recordings.find(id), what=what, source=self.source)
 
         return await self._worker.look(look)
 
@@ -130,7 +132,8 @@ class Archive:
         id = row.recording
         if id is None:
             return None
-        return await self._worker.look(lambda recordings: recordings.transcript(id, source="page"))
+        source = self.source
+        return await self._worker.look(lambda recordings: recordings.transcript(id, source=source))
 
     async def heard(self, row: StreamRow) -> None:
         """Note that the recording of a row was given to a player.  A full disk, which cannot take
@@ -160,7 +163,7 @@ class Archive:
     async def take_back(self, withdrawals: OwnerWithdrawals, device: str) -> list[str]:
         """Carry out what a device's owner took back, as far as this computer can; returns what
         could not be done."""
-        return await asyncio.shield(self._worker.take_back(withdrawals, device, "page"))
+        return await asyncio.shield(self._worker.take_back(withdrawals, device, self.source))
 
     async def count_kept(self, wanted: Filter) -> int:
         """Return how many recordings a filter finds."""
@@ -171,7 +174,7 @@ class Archive:
     async def delete(self, rows: list[StreamRow]) -> Deletion:
         """Delete the recordings of these rows."""
         wanted = {row.recording for row in rows}
-        return await self.ask(lambda recordings: _delete(recordings, wanted))
+        return await self.ask(lambda recordings: _delete(recordings, wanted, self.source))
 
     async def delete_matching(self, wanted: Filter) -> Deletion:
         """Delete every recording that a filter finds; without a filter also what is damaged."""
@@ -180,13 +183,13 @@ class Archive:
             if wanted.kept is False:
                 return Deletion()
             if _kept(wanted) == Filter(kept=True):
-                return recordings.delete_all(source="page")
+                return recordings.delete_all(source=self.source)
             found: set[str | None] = set()
             after = None
             while rows := recordings.history.page(_kept(wanted), after, _BATCH):
                 found.update(row.recording for row in rows)
                 after = rows[-1].cursor
-            return _delete(recordings, found)
+            return _delete(recordings, found, self.source)
 
         return await self.ask(work)
 
@@ -195,8 +198,8 @@ def _kept(wanted: Filter) -> Filter:
     return replace(wanted, kept=True)
 
 
-def _delete(recordings: Recordings, wanted: set[str | None]) -> Deletion:
+def _delete(recordings: Recordings, wanted: set[str | None], source: str) -> Deletion:
     if not wanted:
         return Deletion()
     found = [each for each in recordings.all() if each.id in wanted]
-    return recordings.delete(found, source="page")
+    return recordings.delete(found, source=source)

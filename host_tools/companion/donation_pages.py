@@ -40,7 +40,6 @@ from host_tools.receiver.waiting_archive import Waiting
 
 #: Recordings on one page.
 PAGE_ROWS = 50
-SOURCE = "page"
 _MAX_PAGE = 100_000
 
 
@@ -117,7 +116,9 @@ class DonationPages:
 
     async def _show_set(self, request: web.Request) -> web.StreamResponse:
         number = _page_number(request)
-        found = await self._archive.ask(lambda recordings: reviewed(recordings, number))
+        found = await self._archive.ask(
+            lambda recordings: reviewed(recordings, number, self._archive.source)
+        )
         return self._page(request, "donation_set.html", found=found, page=number)
 
     async def _show_one(self, request: web.Request) -> web.StreamResponse:
@@ -131,8 +132,8 @@ class DonationPages:
     ) -> web.Response:
         """The page of one recording; with a problem, the words and the label that were typed are
         there again."""
-        number = number_of(request.match_info["number"])
-        found = await self._archive.ask(lambda recordings: _one(recordings, number))
+        number, source = number_of(request.match_info["number"]), self._archive.source
+        found = await self._archive.ask(lambda recordings: _one(recordings, number, source))
         if found is None:
             raise web.HTTPNotFound
         words, labels = found.words, found.offer.labels
@@ -147,20 +148,20 @@ class DonationPages:
         number = number_of(request.match_info["number"])
         form = await request.post()
         decision, words = form.get("decision"), words_of(form)
-        label = label_of(form)
+        label, source = label_of(form), self._archive.source
         if decision not in ("give", "skip"):
             raise Refusal(400, "Give it, or leave it out.")
 
         def work(recordings: Recordings) -> tuple[bool, int | None]:
-            found = _one(recordings, number, has_words=False)
+            found = _one(recordings, number)
             if found is None:
                 return False, None
             recording = found.offer.recording
             if decision == "give":
                 agrees = form.get("agrees") == "yes"
-                give(recordings, recording, label, words, everybody_agrees=agrees, source=SOURCE)
+                give(recordings, recording, label, words, everybody_agrees=agrees, source=source)
             else:
-                leave_out(recordings, recording, source=SOURCE)
+                leave_out(recordings, recording, source=source)
             return True, _next_open(recordings, recording.id)
 
         try:
@@ -177,7 +178,7 @@ class DonationPages:
         """Keep what the owner says of a recording that is there, to be given or not."""
         number = number_of(request.match_info["number"])
         form = await request.post()
-        words, label = words_of(form), label_of(form)
+        words, label, source = words_of(form), label_of(form), self._archive.source
 
         def work(recordings: Recordings) -> bool:
             row = recordings.history.get(number)
@@ -185,9 +186,9 @@ class DonationPages:
                 return False
             recording = recordings.find(row.recording)
             if label != recordings.labels.of(recording.id).wake_word:
-                recordings.labels.set_wake_word(recording, label, source=SOURCE)
+                recordings.labels.set_wake_word(recording, label, source=source)
             if words != one_line(str(form.get("shown", ""))).strip():
-                recordings.labels.correct_transcript(recording, words, source=SOURCE)
+                recordings.labels.correct_transcript(recording, words, source=source)
             return True
 
         if not await self._archive.ask(work):
@@ -197,9 +198,11 @@ class DonationPages:
     async def _make(self, request: web.Request) -> web.StreamResponse:
         """Make the archive of the set that the form saw."""
         form = await request.post()
-        of_set = str(form.get("set", ""))
+        of_set, source = str(form.get("set", "")), self._archive.source
         try:
-            await self._archive.ask(lambda recordings: make_waiting(recordings, of_set))
+            await self._archive.ask(
+                lambda recordings: make_waiting(recordings, of_set, source=source)
+            )
         except NotMadeError as error:
             sentence = error.message[0].upper() + error.message[1:]
             raise Refusal(409, f"{sentence}. {error.hint}.") from error
@@ -207,7 +210,8 @@ class DonationPages:
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         """Hand the archive to the browser: from now on it has left."""
-        content = await self._archive.ask(take_away)
+        source = self._archive.source
+        content = await self._archive.ask(lambda found: take_away(found, source=source))
         if content is None:
             raise Refusal(
                 409, "There is no archive any more: a recording in it was deleted or withdrawn."
@@ -241,12 +245,12 @@ def overview(recordings: Recordings, page: int) -> Overview:
     )
 
 
-def reviewed(recordings: Recordings, page: int) -> Reviewed:
+def reviewed(recordings: Recordings, page: int, source: str) -> Reviewed:
     """Return one page of the reviewed set with its words, which the log records, and its card."""
     found = given(recordings)
     part = found[page * PAGE_ROWS : (page + 1) * PAGE_ROWS]
     return Reviewed(
-        listed=_listed(recordings, part, has_words=True),
+        listed=_listed(recordings, part, source),
         is_more=len(found) > (page + 1) * PAGE_ROWS,
         count=len(found),
         card=data_card(found),
@@ -270,26 +274,25 @@ def words_of(form: Mapping[str, object]) -> str:
     return one_line(words).strip()
 
 
-def _listed(
-    recordings: Recordings, found: list[Offer], *, has_words: bool = False
-) -> list[Listed]:
+def _listed(recordings: Recordings, found: list[Offer], source: str | None = None) -> list[Listed]:
+    """Return offers with their rows; with a source, which the log records, also their words."""
     made = []
     for offer in found:
         row = recordings.history.of_recording(offer.recording.id)
         if row is not None:  # else its row could not be entered; the next start does that
             id = offer.recording.id
-            words = recordings.transcript(id, source=SOURCE) if has_words else None
+            words = recordings.transcript(id, source=source) if source else None
             made.append(Listed(row, offer, words))
     return made
 
 
-def _one(recordings: Recordings, number: int, *, has_words: bool = True) -> Listed | None:
+def _one(recordings: Recordings, number: int, source: str | None = None) -> Listed | None:
     """Return what may be given of a stream's number, if there is such a recording."""
     row = recordings.history.get(number)
     if row is None or row.recording is None:
         return None
     offer = offer_of(recordings, row.recording)
-    found = _listed(recordings, [offer] if offer else [], has_words=has_words)
+    found = _listed(recordings, [offer] if offer else [], source)
     return found[0] if found else None
 
 

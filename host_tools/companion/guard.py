@@ -6,14 +6,18 @@ and for whatever changes something the origin and the form's token.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
+from host_tools.companion.access import Access
+from host_tools.companion.door import SIGN_IN, Door
 from host_tools.companion.render import Renderer
-from host_tools.companion.sessions import Session, Sessions
+from host_tools.companion.sessions import NETWORK, Session
 from host_tools.errors import HostToolError
 from host_tools.receiver.assistant import Host
 
@@ -33,8 +37,8 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "earnest",
 }
-#: Ways without a session: the entrance, and what a refusal looks like.
-OPEN = ("/enter", "/static/style.css", "/static/icon.svg")
+#: The largest form of somebody who has no session: a passphrase and a code.
+MAX_STRANGERS_BYTES = 8192
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 _WORDS = {
     400: "The request makes no sense.",
@@ -58,37 +62,61 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer
 
 
 class Guard:
-    """The middleware of the page at `address`, as in http://127.0.0.1:10781."""
+    """The middleware of the page behind `door`.  `known` is told of each connection on which a
+    request had a session."""
 
-    def __init__(self, address: str, sessions: Sessions, renderer: Renderer, host: Host) -> None:
-        self.address = address
-        authority = address.partition("//")[2]
-        port = authority.rpartition(":")[2]
-        self._authorities = {authority, f"localhost:{port}"}
-        self._sessions = sessions
+    def __init__(
+        self,
+        door: Door,
+        access: Access,
+        renderer: Renderer,
+        host: Host,
+        known: Callable[[asyncio.Transport], None] | None = None,
+    ) -> None:
+        self.door = door
+        self.access = access
+        self._sessions = access.sessions
         self._renderer = renderer
         self._host = host
-        # A browser sends a cookie to every port of a host: the name keeps two receivers apart.
-        self._cookie = f"earnest-{port}"
+        self._known = known
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Every answer has HEADERS; those that stream, too."""
         response.headers.update(HEADERS)
 
-    def let_in(self, response: web.StreamResponse) -> None:
-        """Begin a session: its cookie is for this browser alone, and for no script."""
+    async def let_in(
+        self, request: web.Request, response: web.StreamResponse, stamp: object
+    ) -> None:
+        """Begin a session: its cookie is for this browser alone, and for no script.  Raises
+        Refusal if there was a set-up since `stamp`, which is the door's `access.stamp()`."""
+        cookie = await self.access.let_in(self.door.kind, request.remote or "", stamp)
+        if cookie is None:
+            raise Refusal(403, "The sign-in was set up anew meanwhile.")
+        if former := self._session_of(request):
+            await self.access.let_out("left", former)
         response.set_cookie(
-            self._cookie,
-            self._sessions.begin(time.monotonic()),
+            self.door.cookie,
+            cookie,
             httponly=True,
             samesite="Strict",
+            secure=self.door.is_secure or None,
             path="/",
         )
 
-    def let_out(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def let_out(self, request: web.Request, response: web.StreamResponse) -> None:
         """End the request's session."""
-        self._sessions.end(request[SESSION])
-        response.del_cookie(self._cookie, path="/", httponly=True, samesite="Strict")
+        await self.access.let_out("left", request[SESSION])
+        self.forget(response)
+
+    def forget(self, response: web.StreamResponse) -> None:
+        """Let the browser forget its cookie."""
+        response.del_cookie(
+            self.door.cookie,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=self.door.is_secure or None,
+        )
 
     def is_still_in(self, request: web.Request) -> bool:
         """Return whether the session of a long request goes on."""
@@ -121,25 +149,41 @@ class Guard:
 
     async def _check(self, request: web.Request) -> None:
         """Raise Refusal unless the request may go on."""
-        if request.headers.getall("Host", []) not in [[each] for each in self._authorities]:
-            raise Refusal(421, f"Use {self.address}.")
-        if request.path in OPEN and request.method == "GET":
+        door = self.door
+        if request.headers.getall("Host", []) not in [[each] for each in door.authorities]:
+            raise Refusal(421, f"Use {door.address}.")
+        if (request.method, request.path) in door.open:
+            if request.method != "GET":
+                self._check_origin(request)
+                if not _is_small(request):
+                    raise Refusal(413, "The form is too large.")
             return
-        session = self._sessions.find(request.cookies.get(self._cookie), time.monotonic())
+        session = self._session_of(request)
         if session is None:
-            raise Refusal(403, "Run `earnest companion` on this computer: it opens the page.")
+            if door.kind == NETWORK and request.method == "GET" and request.path == "/":
+                raise web.HTTPSeeOther(SIGN_IN)
+            raise Refusal(403, door.comeback)
         request[SESSION] = session
+        if self._known is not None and request.transport is not None:
+            self._known(request.transport)
         if request.method != "GET":
             await self._check_change(request, session)
 
-    async def _check_change(self, request: web.Request, session: Session) -> None:
-        """Raise Refusal unless a form of this session, on this page, asks for the change."""
-        ours = {f"http://{authority}" for authority in self._authorities}
+    def _session_of(self, request: web.Request) -> Session | None:
+        cookie = request.cookies.get(self.door.cookie)
+        return self._sessions.find(cookie, time.monotonic(), self.door.kind)
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Raise Refusal if another page asks."""
         origin = request.headers.get("Origin")
-        is_ours = origin is None or origin in ours
+        is_ours = origin is None or origin in self.door.origins
         is_near = request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
         if not is_ours or not is_near:
             raise Refusal(403, "The request came from another page.")
+
+    async def _check_change(self, request: web.Request, session: Session) -> None:
+        """Raise Refusal unless a form of this session, on this page, asks for the change."""
+        self._check_origin(request)
         try:
             form = await request.post()
         except (HttpProcessingError, AssertionError, LookupError, ValueError) as error:
@@ -151,3 +195,9 @@ class Guard:
         words = _WORDS.get(status, "The request was refused.")
         text = self._renderer.page("refused.html", words=words, help=help)
         return web.Response(status=status, text=text, content_type="text/html")
+
+
+def _is_small(request: web.Request) -> bool:
+    """Return whether a stranger's form says how long it is, and is short."""
+    length = request.content_length
+    return length is not None and length <= MAX_STRANGERS_BYTES

@@ -17,6 +17,7 @@ import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
+from host_tools.companion.access import Access
 from host_tools.companion.archive import Archive
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.tickets import Tickets
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1")
 DEFAULT_PORT = 10781
 #: How long what is being answered may take when the receiver stops.
-_END_S = 0.5
+END_S = 0.5
 
 
 class Page(Assistant):
@@ -46,6 +47,7 @@ class Page(Assistant):
         tickets: Tickets,
         now: DevicesNow,
         archive: Archive,
+        access: Access,
         *,
         is_shown: bool = False,
         is_opened: bool = False,
@@ -54,6 +56,7 @@ class Page(Assistant):
         self._tickets = tickets
         self._now = now
         self._archive = archive
+        self._access = access
         self._is_shown = is_shown
         self._is_opened = is_opened
         host, port = listener.getsockname()[:2]
@@ -65,6 +68,7 @@ class Page(Assistant):
         except HostToolError:
             self._listener.close()
             raise
+        self._access.begin(host)
         host.start(self._run(host))
         shown = self._tickets.link() if self._is_shown else self.address
         host.emit("page", address=shown)
@@ -89,9 +93,10 @@ class Page(Assistant):
     async def _serve(self, host: Host, first: socket.socket) -> None:
         """Serve until the receiver ends."""
         pages = await asyncio.to_thread(importlib.import_module, "host_tools.companion.serving")
-        runner: web.AppRunner = pages.runner(
-            self.address, self._tickets, self._now, self._archive, host, _END_S
+        made = pages.application(
+            self.address, self._tickets, self._now, self._archive, host, self._access
         )
+        runner: web.AppRunner = pages.runner(made, END_S)
         try:
             await runner.setup()
             assert runner.server is not None
@@ -130,16 +135,13 @@ def listen(host: str, port: int | None) -> socket.socket:
     """
     host = "127.0.0.1" if host == "localhost" else host
     if host not in LOOPBACK:
-        raise HostToolError(
-            f"the page is for this computer alone; --page-host {host} would show it to others",
-            "from another computer: ssh -L 10781:127.0.0.1:10781 and this one's name",
-        )
+        raise HostToolError(f"{host!r} is not an address of this computer alone")
     try:
-        return _bind(host, DEFAULT_PORT if port is None else port)
+        return bind(host, DEFAULT_PORT if port is None else port)
     except OSError as error:
         if port is None and error.errno == errno.EADDRINUSE:
             with contextlib.suppress(OSError):
-                return _bind(host, 0)
+                return bind(host, 0)
         raise HostToolError(
             f"cannot serve the page on {host} port {port or DEFAULT_PORT}: "
             f"{error.strerror or error}",
@@ -147,7 +149,8 @@ def listen(host: str, port: int | None) -> socket.socket:
         ) from error
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=32)
     listener.setblocking(False)

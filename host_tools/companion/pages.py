@@ -27,7 +27,7 @@ class Pages:
     """`add_to` gives an application the routes."""
 
     def __init__(
-        self, guard: Guard, tickets: Tickets, now: DevicesNow, renderer: Renderer
+        self, guard: Guard, tickets: Tickets | None, now: DevicesNow, renderer: Renderer
     ) -> None:
         self._guard = guard
         self._tickets = tickets
@@ -41,13 +41,14 @@ class Pages:
         application.add_routes(
             [
                 web.get("/", self._show_now, allow_head=False),
-                web.get("/enter", self._enter, allow_head=False),
                 web.get("/live", self._stream, allow_head=False),
                 web.get("/static/{name}", self._static_file, allow_head=False),
                 web.post("/devices/{id}/mute", self._mute),
                 web.post("/leave", self._leave),
             ]
         )
+        if self._tickets is not None:
+            application.add_routes([web.get("/enter", self._enter, allow_head=False)])
 
     def close(self) -> None:
         """End the live views: the receiver stops."""
@@ -56,6 +57,8 @@ class Pages:
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
         """Exchange a one-time ticket for a session."""
+        assert self._tickets is not None
+        stamp = self._guard.access.stamp()
         if not self._tickets.take(request.query.get("ticket", "")):
             raise Refusal(
                 403,
@@ -66,7 +69,7 @@ class Pages:
         # somebody else's began this one.
         text = self._renderer.page("entered.html")
         response = web.Response(text=text, content_type="text/html")
-        self._guard.let_in(response)
+        await self._guard.let_in(request, response, stamp)
         return response
 
     async def _leave(self, request: web.Request) -> web.StreamResponse:
@@ -74,10 +77,10 @@ class Pages:
         text = self._renderer.page(
             "refused.html",
             words="You left the page.",
-            help="To come back, run `earnest companion` on this computer.",
+            help=self._guard.door.comeback,
         )
         response = web.Response(text=text, content_type="text/html")
-        self._guard.let_out(request, response)
+        await self._guard.let_out(request, response)
         self._now.wake_watchers()
         return response
 

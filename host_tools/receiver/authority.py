@@ -11,12 +11,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -25,9 +28,12 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
 
 DEFAULT_NAME = "earnest-receiver"
+CERTIFICATE_FILE = "authority.cert.pem"
 AUTHORITY_DAYS = 20 * 365
 RECEIVER_DAYS = 2 * 365
 DEVICE_DAYS = 5 * 365
+#: Apple's limit is 825 days; a year and a month leaves time to renew.
+PAGE_DAYS = 397
 #: The receiver renews its own certificate when less is left.
 RENEW_DAYS = 60
 
@@ -77,9 +83,26 @@ class Authority:
         """Return a new device key and its certificate, both DER."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(
-            key, secrets.token_hex(8), DEVICE_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH, None
+            key, secrets.token_hex(8), DEVICE_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH, ()
         )
         return _private_bytes(key, _DER), certificate.public_bytes(_DER)
+
+    def sign_page(self, names: Sequence[str]) -> tuple[bytes, bytes]:
+        """Return a new key and certificate, both PEM, for a browser that goes to these names: of
+        hosts, or IP addresses.  Browsers want a certificate that began lately and ends soon."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        began = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        certificate = self._sign(key, "Earnest page", PAGE_DAYS, usage, names, began)
+        return _private_bytes(key, _PEM), certificate.public_bytes(_PEM)
+
+    def has_signed(self, certificate: x509.Certificate) -> bool:
+        """Return whether a certificate is of this CA."""
+        try:
+            certificate.verify_directly_issued_by(self.certificate)
+        except (InvalidSignature, ValueError, TypeError):
+            return False
+        return True
 
     def server_context(self, name: str | None) -> tuple[ssl.SSLContext, str]:
         """Return TLS 1.2 or newer that asks for a certificate of this CA, and the receiver's name.
@@ -107,7 +130,7 @@ class Authority:
         if not is_new:
             return None
         self._load(context)
-        return expiry(_load_certificate(self._receiver_files[0]))
+        return expiry(load_certificate(self._receiver_files[0]))
 
     @property
     def _receiver_files(self) -> tuple[Path, Path]:
@@ -116,13 +139,14 @@ class Authority:
     def _renew(self, name: str | None) -> tuple[bool, str]:
         """Make the receiver's certificate if it must be; whether it was, and its name."""
         path, key_path = self._receiver_files
-        current = _load_certificate(path) if path.exists() and key_path.exists() else None
+        current = load_certificate(path) if path.exists() and key_path.exists() else None
         current_name = _name_of(current)
         name = check_name(name or current_name or DEFAULT_NAME)
         if current is not None and current_name == name and days_left(current) >= RENEW_DAYS:
             return False, name
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(key, name, RECEIVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, name)
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        certificate = self._sign(key, name, RECEIVER_DAYS, usage, [name])
         owner_only_files.write(key_path, _private_bytes(key, _PEM))
         owner_only_files.write(path, certificate.public_bytes(_PEM))
         return True, name
@@ -143,11 +167,12 @@ class Authority:
         common_name: str,
         days: int,
         usage: x509.ObjectIdentifier,
-        dns_name: str | None,
+        names: Sequence[str],
+        began: datetime.datetime = _NOT_BEFORE,
     ) -> x509.Certificate:
         """Return a certificate of this CA for `key`, for one usage: client or server."""
         builder = (
-            _builder(common_name, self.certificate.subject, key.public_key(), days)
+            _builder(common_name, self.certificate.subject, key.public_key(), days, began)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usages(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -156,16 +181,16 @@ class Authority:
                 critical=False,
             )
         )
-        if dns_name is not None:
-            names = x509.SubjectAlternativeName([x509.DNSName(dns_name)])
-            builder = builder.add_extension(names, critical=False)
+        if names:
+            alternatives = x509.SubjectAlternativeName([general_name(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
 
 def open_or_make(folder: Path) -> Authority:
     """Return the CA kept in `folder`, made there when there is none; raises HostToolError."""
     owner_only_files.make_folder(folder)
-    key_path, path = folder / "authority.key.pem", folder / "authority.cert.pem"
+    key_path, path = folder / "authority.key.pem", folder / CERTIFICATE_FILE
     is_new = not key_path.exists() and not path.exists()
     if is_new:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -178,7 +203,7 @@ def open_or_make(folder: Path) -> Authority:
         )
         owner_only_files.write(key_path, _private_bytes(key, _PEM))
         owner_only_files.write(path, certificate.public_bytes(_PEM))
-    certificate = _load_certificate(path)
+    certificate = load_certificate(path)
     try:
         loaded = serialization.load_pem_private_key(owner_only_files.read(key_path), None)
     except (ValueError, TypeError) as error:
@@ -215,6 +240,12 @@ def fingerprint(certificate_der: bytes) -> str:
     return hashlib.sha256(certificate_der).hexdigest()
 
 
+def colons(fingerprint: str) -> str:
+    """Return a fingerprint as browsers show it."""
+    digits = fingerprint.upper()
+    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
 def expiry(certificate: x509.Certificate) -> str:
     """Return the last day of a certificate, as 2031-05-04."""
     return not_after(certificate).date().isoformat()
@@ -230,8 +261,20 @@ def not_after(certificate: x509.Certificate) -> datetime.datetime:
     return certificate.not_valid_after_utc
 
 
+def general_name(name: str) -> x509.GeneralName:
+    """Return the name of a host, or an IP address, as a certificate has it."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 def _builder(
-    common_name: str, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
+    common_name: str,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    days: int,
+    began: datetime.datetime = _NOT_BEFORE,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
@@ -240,7 +283,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_NOT_BEFORE)
+        .not_valid_before(began)
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
@@ -262,7 +305,7 @@ def _private_bytes(key: ec.EllipticCurvePrivateKey, encoding: serialization.Enco
     )
 
 
-def _load_certificate(path: Path) -> x509.Certificate:
+def load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(owner_only_files.read(path))
     except ValueError as error:

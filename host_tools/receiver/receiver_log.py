@@ -1,4 +1,5 @@
-"""The receiver's own audit log: who looked at recordings, and what was deleted, in a hash chain.
+"""The receiver's own audit log: who looked at recordings, what was deleted, and who signed in, in
+a hash chain.
 
 The format is the device's (firmware/satellite/audit_record.py, docs/audit.md) with kinds of its
 own, and `t_ms` is the time of this computer, in milliseconds since 1970.  It holds ids, numbers
@@ -31,8 +32,14 @@ RESERVE_NAME, RESERVE_BYTES = "audit.reserve", 65536
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 64
 LOOKS = ("hear", "download", "export", "read", "measure")
-#: Who asked: a command, the page, the receiver by itself, or a device.
-SOURCES = ("command", "page", "receiver", "device")
+#: Who asked: a command, the page on this computer or on another, the receiver by itself, or a
+#: device.
+SOURCES = ("command", "page", "page-network", "receiver", "device")
+#: Where somebody looks at the page: on this computer, or on another one.
+SESSIONS = ("loopback", "network")
+#: Why a session ends before its time: somebody left, ended it from another one, or ended all.
+SIGN_OUTS = ("left", "ended", "everywhere")
+SET_UPS = ("set", "reset")
 #: Why recordings are deleted: their owner wants it, their time is over, consent was withdrawn,
 #: nobody can say or read what they are.
 WHYS = ("owner", "expired", "withdrawn", "unsound")
@@ -54,6 +61,10 @@ KINDS: dict[str, tuple[audit_record.Fields, audit_record.Fields]] = {
     "label": ((("source", SOURCES), _ONE), ()),
     "donate": ((_MANY, ("ids", NAME)), (("archive", NAME), ("source", SOURCES))),
     "leave": ((_MANY, ("archive", NAME), ("source", SOURCES)), ()),
+    "sign-in": ((("session", SESSIONS), ("id", NAME)), (("address", NAME),)),
+    "sign-in-failed": ((("count", COUNT), ("refused", COUNT)), (("address", NAME),)),
+    "sign-out": ((("why", SIGN_OUTS), ("sessions", COUNT)), (("id", NAME),)),
+    "set-up": ((("what", SET_UPS),), ()),
     "rotate": audit_record.KINDS["rotate"],
     "torn": audit_record.KINDS["torn"],
 }
@@ -182,6 +193,11 @@ class ReceiverLog:
         path = self.folder / RESERVE_NAME
         if not path.exists():
             owner_only_files.write(path, os.urandom(RESERVE_BYTES))
+
+
+def address_of(peer: str) -> str:
+    """Return the address of a peer as a record can hold it: IPv6 with '-' in place of ':'."""
+    return peer.partition("%")[0].replace(":", "-")
 
 
 def digest_of(ids: Iterable[str]) -> str:

@@ -31,6 +31,18 @@ _DEBUG, _INFO, _WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _EVENTS = {
     "listening": (_INFO, "listening on {host} port {port} as {name}"),
     "page": (_INFO, "`earnest companion` opens the page: {address}"),
+    "network-page": (
+        _INFO,
+        "other computers sign in at {address}; its certificate's SHA-256: {certificate}",
+    ),
+    "page-renewed": (
+        _INFO,
+        "renewed the page's certificate, valid until {expires}; its SHA-256: {certificate}",
+    ),
+    "sign-in-failed": (
+        _WARNING,
+        "{count} tries to sign in were wrong, {refused} came too soon to be looked at",
+    ),
     "answers": (_INFO, "answers by itself: speech-to-text by {stt}, the voice by {tts}"),
     "home": (
         _INFO,

@@ -43,6 +43,10 @@ ROUTES = [
     ("GET", WITHDRAW),
     ("POST", WITHDRAW),
     ("POST", "/leave"),
+    ("GET", "/sessions"),
+    ("GET", "/sessions/code.svg"),
+    ("POST", "/sessions/end"),
+    ("POST", "/sessions/01234567/end"),
 ]
 
 
@@ -56,7 +60,7 @@ def test_every_route_of_the_page_is_in_these_tests(data):
         routes = {
             (route.method, route.resource.canonical) for route in opened.server.app.router.routes()
         }
-        of = {"0123456789abcdef": "{id}", "live.js": "{name}"}
+        of = {"0123456789abcdef": "{id}", "01234567": "{id}", "live.js": "{name}"}
         of |= {f"{room}/1": room + "/{number}" for room in ("streams", "review")}
         tested = set()
         for method, path in [("GET", "/enter"), *ROUTES]:

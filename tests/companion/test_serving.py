@@ -15,6 +15,7 @@ from contextlib import closing
 import pytest
 
 from host_tools.companion import page as pages
+from host_tools.companion.access import Access
 from host_tools.companion.devices_now import DevicesNow
 from host_tools.companion.page import listen
 from host_tools.companion.tickets import Tickets
@@ -33,11 +34,13 @@ def get(address, cookie=""):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "", "127.0.0.2"])
-def test_no_address_that_others_reach_is_taken(data, host):
-    with pytest.raises(HostToolError, match="for this computer alone"):
+def test_without_a_set_up_no_address_that_others_reach_is_taken(data, host):
+    with pytest.raises(HostToolError, match="of this computer alone"):
         listen(host, 0)
     done = earnest(data, "receive", "--page-host", host, "--port", "0")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 2
+    is_address = host not in ("example.org", "")
+    assert ("`earnest companion --setup" in done.stderr) == is_address
 
 
 def test_a_port_that_is_taken_is_another_one_or_an_error_if_it_was_asked_for():
@@ -67,7 +70,8 @@ def test_only_a_terminal_gets_a_link_and_only_there_a_browser_opens(data, monkey
             book = Tickets(data)
             now = DevicesNow(DeviceList(data / "devices.json"), Statuses(data))
             how = {"is_shown": is_shown, "is_opened": is_opened}
-            page = pages.Page(listen("127.0.0.1", 0), book, now, None, **how)
+            access = Access(data)
+            page = pages.Page(listen("127.0.0.1", 0), book, now, None, access, **how)
             host = FakeHost()
             page.begin(host)
             await asyncio.sleep(0.1)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
+from host_tools.companion.access import Access
 from host_tools.companion.archive import Archive
 from host_tools.companion.checks import Checks
 from host_tools.companion.devices_now import DevicesNow
@@ -38,7 +39,8 @@ class Opened:
         self.recordings = Recordings(data, 30.0)
         self.worker = RecordingWorker(self.recordings, DeviceList(data / "devices.json"))
         archive = Archive(self.worker)
-        app = application(self.address, self.tickets, self.now, archive, self.host)
+        self.access = Access(data)
+        app = application(self.address, self.tickets, self.now, archive, self.host, self.access)
         self.server = TestServer(app, host="127.0.0.1", socket_factory=lambda *_: listener)
 
     def client(self):

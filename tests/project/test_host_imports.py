@@ -28,6 +28,7 @@ GUESTS = "on_micropython"
 #: Arrows inside commands/: a command and the part of it that has a file of its own.
 INSIDE_COMMANDS = {
     ("bench", "bench_port"),
+    ("companion", "companion_setup"),
     ("provision", "provision_questions"),
     ("receive", "receive_service"),
 }

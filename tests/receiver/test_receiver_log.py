@@ -147,6 +147,7 @@ def test_every_kind_and_field_is_documented():
             assert all(f"`{name}`" in row for name, _ in must + may), kind
             assert all(f"[`{name}`]" in row for name, _ in may), kind
     words = (*receiver_log.LOOKS, *receiver_log.WHYS, *receiver_log.SOURCES)
+    words += (*receiver_log.SESSIONS, *receiver_log.SIGN_OUTS, *receiver_log.SET_UPS)
     assert all(f"`{word}`" in section for word in words)
 
 

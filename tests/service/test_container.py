@@ -58,6 +58,9 @@ def test_it_starts_the_receiver_with_options_that_there_are():
     assert context.params["data"] == Path("/data")
     assert context.params["health_port"] == ask_health.PORT
     assert context.params["home_assistant"] is True
+    assert context.params["no_page"] is True
+    [alone] = values("CMD")
+    assert yaml.safe_load(alone) == ["--no-page"], "without a command of its own"
     assert context.params["port"] == int(values("EXPOSE")[0])
 
 
