@@ -7,6 +7,7 @@ in, left out or replaced, and half for a vowel by a vowel or a consonant by its 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,23 +88,26 @@ def read_dictionary(text: str) -> dict[str, tuple[str, ...]]:
 def nearest(word: Word, dictionary: dict[str, tuple[str, ...]], count: int) -> list[Near]:
     """Return the `count` nearest words and phrases that are not the word, nearest first.
 
-    A wake word of several words gets phrases in which one of them, or each, is replaced, and
-    its own parts.
+    A wake word of several words gets phrases in which one of them, or each, is replaced.
     """
-    single = _ranked(word, list(dictionary), dictionary, 2 * count + 100)
-    found = [near for near in single if near.distance > SAME_WORD]
+    found = _ranked(word, list(dictionary), dictionary, 2 * count + 100)
     parts = word.text.split()
     if len(parts) > 1:
-        phrases = _phrases(word, parts, dictionary, count)
-        found = found[:count] + [near for near in phrases if near.distance >= SAME_WORD]
+        found = found[:count] + _phrases(parts, dictionary, count)
     best: dict[str, float] = {}
     for near in found:
         best[near.text] = min(near.distance, best.get(near.text, near.distance))
-    return sorted((Near(text, far) for text, far in best.items()), key=_rank)[:count]
+    ranked = sorted((Near(text, far) for text, far in best.items()), key=_rank)
+    return [near for near in ranked if near.distance > SAME_WORD][:count]
 
 
 def _rank(near: Near) -> tuple[float, str]:
     return near.distance, near.text
+
+
+def _mixed_rank(near: Near) -> tuple[float, bytes]:
+    """As `_rank`, but words of one distance are not in the order of the alphabet."""
+    return near.distance, hashlib.sha256(near.text.encode()).digest()
 
 
 def _ranked(
@@ -120,24 +124,19 @@ def _ranked(
     return sorted((Near(name, far) for name, far in best.items()), key=_rank)[:count]
 
 
-def _phrases(
-    word: Word, parts: list[str], dictionary: dict[str, tuple[str, ...]], count: int
-) -> list[Near]:
-    """Phrases like the word: its parts alone, and with near words in their places.
+def _phrases(parts: list[str], dictionary: dict[str, tuple[str, ...]], count: int) -> list[Near]:
+    """Phrases like the word, with near words in the places of its parts.
 
     Half of a large `count` replaces one part, the other half every part; a replacement comes
     in a few phrases only, so that none crowds out the others.
     """
     choices = [_replacements(pronounced(part), dictionary, count) for part in parts]
     found = []
-    for place, part in enumerate(parts):
-        rest = parts[:place] + parts[place + 1 :]
-        short = len(phonemes(word.pronunciations[0])) - len(phonemes(_plainest(part)))
-        found.append(Near(part, float(short)))
-        for near in choices[place][: count // (2 * len(parts))] if rest else ():
+    for place in range(len(parts)):
+        for near in choices[place][: count // (2 * len(parts))]:
             text = " ".join(parts[:place] + [near.text] + parts[place + 1 :])
             found.append(Near(text, near.distance))
-    for turn in range(count // 2):
+    for turn in range(count // 2 if all(choices) else 0):
         chosen = [each[(turn * (7 * place + 1)) % len(each)] for place, each in enumerate(choices)]
         text = " ".join(near.text for near in chosen)
         found.append(Near(text, sum(near.distance for near in chosen)))
@@ -147,14 +146,11 @@ def _phrases(
 def _replacements(part: Word, dictionary: dict[str, tuple[str, ...]], count: int) -> list[Near]:
     """Words near to a part, one of those that sound the same, none that sounds like it."""
     kept: dict[tuple[str, ...], Near] = {}
-    for near in _ranked(part, list(dictionary), dictionary, 3 * count + 100):
-        if near.distance >= SAME_WORD:
+    ranked = _ranked(part, list(dictionary), dictionary, len(dictionary))
+    for near in sorted(ranked, key=_mixed_rank):
+        if near.distance > SAME_WORD:
             kept.setdefault(dictionary[near.text][:1], near)
-    return list(kept.values())
-
-
-def _plainest(text: str) -> str:
-    return pronounced(text).pronunciations[0]
+    return list(kept.values())[:count]
 
 
 def _letters(text: str) -> str:

@@ -33,6 +33,7 @@ VERSION = 1
 VOICES = places.MADE / "voices"
 #: What every family is used with: pronunciations, samples, resampling.
 _PACKAGES = ("espeakng-loader", "numpy", "scipy")
+_PART_EVERY = 8
 _BYTES_A_CLIP = {WORD: 45_000, NEAR: 45_000, TALK: 200_000}
 
 
@@ -136,14 +137,25 @@ def ordered(
 
 
 def _near(word: Word, dictionary: dict[str, tuple[str, ...]], count: int) -> tuple[str, ...]:
-    """The texts of the near words, without any that an accent says as the word."""
+    """The texts of the near words, without any that an accent says as the word.
+
+    Of a word of several words, a part alone comes after every few others: it is what people say
+    most of all that is near.
+    """
     texts = [near.text for near in near_words.nearest(word, dictionary, count)]
     ways = espeak.pronounce_all(texts, (AMERICAN, BRITISH))
-    return tuple(
+    kept = [
         text
         for text, *said in zip(texts, *ways, strict=True)
         if not any(near_words.said_in(word, text, way) for way in said)
-    )
+    ]
+    parts = word.text.split() if " " in word.text else []
+    woven: list[str] = []
+    for place, text in enumerate(kept):
+        if parts and place % _PART_EVERY == 0:
+            woven.append(parts[place // _PART_EVERY % len(parts)])
+        woven.append(text)
+    return tuple(woven)
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:

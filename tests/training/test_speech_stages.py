@@ -92,6 +92,16 @@ def test_near_words_never_say_the_word_and_talk_that_does_is_found(tmp_path, tex
         assert is_said or text not in order.text.lower()
 
 
+def test_the_parts_of_a_phrase_are_near_it(tmp_path):
+    plan = SpeechPlan(0, 18, 0, ROBOTS, 0.0, uses_dictionary=False)
+    families = [speech.voices.family("espeak", tmp_path)]
+    near = speech.ordered(word("hey earnest"), plan, 0, families, tmp_path)[NEAR]
+    texts = [order.text for order in near]
+    assert texts[0] == "hey" and texts[9] == "earnest" and texts.count("hey") == 1
+    alone = speech.ordered(word("Alexa"), plan, 0, families, tmp_path)[NEAR]
+    assert "Alexa" not in [order.text for order in alone]
+
+
 def test_talk_that_says_the_word_is_left_out_and_the_rest_stays(made):
     talk = [clip for clip in clips.load(made) if clip.kind == TALK]
     start = " ".join(talk[0].text.replace(",", "").split()[:3])
