@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from host_tools.errors import HostToolError
+from host_tools.training.voices import flite
 from host_tools.training.voices.espeak import Espeak
 from host_tools.training.voices.family import Family
 from host_tools.training.voices.kokoro import Kokoro
@@ -14,6 +15,7 @@ from host_tools.training.voices.kokoro import Kokoro
 FAMILIES: Mapping[str, Callable[[Path], Family]] = {
     "kokoro": Kokoro,
     "espeak": lambda folder: Espeak(),
+    flite.Flite.name: lambda folder: flite.Flite(),
 }
 
 
@@ -22,3 +24,8 @@ def family(name: str, folder: Path) -> Family:
     if name not in FAMILIES:
         raise HostToolError(f"there are no voices named {name!r}", f"choose {', '.join(FAMILIES)}")
     return FAMILIES[name](folder)
+
+
+def unseen() -> list[str]:
+    """Return the families that are installed and that no training uses: for the report."""
+    return [flite.Flite.name] if flite.is_installed() else []
