@@ -61,6 +61,12 @@ class Inventory:
     models: dict[str, Own | None]
     has_speaker: bool
 
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the network took consent back: until a person at the cable gives it again,
+        nothing may be kept, whatever `config` says."""
+        return personal_data.WITHDRAWN_FILE in self.names
+
 
 def read_config(link: SerialLink) -> tuple[bytes | None, Config | None]:
     """Return the text of config.json and what it says; None where there is none or it is damaged.

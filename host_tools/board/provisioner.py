@@ -18,6 +18,7 @@ from host_tools.board.inventory import Inventory
 from host_tools.board.personal_data import (
     CONFIG_FILE,
     SENSITIVITY_FILE,
+    WITHDRAWN_FILE,
     Hidden,
     NotWritten,
 )
@@ -55,7 +56,8 @@ class Plan:
 
     `device` is the listed one whose certificate the board has now, `name` what it is or shall be
     called; `renews` tells whether it gets a new key and certificate; `sets_sensitivity` whether
-    its owner changed that, which undoes what the network raised.
+    its owner changed that, which undoes what the network raised; `gives_again` whether they give
+    the consent again that the network took back.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Plan:
     name: str | None
     renews: bool
     sets_sensitivity: bool
+    gives_again: bool
     is_nothing: bool
     hidden: Hidden
 
@@ -103,6 +106,7 @@ def plan(
     text = config.to_json().encode()
     if len(text) > configuration.MAX_BYTES:
         raise HostToolError(f"the configuration has {len(text)} bytes", "shorten its texts")
+    gives_again = present.is_withdrawn and config.keep_recordings
     passwords = {config.wifi_password, present.config.wifi_password if present.config else ""}
     return Plan(
         config=config,
@@ -112,7 +116,8 @@ def plan(
         renews=renews,
         sets_sensitivity=present.config is None
         or config.sensitivity != present.config.sensitivity,
-        is_nothing=not renews and text == present.text,
+        gives_again=gives_again,
+        is_nothing=not renews and not gives_again and text == present.text,
         hidden=Hidden(tuple(sorted(passwords - {""}))),
     )
 
@@ -134,6 +139,8 @@ def carry_out(
         _tidy(link, plan.config)
         if plan.sets_sensitivity:
             personal_data.remove(link, [SENSITIVITY_FILE])
+        if plan.gives_again:  # last: a plug that is pulled before leaves nothing allowed
+            personal_data.remove(link, [WITHDRAWN_FILE])
         link.restart_on_leave()
     return device
 

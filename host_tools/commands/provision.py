@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from firmware.satellite.config import Config
-from host_tools.board.inventory import take_inventory
+from host_tools.board.inventory import Inventory, take_inventory
 from host_tools.board.provisioner import Receiver, carry_out, plan
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port
@@ -24,6 +24,7 @@ from host_tools.commands.options import data_option, json_option, port_option, y
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawal, OwnerWithdrawals
 
 EPILOG = """\b
 Examples:
@@ -86,12 +87,17 @@ def command(
             "boards provisioned with another CA do not connect to it."
         )
     receiver_name = receiver.ca.server_context(None)[1]
+    waiting, is_its = _waiting(data, receiver.devices, present)
     if given is None:
+        taken_back = _taken_back(present, waiting, is_its)
         given = provision_questions.ask(
-            current, present.models, receiver_name, present.has_speaker, as_json
+            current, present.models, receiver_name, present.has_speaker, taken_back, as_json
         )
-    elif present.config is None:
-        given.setdefault("receiver_name", receiver_name)
+    else:
+        if present.is_withdrawn:
+            _leave_withdrawn(given)
+        if present.config is None:
+            given.setdefault("receiver_name", receiver_name)
     config = checked(current, given, present.models)
     planned = plan(present, config, receiver, _name_chooser(name, source is None), new_certificate)
 
@@ -103,6 +109,14 @@ def command(
     say(
         f"  {'certificate':24} " + (f"a new one, for {planned.name!r}" if planned.renews else kept)
     )
+    if planned.gives_again:
+        say("Consent was taken back; you give it again.")
+    if waiting is not None and planned.config.keep_recordings:
+        if is_its or waiting.name == planned.name:
+            say(
+                "A withdrawal on the receiver's page waits for this board: it takes the consent "
+                "back when the\nboard connects.  Answer again after that."
+            )
     facts = {
         "port": port,
         "config": provision_questions.facts(planned.config),
@@ -120,6 +134,41 @@ def command(
         say("next: earnest receive")
     expires = device.expires if device else None
     return _end(as_json, {**facts, "written": True, "certificate_expires": expires})
+
+
+def _waiting(
+    data: Path, devices: DeviceList, present: Inventory
+) -> tuple[OwnerWithdrawal | None, bool]:
+    """Return a withdrawal on the page that has yet to reach this board, and whether it is this
+    board's for sure: one of a device that is not in the list any more may be."""
+    device = devices.find(present.certificate) if present.certificate else None
+    pending = [asked for asked in OwnerWithdrawals(data).all() if asked.is_pending]
+    for asked in pending:
+        if device is not None and asked.device == device.id:
+            return asked, True
+    listed = {other.id for other in devices.all()}
+    return next((asked for asked in pending if asked.device not in listed), None), False
+
+
+def _taken_back(present: Inventory, waiting: OwnerWithdrawal | None, is_its: bool) -> str | None:
+    """Say how consent was taken back since it was given, if it was."""
+    if present.is_withdrawn:
+        return "This board's consent was taken back over the network."
+    if waiting is None:
+        return None
+    whose = "This board's consent" if is_its else f"The consent of {waiting.name}"
+    maybe = "" if is_its else ", which is not in the list any more, and may be this board"
+    return f"{whose} was taken back on the receiver's page{maybe}."
+
+
+def _leave_withdrawn(given: dict[str, Any]) -> None:
+    """A file is no answer at the cable: leave it taken back; raises HostToolError."""
+    for name in ("keep_recordings", "share_for_training"):
+        if given.setdefault(name, False) is True:
+            raise HostToolError(
+                f"{name}: this board's consent was taken back; a file cannot give it again",
+                "answer at the cable: `earnest provision` without --from",
+            )
 
 
 def _name_chooser(given: str | None, may_ask: bool) -> Callable[[set[str], str | None], str]:

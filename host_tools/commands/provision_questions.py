@@ -27,6 +27,7 @@ def ask(
     models: Mapping[str, Own | None],
     receiver_name: str,
     has_speaker: bool,
+    taken_back: str | None,
     err: bool,
 ) -> dict[str, Any]:
     """Return the owner's answers as fields of the configuration; Enter keeps what is in brackets.
@@ -36,6 +37,7 @@ def ask(
         models: what the board can listen for, in the order proposed.
         receiver_name: the name in the receiver's certificate.
         has_speaker: whether the board can speak; nothing is asked of it otherwise.
+        taken_back: how consent was taken back since it was given, which is said; No is proposed.
         err: ask on standard error, since standard output is for a program.
     """
     answers: dict[str, Any] = {}
@@ -57,11 +59,16 @@ def ask(
         "the audio, whatever you answer here.",
         err=err,
     )
-    keep = click.confirm("May your receiver keep recordings?", current.keep_recordings, err=err)
+    if taken_back is not None:
+        click.echo(f"{taken_back} Only your Yes here gives it again.", err=err)
+    may_propose = taken_back is None
+    keep = click.confirm(
+        "May your receiver keep recordings?", may_propose and current.keep_recordings, err=err
+    )
     answers["keep_recordings"] = keep
     answers["share_for_training"] = keep and click.confirm(
         "May they be marked for training wake words? Earnest uploads nothing.",
-        current.share_for_training,
+        may_propose and current.share_for_training,
         err=err,
     )
     if has_speaker:

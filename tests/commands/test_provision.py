@@ -19,6 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.models.catalog import find_model
 from host_tools.receiver import authority as authorities
 from host_tools.receiver.devices import DeviceList
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.shared_firmware import FIRMWARE, ROOT
 from tests.fakes.board.small_firmware import at_operation
 
@@ -410,3 +411,56 @@ def test_a_changed_sensitivity_undoes_what_the_network_raised_and_nothing_else_d
         status, shown = provision(board, tmp_path / "data", "--from", source, "--yes")
         assert status == 0 and "Restarting" in shown, shown
         assert raised.exists() == stays, fields
+
+
+def test_only_a_yes_at_the_cable_gives_consent_again_that_the_network_took_back(board, tmp_path):
+    data = tmp_path / "data"
+    status, shown = provision(board, data, typed=answers(keep="y"))
+    assert status == 0, shown
+    withdrawn = board.folder / "withdrawn.state"
+    withdrawn.write_text("whatever it holds")  # and config.json says that recordings may be kept
+
+    given = write_source(tmp_path / "old.json", keep_recordings=True)
+    status, shown = provision(board, data, "--from", given, "--yes")
+    assert status == 2 and "a file cannot give it again" in shown, shown
+    source = write_source(tmp_path / "other.json", brightness=20)
+    status, shown = provision(board, data, "--from", source, "--yes")
+    assert status == 0 and withdrawn.exists() and "not kept" in shown, shown
+    assert configuration.Config.from_json(stored(board)).keep_recordings is False
+
+    # Enter proposes No, which leaves it; so does an answer that is not written.
+    status, shown = provision(board, data, typed=[KEEP] * 7)
+    assert status == 0 and withdrawn.exists() and "nothing written" in shown, shown
+    assert "taken back over the network. Only your Yes here" in shown and "[y/N]" in shown
+    yes = [KEEP] * 5 + ["y", NO, KEEP]
+    status, shown = provision(board, data, typed=[*yes, "n"])
+    assert status == 0 and withdrawn.exists() and "nothing written" in shown, shown
+    status, shown = provision(board, data, typed=[*yes, "y"])
+    assert status == 0 and not withdrawn.exists() and "you give it again" in shown, shown
+    assert configuration.Config.from_json(stored(board)).keep_recordings is True
+
+    # config.json says it already, as after a plug that was pulled before the file was removed
+    withdrawn.write_text("")
+    status, shown = provision(board, data, typed=[*yes, "y"])
+    assert status == 0 and not withdrawn.exists() and "may be kept" in shown, shown
+
+
+def test_a_withdrawal_that_waits_at_the_receiver_proposes_no_and_is_said(board, tmp_path):
+    data = tmp_path / "data"
+    status, shown = provision(board, data, typed=answers(keep="y"))
+    assert status == 0, shown
+    (device,) = DeviceList(data / "devices.json").all()
+    book = OwnerWithdrawals(data)
+    book.begin(device.id, "kitchen")
+    book.store(device.id)
+    status, shown = provision(board, data, typed=[*[KEEP] * 5, "y", NO, KEEP])
+    assert status == 0 and "nothing written" in shown, shown
+    assert "taken back on the receiver's page. Only" in shown and "waits for this board" in shown
+    status, shown = provision(board, data, typed=[*[KEEP] * 7, "y"])
+    assert status == 0 and "not kept" in shown and "waits for this board" not in shown, shown
+    assert OwnerWithdrawals(data).is_pending(device.id), "only the device confirms it"
+    # Set up anew under another id, since it was removed from the list under another name.
+    DeviceList(data / "devices.json").remove("kitchen")
+    status, shown = provision(board, data, typed=[*[KEEP] * 7, "hall", "n"])
+    assert status == 0 and "The consent of kitchen was taken back on" in shown, shown
+    assert "may be this board. Only your Yes" in shown, shown
