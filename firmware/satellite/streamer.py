@@ -85,7 +85,8 @@ class Streamer:
         self._writer = None
         self._stream = 0  # the stream that was announced on this connection, 0 for none
         self._has_audio = False
-        self._withdrawn = None  # the withdrawal that was sent on this connection
+        self._withdrawn = None  # the withdrawal that was sent last on this connection
+        self._unconfirmed = 0  # withdrawals sent on it without an answer
         self._unanswered = 0  # the stream whose consent waits to be acknowledged, 0 for none
         self._asked_ms = None  # when the oldest ping without an answer was sent
         self._written_ms = 0
@@ -213,6 +214,7 @@ class Streamer:
         self._stream = self._unanswered = 0
         self._flows = False
         self._withdrawn = None
+        self._unconfirmed = 0
         self._anchored_seq = None
         self._outgoing.clear()
         self._speech.disconnected()
@@ -356,9 +358,12 @@ class Streamer:
             self._on_refused(event)
 
     def _on_deleted(self, event):
-        if self.withdrawal is None or self.withdrawal is not self._withdrawn:
+        if not self._unconfirmed:
             self._refuse("other")  # nobody asked
             return
+        self._unconfirmed -= 1
+        if self._unconfirmed or self.withdrawal is not self._withdrawn:
+            return  # of one that was sent before: only the answer to the last one counts
         self.withdrawal = None
         if self.owner is not None:
             self.owner.deleted(event.data["count"])
@@ -414,6 +419,7 @@ class Streamer:
             if self.withdrawal is not self._withdrawn:
                 self._withdrawn = self.withdrawal
                 if self.withdrawal is not None:
+                    self._unconfirmed += 1
                     await self._send(protocol.encode(protocol.CONSENT_WITHDRAWN, self.withdrawal))
             # Of a held stream the receiver learns nothing yet.
             if gate.state != STREAMING:

@@ -57,6 +57,7 @@ class Connection:
         self._satellite = ConnectedSatellite(self, device, self._speaking)
         self._is_known = False  # to the assistants
         self._was_speaking = False
+        self._asked_to_withdraw: str | None = None  # the request
 
     def emit(self, event: str, **fields: object) -> None:
         self._view.emit(event, connection=self.number, device=self.device.name, **fields)
@@ -137,7 +138,9 @@ class Connection:
             return False
         if self._satellite.status is None or not self._satellite.status.withdraw:
             return False
-        await self.send(protocol.CONSENT_WITHDRAW, {"id": withdrawal.request})
+        if self._asked_to_withdraw != withdrawal.request:
+            self._asked_to_withdraw = withdrawal.request
+            await self.send(protocol.CONSENT_WITHDRAW, {"id": withdrawal.request})
         return True
 
     async def _stop_stream(self, reason: str) -> bool:

@@ -419,6 +419,27 @@ def test_a_request_to_withdraw_is_passed_on_and_answered_each_time():
     assert bench.withdraws == [id] * 2 and answers == [id] * 2 and bench.refused == []
 
 
+def test_only_the_answer_to_the_last_withdrawal_counts_and_no_answer_is_one_too_many():
+    peer = Peer()
+    bench = Bench([peer])
+
+    def withdraw():
+        bench.streamer.withdrawal = {"keep_recordings": False, "share_for_training": False}
+
+    def confirm():
+        peer.say(protocol.DELETED, {"count": 1})
+
+    bench.play(5, withdraw, 3, withdraw, 3, confirm, 3)
+    assert bench.deletions == [] and bench.streamer.withdrawal is not None
+    peer = Peer()
+    bench = Bench([peer])
+    bench.play(5, withdraw, 3, withdraw, 3, confirm, 3, confirm, 3)
+    assert bench.deletions == [1] and bench.refused == []
+    bench = Bench([peer])
+    bench.play(5, withdraw, 3, confirm, 3, confirm, 3)
+    assert bench.deletions == [1] and bench.refused == ["other"]
+
+
 def test_what_was_forbidden_opens_no_stream_that_may_be_kept():
     peer = Peer()
     bench = Bench([peer])

@@ -220,6 +220,9 @@ def test_a_stream_that_runs_is_not_kept_though_it_ends_as_agreed(data):
         served.wait("stream-start")
         assert press(served, "kitchen") is True
         device.expect(protocol.CONSENT_WITHDRAW)
+        assert press(served, "kitchen") is True
+        device.send(protocol.PING)
+        device.expect(protocol.PONG)  # and not asked again on this connection
         device.audio(SPEECH[3200:6400])
         device.send(protocol.AUDIO_STOP)
         assert served.wait("stream-stop")["recording"] is None
