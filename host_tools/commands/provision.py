@@ -110,7 +110,7 @@ def command(
         f"  {'certificate':24} " + (f"a new one, for {planned.name!r}" if planned.renews else kept)
     )
     if planned.gives_again:
-        say("Consent was taken back; you give it again.")
+        say("Consent was withdrawn; you give it again.")
     if waiting is not None and planned.config.keep_recordings:
         if is_its or waiting.name == planned.name:
             say(
@@ -153,12 +153,12 @@ def _waiting(
 def _taken_back(present: Inventory, waiting: OwnerWithdrawal | None, is_its: bool) -> str | None:
     """Say how consent was taken back since it was given, if it was."""
     if present.is_withdrawn:
-        return "This board's consent was taken back over the network."
+        return "This board's consent was withdrawn over the network."
     if waiting is None:
         return None
     whose = "This board's consent" if is_its else f"The consent of {waiting.name}"
     maybe = "" if is_its else ", which is not in the list any more, and may be this board"
-    return f"{whose} was taken back on the receiver's page{maybe}."
+    return f"{whose} was withdrawn on the receiver's page{maybe}."
 
 
 def _leave_withdrawn(given: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def _leave_withdrawn(given: dict[str, Any]) -> None:
     for name in ("keep_recordings", "share_for_training"):
         if given.setdefault(name, False) is True:
             raise HostToolError(
-                f"{name}: this board's consent was taken back; a file cannot give it again",
+                f"{name}: this board's consent was withdrawn; a file cannot give it again",
                 "answer at the cable: `earnest provision` without --from",
             )
 

@@ -431,7 +431,7 @@ def test_only_a_yes_at_the_cable_gives_consent_again_that_the_network_took_back(
     # Enter proposes No, which leaves it; so does an answer that is not written.
     status, shown = provision(board, data, typed=[KEEP] * 7)
     assert status == 0 and withdrawn.exists() and "nothing written" in shown, shown
-    assert "taken back over the network. Only your Yes here" in shown and "[y/N]" in shown
+    assert "withdrawn over the network. Only your Yes here" in shown and "[y/N]" in shown
     yes = [KEEP] * 5 + ["y", NO, KEEP]
     status, shown = provision(board, data, typed=[*yes, "n"])
     assert status == 0 and withdrawn.exists() and "nothing written" in shown, shown
@@ -455,12 +455,12 @@ def test_a_withdrawal_that_waits_at_the_receiver_proposes_no_and_is_said(board, 
     book.store(device.id)
     status, shown = provision(board, data, typed=[*[KEEP] * 5, "y", NO, KEEP])
     assert status == 0 and "nothing written" in shown, shown
-    assert "taken back on the receiver's page. Only" in shown and "waits for this board" in shown
+    assert "withdrawn on the receiver's page. Only" in shown and "waits for this board" in shown
     status, shown = provision(board, data, typed=[*[KEEP] * 7, "y"])
     assert status == 0 and "not kept" in shown and "waits for this board" not in shown, shown
     assert OwnerWithdrawals(data).is_pending(device.id), "only the device confirms it"
     # Set up anew under another id, since it was removed from the list under another name.
     DeviceList(data / "devices.json").remove("kitchen")
     status, shown = provision(board, data, typed=[*[KEEP] * 7, "hall", "n"])
-    assert status == 0 and "The consent of kitchen was taken back on" in shown, shown
+    assert status == 0 and "The consent of kitchen was withdrawn on" in shown, shown
     assert "may be this board. Only your Yes" in shown, shown

@@ -328,3 +328,44 @@ def test_a_link_that_was_used_and_a_name_that_is_script(chromium, house):
     other.goto(link)
     sync_api.expect(other.locator("main")).to_contain_text("earnest companion")
     assert violations(other) == []
+
+
+def test_consent_is_withdrawn_by_keyboard_and_its_confirmation_shows_live(chromium, house):
+    given = {"keep_recordings": True, "share_for_training": True, "withdraw": True}
+    house.says(house.kitchen, **given)
+    house.wait(keep(house.page, time.time() - 600, audio=WORDS))
+    expect = sync_api.expect
+    with visiting(chromium, house) as tab:
+        card = tab.locator(f"#device-{KITCHEN}")
+        expect(tab.locator("#live")).to_have_text("Live.")
+        expect(tab.locator(f"#device-{BEDROOM}")).not_to_contain_text("Withdraw")
+        assert violations(tab) == []
+        tab.get_by_role("button", name="Withdraw the consent of kitchen").press("Enter")
+        expect(tab.locator("h1")).to_have_text("Withdraw the consent of kitchen?")
+        expect(tab.locator("main")).to_contain_text("1 recording today, which nobody can bring")
+        assert violations(tab) == [] and house.page.withdrawals.all() == []
+        picture(tab, "withdraw")
+        tab.get_by_role("link", name="Leave it as it is").press("Enter")
+        expect(tab.locator("h1")).to_have_text("Now")
+        tab.get_by_role("button", name="Withdraw the consent of kitchen").press("Enter")
+        tab.get_by_role("button", name="Withdraw the consent of kitchen").press("Enter")
+        expect(card).to_contain_text("not confirmed by the device yet: it was asked.")
+        assert house.kitchen.asked == ["withdraw"]
+        expect(tab.locator("#live")).to_have_text("Live.")
+        assert violations(tab) == []
+        picture(tab, "withdrawing")
+        house.says(house.kitchen, withdraw=True)
+        house.do(lambda: house.page.withdrawals.confirm(KITCHEN, 1, is_complete=True))
+        expect(card).to_contain_text("the device confirmed it on", timeout=1000)
+        expect(card).to_contain_text("1 recording was deleted.")
+        assert card.get_by_role("button", name="Withdraw").count() == 0
+        tab.set_viewport_size(PHONE)
+        assert violations(tab) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    house.says(house.bedroom, keep_recordings=True, muted=True, listening=False)
+    with visiting(chromium, house, java_script_enabled=False) as tab:
+        card = tab.locator(f"#device-{BEDROOM}")
+        tab.get_by_role("button", name="Withdraw the consent of bedroom").click()
+        expect(tab.locator("main")).to_contain_text("too old to be asked over the network")
+        tab.get_by_role("button", name="Withdraw the consent of bedroom").click()
+        expect(card).to_contain_text("its firmware is too old to be asked. At its cable:")
