@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -27,6 +28,10 @@ from host_tools.receiver.traffic import DayTraffic
 
 #: Rows of one page of the timeline.
 PAGE_ROWS = 50
+#: From the first look at a recording, looks of the same session are the same hearing.
+HEARING_S = 600.0
+#: Hearings that are remembered; those of the oldest are recorded anew.
+MAX_HEARINGS = 256
 #: Rows that are read at a time to delete what a filter finds.
 _BATCH = 1000
 _Result = TypeVar("_Result")
@@ -57,6 +62,7 @@ class Archive:
     def __init__(self, worker: RecordingWorker, source: str = "page") -> None:
         self._worker = worker
         self.source = source
+        self._hearings: dict[tuple[str, str], float] = {}
 
     async def excerpt(self, wanted: Filter, after: tuple[float, int] | None) -> Excerpt:
         """Return the rows behind the cursor `after`; None: from the newest on."""
@@ -117,15 +123,33 @@ class Archive:
 
         return await self._worker.look(look)
 
-    async def wav(self, row: StreamRow, what: str) -> bytes:
+    async def wav(self, row: StreamRow, what: str, session: str) -> bytes:
         """Return the recording of a row as a WAV file, its samples checked, after the receiver's
-        log says `what` it is for: one of receiver_log.LOOKS."""
+        log says `what` it is for: one of receiver_log.LOOKS.
+
+        A browser asks for a waveform and for parts of the sound: within HEARING_S they are one
+        hearing of a session, recorded before the first of them.
+        """
         id = row.recording or ""
 
         def look(recordings: Recordings) -> bytes:
-            return recordings.wav(recordings.find(id), what=what, source=self.source)
+            recording = recordings.find(id)
+            if what != "hear":
+                return recordings.wav(recording, what=what, source=self.source)
+            is_new = not self._is_heard(session, id)
+            wav = recordings.wav(recording, what=what if is_new else None, source=self.source)
+            if is_new:
+                self._hearings[session, id] = time.monotonic()
+            return wav
 
         return await self._worker.look(look)
+
+    def _is_heard(self, session: str, id: str) -> bool:
+        """Return whether the hearing that goes on is recorded; in the recordings' thread only."""
+        now_s = time.monotonic()
+        recent = {key: at_s for key, at_s in self._hearings.items() if now_s - at_s < HEARING_S}
+        self._hearings = dict(list(recent.items())[-MAX_HEARINGS:])
+        return (session, id) in self._hearings
 
     async def transcript(self, row: StreamRow) -> str | None:
         """Return what was said in the recording of a row, if that was kept; recorded as `wav`."""
@@ -201,5 +225,5 @@ def _kept(wanted: Filter) -> Filter:
 def _delete(recordings: Recordings, wanted: set[str | None], source: str) -> Deletion:
     if not wanted:
         return Deletion()
-    found = [each for each in recordings.all() if each.id in wanted]
+    found = recordings.these({id for id in wanted if id is not None})
     return recordings.delete(found, source=source)

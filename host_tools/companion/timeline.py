@@ -166,7 +166,7 @@ class TimelinePages:
         row = await self._row(request)
         if row.recording is None:
             raise web.HTTPNotFound
-        return row, await self._archive.wav(row, what)
+        return row, await self._archive.wav(row, what, request[SESSION].csrf)
 
 
 def number_of(text: object) -> int:

@@ -16,6 +16,7 @@ from host_tools.receiver import owner_only_files
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.recording_files import Content, RecordingFiles
 from host_tools.receiver.recording_index import RecordingIndex
+from host_tools.receiver.stopping import Stopping
 
 INDEX_FILE = "index.sqlite"
 #: Rows of the index that one transaction writes.
@@ -26,9 +27,10 @@ _Result = TypeVar("_Result")
 class Catalogue:
     """The index of `folder`, whose files are `files`."""
 
-    def __init__(self, folder: Path, files: RecordingFiles) -> None:
+    def __init__(self, folder: Path, files: RecordingFiles, stopping: Stopping) -> None:
         self._folder = folder
         self._files = files
+        self._stopping = stopping
         self._opened: RecordingIndex | None = None
         self._is_in_memory = False  # the opened one, since the disk takes none
 
@@ -38,6 +40,10 @@ class Catalogue:
             self.use(self._reconcile)
         else:
             self.use(lambda index: None)  # opening does it
+
+    def reconcile_one(self, id: str) -> None:
+        """Make the index say what the folder holds of this recording."""
+        self.use(lambda index: self._reconcile_one(index, id))
 
     def enter(self, recordings: Iterable[Recording]) -> None:
         """Enter recordings that are there; raises HostToolError."""
@@ -60,15 +66,33 @@ class Catalogue:
 
     def _reconcile(self, index: RecordingIndex) -> None:
         # Loops, not operations on whole sets: between their turns the event loop has its own.
-        folder, known = self._files.scan(), index.stamps()
+        folder, known = self._files.scan(self._stopping), index.stamps()
         there = self._with_key(folder)
         whole = {
             id: stamp for id, stamp in folder.facts.items() if id in folder.wavs or id in there
         }
         changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
         for start in range(0, len(changed), _BATCH):
+            self._stopping.check()
             self._refresh(index, changed[start : start + _BATCH])
         index.remove([id for id in known if id not in whole])
+
+    def _reconcile_one(self, index: RecordingIndex, id: str) -> None:
+        if self._files.stamp(id) and self._has_audio(id):
+            self._refresh(index, [id])
+        else:
+            index.remove([id])
+
+    def _has_audio(self, id: str) -> bool:
+        """Return whether a recording has audio that was not deleted, as far as its key tells."""
+        if self._files.plain(id).exists():
+            return True
+        if not self._files.sealed(id).exists():
+            return False
+        try:
+            return self._files.keys.get(id) is not None or bool(self._files.foreign([id]))
+        except HostToolError:
+            return True
 
     def _with_key(self, folder: Content) -> set[str]:
         """Return the sealed audio that was not deleted, as far as the keys can tell."""

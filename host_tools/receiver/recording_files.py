@@ -23,6 +23,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files, sealing
 from host_tools.receiver.recording import Recording, from_json
 from host_tools.receiver.recording_keys import KEYS_FILE, RecordingKeys, overwrite
+from host_tools.receiver.stopping import Stopping
 
 _OURS = re.compile(
     r"(?P<id>[0-9a-f]{16})\.(?P<kind>sealed|wav|json)|"
@@ -70,12 +71,14 @@ class RecordingFiles:
     def facts(self, id: str) -> Path:
         return self.folder / f"{id}.json"
 
-    def scan(self) -> Content:
-        """Return what is in the folder; raises HostToolError."""
+    def scan(self, stopping: Stopping | None = None) -> Content:
+        """Return what is in the folder; raises HostToolError, and Stopped."""
         found = Content({}, set(), set(), [])
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
+                    if stopping is not None:
+                        stopping.check()
                     if (match := _OURS.fullmatch(entry.name)) is None:
                         continue
                     if match["id"] is None:

@@ -81,6 +81,11 @@ class RecordingIndex:
         )
         return _recordings(rows)
 
+    def get(self, id: str) -> Recording | None:
+        """Return the recording of this id."""
+        rows = self._database.execute("SELECT facts FROM recordings WHERE id = ?", (id,))
+        return next(iter(_recordings(rows)), None)
+
     def of_device(self, device: str, *, shared_only: bool = False) -> list[Recording]:
         """Return what was kept under this device's consent."""
         rows = self._database.execute(
@@ -95,15 +100,17 @@ class RecordingIndex:
         )
         return {device: (count, first) for device, count, first in rows}
 
-    def expired(self, keep_s: float | None) -> list[Recording]:
+    def expired(self, keep_s: float | None, id: str | None = None) -> list[Recording]:
         """Return what is past its day, or older than `keep_s`, by the clock of this computer or
-        by the retention clock, whichever is first."""
+        by the retention clock, whichever is first; of one recording, if its `id` is given."""
         reading, now_s = self.advance_clock(), time.time()
         oldest_s = float("inf") if keep_s is None else keep_s
         rows = self._database.execute(
-            "SELECT facts FROM recordings WHERE expires <= ? OR deadline <= ? "
-            "OR created <= ? OR born <= ?",
+            "SELECT facts FROM recordings WHERE (? IS NULL OR id = ?) AND "
+            "(expires <= ? OR deadline <= ? OR created <= ? OR born <= ?)",
             (
+                id,
+                id,
                 text(now_s),
                 reading,
                 text(max(0.0, now_s - oldest_s)),

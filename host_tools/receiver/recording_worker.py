@@ -150,7 +150,8 @@ class RecordingWorker:
         return self._run(lambda: self._recordings.traffic.add(counts))
 
     def close(self) -> None:
-        """Finish what was begun, and close the index."""
+        """Finish what was begun, and close the index; what takes long stops between two steps."""
+        self._recordings.stopping.begin()
         if not self._is_closed:
             self._is_closed = True
             self._thread.submit(self._recordings.close)

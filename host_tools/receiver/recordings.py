@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from host_tools.receiver.receiver_log import ReceiverLog
 from host_tools.receiver.recording import Recording, text
 from host_tools.receiver.recording_catalogue import INDEX_FILE, Catalogue
 from host_tools.receiver.recording_files import Content, Deletion, RecordingFiles
+from host_tools.receiver.stopping import Stopping
 from host_tools.receiver.traffic import TRAFFIC_FILE, Traffic
 from host_tools.receiver.waiting_archive import WaitingArchive
 
@@ -38,6 +40,11 @@ DEFAULT_KEEP_DAYS = 30.0
 _DAY_S = 86400.0
 #: Rows of the history that one transaction writes.
 _BATCH = 500
+#: Keys that one transaction overwrites: a fraction of a second.
+_KEYS_BATCH = 1000
+#: More recordings than this are looked for together, and not all deleted when the receiver ends.
+_FEW = 200
+_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Recordings:
@@ -58,7 +65,9 @@ class Recordings:
         self.labels = RecordingLabels(self._files.keys, self.history, self.log)
         #: An archive with some of them, which has not left yet.
         self.waiting = WaitingArchive(folder)
-        self._catalogue = Catalogue(folder, self._files)
+        #: Set by whoever ends the receiver: what takes long stops between two steps.
+        self.stopping = Stopping()
+        self._catalogue = Catalogue(folder, self._files, self.stopping)
         #: Files that could not be removed, without a key.
         self._stuck: set[str] = set()
 
@@ -110,7 +119,10 @@ class Recordings:
 
     def find(self, id_or_beginning: str) -> Recording:
         """Return the one recording whose id begins so; raises HostToolError."""
-        found = self.all(id_or_beginning) if id_or_beginning else []
+        if _ID.fullmatch(id_or_beginning):
+            found = self._of_id(id_or_beginning)
+        else:
+            found = self.all(id_or_beginning) if id_or_beginning else []
         if len(found) != 1:
             raise HostToolError(
                 f"{'no' if not found else 'more than one'} recording {id_or_beginning!r}",
@@ -118,18 +130,36 @@ class Recordings:
             )
         return found[0]
 
-    def wav(self, recording: Recording, *, what: str = "hear", source: str = "command") -> bytes:
+    def these(self, ids: Collection[str]) -> list[Recording]:
+        """Return those of these recordings that are there."""
+        if len(ids) > _FEW:
+            return [recording for recording in self.all() if recording.id in ids]
+        return [recording for id in ids for recording in self._of_id(id)]
+
+    def _of_id(self, id: str) -> list[Recording]:
+        """Return the recording of a whole id, looked for by itself, if it is there."""
+        if not self._folder.is_dir() or not _ID.fullmatch(id):
+            return []
+        self._catalogue.reconcile_one(id)
+        late = self._catalogue.use(lambda index: index.expired(self._keep_s, id))
+        found = self._catalogue.use(lambda index: index.get(id))
+        return [found] if found is not None and not late else []
+
+    def wav(
+        self, recording: Recording, *, what: str | None = "hear", source: str = "command"
+    ) -> bytes:
         """Return the recording as a WAV file, its samples checked; the look is recorded first.
 
         Args:
             recording: One that is there.
-            what: One of receiver_log.LOOKS.
+            what: One of receiver_log.LOOKS; None for a part of a look that is recorded already.
             source: One of receiver_log.SOURCES.
 
         Raises:
             HostToolError: it is damaged, or the look could not be recorded.
         """
-        self.log.add("look", what=what, source=source, recording=recording.id)
+        if what is not None:
+            self.log.add("look", what=what, source=source, recording=recording.id)
         return self._files.wav(recording)
 
     def keep_transcript(self, id: str, words: str) -> None:
@@ -175,7 +205,9 @@ class Recordings:
             device: Whose recordings they are, if they are one device's.
 
         Returns:
-            What is done.  What cannot be recorded is not done.
+            What is done.  What cannot be recorded is not done.  When the receiver ends meanwhile,
+            recordings whose keys are overwritten are gone as well, and their files go at its next
+            start; of the others it is said that they are left.
         """
         done = Deletion()
         ids = [recording.id for recording in recordings]
@@ -186,22 +218,61 @@ class Recordings:
         except HostToolError as error:
             return Deletion(left=[f"{len(ids)} recordings: {error.message}"])
         done.left += self.waiting.remove_with(ids)
-        is_silent = self._destroy_keys(ids) is None
-        gone = [id for id in ids if self._files.remove(id, done)]
+        silent, problem = self._silence(ids)
+        gone, later = self._remove(silent if problem is None else ids, problem is None, done)
         done.count = len(gone)
-        self._stuck = self._stuck.union(ids).difference(gone)
-        if not is_silent and (problem := self._destroy_keys(ids)):  # there may be room by now
-            done.left.append(problem)
+        self._stuck = self._stuck.union(silent if problem is None else ids).difference(gone)
+        if problem is not None and (again := self._destroy_keys(ids)):  # there may be room by now
+            done.left.append(again)
+        if problem is None and len(silent) < len(ids):
+            count = len(ids) - len(silent)
+            done.left.append(f"{count} recordings: the receiver ends; delete them again")
+        if later:
+            done.left.append(
+                f"files of {later} recordings: nobody can hear them any more; they go at the "
+                "receiver's next start"
+            )
         done.left += self._files.settle() if gone else []
         done.left += self.waiting.remove_with(ids)  # one that was made meanwhile
         with contextlib.suppress(HostToolError):  # that they go is recorded
             self.log.add("deleted", recordings=done.count, left=len(done.left))
-        dead = ids if is_silent else gone
+        if later:  # index and history are made to agree at the next start
+            return done
+        dead = list({*silent, *gone})
         with contextlib.suppress(HostToolError):  # read from the files the next time
             self._catalogue.use(lambda index: index.remove(dead))
         with contextlib.suppress(HostToolError):  # noted at the next start
             self.history.deleted(dead)
         return done
+
+    def _silence(self, ids: list[str]) -> tuple[list[str], str | None]:
+        """Overwrite the keys of these, some at a time.
+
+        Returns those whose keys are overwritten, and why the rest are not; without a reason the
+        receiver ends, if there is a rest.
+        """
+        for start in range(0, len(ids), _KEYS_BATCH):
+            if start and self.stopping.has_begun:
+                return ids[:start], None
+            if problem := self._destroy_keys(ids[start : start + _KEYS_BATCH]):
+                return ids[:start], problem
+        return ids, None
+
+    def _remove(
+        self, ids: Iterable[str], are_silent: bool, done: Deletion
+    ) -> tuple[list[str], int]:
+        """Remove the files of these, and return which are gone; when the receiver ends, what
+        nobody can hear any more may wait: returns how many do."""
+        gone: list[str] = []
+        later = 0
+        for id in ids:
+            # One of an earlier version has no key: nothing but its removal silences it.
+            may_wait = are_silent and self.stopping.has_begun and len(gone) >= _FEW
+            if may_wait and not self._files.plain(id).exists():
+                later += 1
+            elif self._files.remove(id, done):
+                gone.append(id)
+        return gone, later
 
     def delete_all(self, *, source: str = "command") -> Deletion:
         """Remove every recording, also what is damaged or half written."""
@@ -296,6 +367,9 @@ class Recordings:
             folder, unsound = self._unsound(is_doubt_enough, done)
             unsound = self._recorded(unsound, folder, done)
         for id in unsound:
+            if self.stopping.has_begun:
+                done.left.append("what nobody can say the consent of: it goes at the next start")
+                break
             is_audio = id in folder.sealed or id in folder.wavs
             done.count += self._files.remove(id, done) and is_audio
         for name in folder.parts:
@@ -306,10 +380,11 @@ class Recordings:
         """Return what the folder holds, and what of it is to go; what stays in doubt is noted."""
         self.reconcile()
         sound = self._catalogue.use(lambda index: index.stamps())
-        folder = self._files.scan()
+        folder = self._files.scan(self.stopping)
         unsound = []
         everything = itertools.chain(folder.facts, folder.sealed, folder.wavs)
         for id in sorted({id for id in everything if id not in sound}):
+            self.stopping.check()
             if is_doubt_enough or not self._files.is_in_doubt(id):
                 unsound.append(id)
             else:
@@ -379,6 +454,9 @@ class Recordings:
         """Write the facts anew; returns what could not be written."""
         left = []
         for recording in recordings:
+            if self.stopping.has_begun:
+                left.append("the receiver ends; not all of them are changed")
+                break
             try:
                 self._files.write_facts(recording)
                 self._catalogue.enter([recording])

@@ -23,7 +23,7 @@ COUNTS_S = 60.0
 async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
     """Remove what nobody can say the consent of; then, for ever, what has expired."""
     try:
-        reason = "their consent record is missing or damaged"
+        reason = "left by a deletion that was not finished, or without a sound consent record"
         _report(view, await recordings.clean(), reason)
     except HostToolError as error:
         view.emit("warning", message=error.message)

@@ -227,7 +227,7 @@ def test_each_look_is_recorded_before_it_happens_or_it_does_not_happen(data):
                     assert words in read.text and "script" not in {tag for tag, _ in read.tags}
         looks = [json.loads(line) for line in log.read_text().splitlines()]
         looks = [look for look in looks if look["kind"] == "look"]
-        assert [look["what"] for look in looks] == ["read", "hear", "hear", "download"]
+        assert [look["what"] for look in looks] == ["read", "hear", "download"]
         assert {(look["source"], look["recording"]) for look in looks} == {("page", row.recording)}
         await post(client, "/delete", [("row", str(row.id))])
         assert '"source":"page","recordings":1' in log.read_text()
@@ -239,6 +239,40 @@ def test_each_look_is_recorded_before_it_happens_or_it_does_not_happen(data):
             assert status == 500 and "cannot" in text and "RIFF" not in text, path
 
     on_page(data, visit)
+
+
+def test_a_hearing_is_recorded_once_however_many_parts_the_browser_asks_for(data, monkeypatch):
+    async def visit(opened):
+        row, other = await keep(opened, NOON_S), await keep(opened, NOON_S)
+        log = data / "receiver-audit" / "audit.jsonl"
+        client, stranger = await opened.enter(), await opened.enter()
+
+        async def hear(client, row, first=0):
+            headers = {"Range": f"bytes={first}-{first + 99}"}
+            path = f"/streams/{row.id}/audio.wav"
+            assert (await bytes_at(client, path, headers)).startswith(b"RIFF"[: 4 * (not first)])
+            return log.read_text().count('"what":"hear"')
+
+        # A part behind the beginning is a hearing as well.
+        assert [await hear(client, row, at) for at in (500, 0, 100, 900)] == [1] * 4
+        assert await hear(client, other) == 2
+        assert await hear(stranger, row) == 3 and await hear(stranger, row, 100) == 3
+        assert await asyncio.gather(*(hear(client, row) for _ in range(4))) == [3] * 4
+        monkeypatch.setattr(archives, "MAX_HEARINGS", 1)
+        assert await hear(client, row) == 4, "the oldest were forgotten"
+        monkeypatch.setattr(archives, "HEARING_S", 0.0)
+        assert [await hear(client, row) for _ in range(2)] == [5, 6]
+        await post(client, "/delete", [("row", str(row.id))])
+        monkeypatch.setattr(archives, "HEARING_S", 600.0)
+        assert (await ask(client, "GET", f"/streams/{row.id}/audio.wav"))[0] == 404
+
+    on_page(data, visit)
+
+
+async def bytes_at(client, path, headers):
+    async with client.get(path, headers=headers) as answer:
+        assert answer.status == 206
+        return await answer.read()
 
 
 def test_the_waveform_shows_where_it_is_loud():

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from host_tools.errors import HostToolError
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.recording import Recording, text
 from host_tools.receiver.recording_keys import RecordingKeys
@@ -108,6 +109,24 @@ async def main(folder: Path) -> None:
     await measured("keep 10 s of audio", lambda: recordings.add(stream, DEVICES[1]))
     wishes = Wishes(keep_recordings=False, share_for_training=False)
     await measured("withdraw a tenth", lambda: recordings.withdraw(DEVICES[0], wishes))
+    recordings.close()
+    recordings = worker()
+    await recordings.look(lambda kept: kept.devices())
+    withdrawing = recordings.withdraw(DEVICES[2], wishes)
+    await asyncio.sleep(1.0)
+    began_s = time.perf_counter()
+    recordings.close()  # as at SIGTERM
+    took_s = time.perf_counter() - began_s
+    try:
+        outcome = (await withdrawing).doubts or ("done",)
+    except HostToolError as error:
+        outcome = (error.message,)
+    print(f"end amid withdrawing a tenth       {took_s * 1000:9.0f} ms: {outcome[0]}", flush=True)
+    recordings = worker()
+    await measured("start after that", recordings.clean)
+    await measured("withdraw it again", lambda: recordings.withdraw(DEVICES[2], wishes))
+    left = await recordings.look(lambda kept: kept.devices().get(DEVICES[2].id))
+    print(f"left of it: {left}")
     recordings.close()
 
 
