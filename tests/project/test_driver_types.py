@@ -92,9 +92,8 @@ def test_drivers_fit_the_chips_modules(check):
 
 
 def test_examples_fit_the_chips_modules(check):
-    for path in sorted(EXAMPLES.glob("*.py")):
-        status, said = check(path)
-        assert status == 0, said
+    status, said = check(*sorted(EXAMPLES.glob("*.py")))
+    assert status == 0, said
 
 
 def test_the_check_would_find_a_wrong_call(check, tmp_path):
