@@ -18,7 +18,7 @@ from host_tools.version import installed_version
 ENGINE = FIRMWARE / "wakeword"
 SOURCE = "py"
 #: The kinds of machine code, as mpy-cross calls them; xtensawin has the assembler, too.
-ARCHITECTURES = ("x64", "xtensawin", "armv7emsp", "rv32imc")
+ARCHITECTURES = ("x64", "xtensawin", "armv6m", "armv7emsp", "rv32imc")
 KINDS = (SOURCE, *ARCHITECTURES)
 PACKAGE_FILE = "package.json"
 

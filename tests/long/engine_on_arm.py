@@ -19,7 +19,7 @@ from host_tools.models.catalog import find_model, known_models
 from host_tools.release.packages import engine_package, lay
 
 ROOT_OF_ARM = "/usr/arm-linux-gnueabihf"
-KINDS = ("armv7emsp", "py")
+KINDS = ("armv7emsp", "armv6m", "py")
 CHUNKS, MORE_CHUNKS = 90, 150  # a whole number of strides
 #: A plugin for qemu 7 and newer (its qemu-plugin.h): adds up the instructions of every block that
 #: is executed.
