@@ -232,6 +232,13 @@ def command(
 ) -> int:
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
+    is_for_others = not no_page and page_host not in (*pages.LOOPBACK, "localhost")
+    if is_for_others and not remove_service:
+        network_page.check_set_up(data, page_host)
+    elif page_names:
+        raise HostToolError(
+            "--page-name needs --page-host", "the page of this computer alone has no other name"
+        )
     if install_service or remove_service:
         return receive_service.change(context, data, install_service, remove_service)
     assistants: list[Assistant] = []
@@ -262,7 +269,7 @@ def command(
         assistants.append(_home_assistant(data, devices, home_host, home_port, home_mdns))
     with locked(data):
         place = None
-        if not no_page and page_host not in (*pages.LOOPBACK, "localhost"):
+        if is_for_others:
             place = network_page.listen(data, page_host, page_port, page_names, authority)
             page_host, page_port = pages.LOOPBACK[0], None
         listener = None if no_page else pages.listen(page_host, page_port)

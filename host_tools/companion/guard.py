@@ -39,6 +39,8 @@ HEADERS = {
 }
 #: The largest form of somebody who has no session: a passphrase and a code.
 MAX_STRANGERS_BYTES = 8192
+#: What a page that nobody looks at asks for again and again: it keeps no session alive.
+_BY_ITSELF = ("/live",)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 _WORDS = {
     400: "The request makes no sense.",
@@ -171,7 +173,8 @@ class Guard:
 
     def _session_of(self, request: web.Request) -> Session | None:
         cookie = request.cookies.get(self.door.cookie)
-        return self._sessions.find(cookie, time.monotonic(), self.door.kind)
+        is_use = request.path not in _BY_ITSELF
+        return self._sessions.find(cookie, time.monotonic(), self.door.kind, is_use=is_use)
 
     def _check_origin(self, request: web.Request) -> None:
         """Raise Refusal if another page asks."""

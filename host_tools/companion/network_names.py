@@ -43,18 +43,18 @@ def _own_names() -> Iterable[str]:
 
 
 def _own_addresses(version: int) -> list[str]:
-    """Return this computer's addresses for others; of IPv6 a page on `::` has both kinds."""
+    """Return this computer's addresses for others: the one that it sends from comes first."""
     found = []
-    with contextlib.suppress(OSError):
-        for *_, where in socket.getaddrinfo(socket.gethostname(), None):
-            found.append(str(where[0]))
     for family, elsewhere in _ELSEWHERE:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
             asking.connect((elsewhere, 9))
             found.append(str(asking.getsockname()[0]))
+    with contextlib.suppress(OSError):
+        for *_, where in socket.getaddrinfo(socket.gethostname(), None):
+            found.append(str(where[0]))
     addresses = [ipaddress.ip_address(each) for each in found if "%" not in each]
     return [
         str(each)
         for each in dict.fromkeys(addresses)
-        if not each.is_loopback and not each.is_link_local and each.version <= version
+        if not each.is_loopback and not each.is_link_local and each.version == version
     ]

@@ -60,14 +60,8 @@ class Place:
     tls: ssl.SSLContext
 
 
-def listen(
-    data: Path, address: str, port: int | None, given: Sequence[str], authority: Authority
-) -> Place:
-    """Return where the page is for other computers; `given` are names that its owner adds.
-
-    Raises:
-        HostToolError: nobody could sign in, or the address cannot be had.
-    """
+def check_set_up(data: Path, address: str) -> None:
+    """Raise HostToolError if `address` is none, or if nobody could sign in there."""
     try:
         ipaddress.ip_address(address)
     except ValueError as error:
@@ -80,6 +74,17 @@ def listen(
             f"the page on {address} would let in nobody: no passphrase and code are set up",
             f"run `earnest companion --setup --data {data}` first",
         )
+
+
+def listen(
+    data: Path, address: str, port: int | None, given: Sequence[str], authority: Authority
+) -> Place:
+    """Return where the page is for other computers; `given` are names that its owner adds.
+
+    Raises:
+        HostToolError: nobody could sign in, or the address cannot be had.
+    """
+    check_set_up(data, address)
     names = names_for(address, given)
     if not names:
         raise HostToolError(
@@ -146,7 +151,11 @@ class NetworkPage(Assistant):
     async def _meet(self, host: Host, peer: socket.socket, address: str) -> None:
         """From an accepted socket to a session on it, or its end."""
         transport = None
-        spare = peer.dup()
+        try:
+            spare = peer.dup()
+        except OSError:  # out of file descriptors
+            peer.close()
+            return
         try:
             with self._strangers.one(address):
                 server = await self._server(host)

@@ -73,13 +73,17 @@ class Sessions:
         self._sessions[_digest(cookie)] = session
         return cookie
 
-    def find(self, cookie: str | None, now_s: float, kind: str = LOOPBACK) -> Session | None:
-        """Return the session of a cookie, which is in use again; one of another kind is none."""
+    def find(
+        self, cookie: str | None, now_s: float, kind: str = LOOPBACK, *, is_use: bool = True
+    ) -> Session | None:
+        """Return the session of a cookie; one of another kind is none.  With `is_use` it goes on
+        from now."""
         self._sweep(now_s)
         session = self._sessions.get(_digest(cookie)) if cookie else None
         if session is None or session.kind != kind:
             return None
-        session.used_s = now_s
+        if is_use:
+            session.used_s = now_s
         return session
 
     def all(self, now_s: float) -> list[Session]:

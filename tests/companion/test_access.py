@@ -12,6 +12,7 @@ from host_tools.companion.serving import MAX_BODY_BYTES
 from host_tools.companion.sessions import IDLE_S, MAX_AGE_S, MAX_SESSIONS, Sessions
 from host_tools.companion.tickets import TICKET_S, Tickets
 from host_tools.errors import HostToolError
+from host_tools.receiver.receiver_log import FOLDER, LOG_NAME, ReceiverLog
 from tests.fakes.pages import ask, csrf_of, on_page
 from tests.fakes.satellites import FakeSatellite
 
@@ -115,6 +116,29 @@ def test_a_ticket_is_good_once_and_for_a_while(data, monkeypatch):
             os.utime(path, (past, past))
         answer = await ask(second, "GET", f"/enter?ticket={late}")
         assert answer[0] == 403 and not list((data / tickets.FOLDER).glob("*.ticket"))
+
+    on_page(data, visit)
+
+
+def test_a_ticket_lets_in_nobody_who_cannot_be_recorded(data, monkeypatch):
+    def full(*_, **__):
+        raise HostToolError("No space left on device")
+
+    async def visit(opened):
+        with monkeypatch.context() as patched:
+            patched.setattr(ReceiverLog, "add", full)
+            ticket = opened.tickets.issue()
+            answer = await ask(opened.client(), "GET", f"/enter?ticket={ticket}")
+            assert answer[0] == 500 and "Set-Cookie" not in answer[1]
+        client = await opened.enter()
+        assert (await ask(client, "GET", "/"))[0] == 200
+        log = (data / FOLDER / LOG_NAME).read_text()
+        assert log.count('"kind":"sign-in","session":"loopback"') == 1
+        csrf = await csrf_of(client)
+        with monkeypatch.context() as patched:
+            patched.setattr(ReceiverLog, "add", full)
+            assert (await ask(client, "POST", "/leave", data={"csrf": csrf}))[0] == 200
+        assert (await ask(client, "GET", "/"))[0] == 403, "out all the same"
 
     on_page(data, visit)
 

@@ -46,7 +46,7 @@ def test_every_route_but_the_sign_in_is_closed(data):
     async def visit(page):
         page.now.connected(kitchen := FakeSatellite(KITCHEN, "kitchen"))
         inside = await page.enter()
-        csrf = await csrf_of(inside)
+        csrf, stranger = await csrf_of(inside), page.browser()
         [(name, good)] = cookies_of(inside).items()
         async with opened(data) as here:
             client = await here.enter()
@@ -56,7 +56,7 @@ def test_every_route_but_the_sign_in_is_closed(data):
                 for cookie in forged:
                     headers = {} if cookie is None else {"Cookie": f"{name}={cookie}"}
                     form = {"csrf": csrf} if method == "POST" else None
-                    answer = await ask(page.browser(), method, path, headers=headers, data=form)
+                    answer = await ask(stranger, method, path, headers=headers, data=form)
                     status, headers, text = answer
                     is_led = (status, path) == (303, "/") and headers["Location"] == "/sign-in"
                     assert status == 403 or is_led, (path, cookie, answer)
@@ -142,13 +142,13 @@ def test_every_answer_carries_the_policy_and_there_is_no_hsts(data):
 @pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1", "192.0.2.9:{port}", ""])
 def test_a_name_that_it_was_not_started_for_is_refused(data, host):
     async def visit(page):
-        name = host.format(port=page.port)
+        name, stranger = host.format(port=page.port), page.browser()
         for method, path in [*ROUTES, ("GET", "/sign-in"), ("POST", "/sign-in")]:
-            answer = await ask(page.browser(), method, path, headers={"Host": name})
+            answer = await ask(stranger, method, path, headers={"Host": name})
             assert answer[0] == 421 and "csrf" not in answer[2]
         for right in NAMES:
             headers = {"Host": f"{right}:{page.port}"}
-            assert (await ask(page.browser(), "GET", "/sign-in", headers=headers))[0] == 200
+            assert (await ask(stranger, "GET", "/sign-in", headers=headers))[0] == 200
 
     on_network_page(data, visit)
 
@@ -354,6 +354,17 @@ def test_sessions_are_listed_and_one_or_all_are_ended(data):
     on_network_page(data, visit)
 
 
+def test_a_set_up_that_is_going_on_is_shown_on_the_receivers_computer_alone(data):
+    async def visit(page):
+        browser = await page.enter()
+        with set_up.offered(data, factors.uri_of(SECRET, "kitchen")):
+            status, _, text = await ask(browser, "GET", "/sessions")
+            assert status == 200 and "being set up" not in text and "code.svg" not in text
+            assert (await ask(browser, "GET", "/sessions/code.svg"))[0] == 404
+
+    on_network_page(data, visit)
+
+
 @pytest.mark.parametrize("is_reset", [True, False])
 def test_a_set_up_or_a_reset_ends_every_session_at_once(data, is_reset):
     async def visit(page):
@@ -388,6 +399,19 @@ def test_a_sign_in_that_a_reset_overtakes_lets_nobody_in(data, monkeypatch):
         status, headers, _ = await page.sign_in()
         assert status == 403 and "Set-Cookie" not in headers
         assert page.access.sessions.all(time.monotonic()) == []
+
+    on_network_page(data, visit)
+
+
+def test_a_page_that_nobody_looks_at_keeps_no_session_alive(data, monkeypatch):
+    async def visit(page):
+        browser = await page.enter()
+        [session] = page.access.sessions.all(time.monotonic())
+        used_s = session.used_s
+        async with browser.get("/live") as live:
+            await live.content.readuntil(b"\n\n")
+        assert session.used_s == used_s
+        assert (await ask(browser, "GET", "/"))[0] == 200 and session.used_s > used_s
 
     on_network_page(data, visit)
 
@@ -519,10 +543,3 @@ def test_connections_of_strangers_are_few_and_short_and_make_way(data, monkeypat
                 assert line, "a session's connection was ended"
 
     on_network_page(data, visit)
-
-
-def test_the_folder_is_in_a_back_up_but_for_the_counts(data):
-    from host_tools.service.backup_format import is_left_out
-
-    assert not is_left_out(factors.FILE)
-    assert is_left_out("page/sign-in-tries.json") and is_left_out("page/set-up.json")

@@ -1,9 +1,11 @@
 """`earnest companion --setup` and `--reset`, and a real receiver for other computers."""
 
+import asyncio
 import re
 import signal
 import ssl
 import stat
+import tarfile
 import time
 import urllib.error
 import urllib.parse
@@ -16,14 +18,17 @@ from click.testing import CliRunner
 from host_tools.commands import companion, companion_setup
 from host_tools.companion import factors, network_names, network_page, set_up
 from host_tools.companion.network_names import names_for
+from host_tools.companion.sign_in import Outcome, SignIn
 from host_tools.errors import HostToolError
 from host_tools.receiver import authority as authorities
 from host_tools.receiver import page_certificate
 from host_tools.receiver.page_certificate import PageCertificate
+from host_tools.receiver.recordings import Recordings
 from tests.companion.test_network_page import records
-from tests.fakes.network_pages import CHEAP, PASSPHRASE
+from tests.fakes.network_pages import CHEAP, PASSPHRASE, Clock
+from tests.fakes.network_pages import set_up as network_set_up
 from tests.fakes.pages import ask, on_page
-from tests.fakes.receivers import earnest, receiving
+from tests.fakes.receivers import SPEECH, earnest, receiving, samples_of
 
 
 def code_now(secret, steps=0):
@@ -135,6 +140,26 @@ def test_the_page_of_this_computer_shows_the_code_while_it_is_set_up(data):
     on_page(data, visit)
 
 
+def test_a_back_up_has_the_factors_and_no_counts(data, tmp_path):
+    authorities.open_or_make(data / "authority")
+    clock = Clock()
+    network_set_up(data)
+    signing = SignIn(data, clock)
+    assert asyncio.run(signing.attempt("192.0.2.7", "wrong", ""))[0] is Outcome.WRONG
+    assert set_up.offer_path(data).parent.joinpath("sign-in-tries.json").exists()
+    assert earnest(data, "backup", tmp_path / "b.tar").returncode == 0
+    with tarfile.open(tmp_path / "b.tar") as tar:
+        names = tar.getnames()
+    assert factors.FILE in names and not [name for name in names if name.startswith("page/")]
+    assert earnest(tmp_path / "new", "restore", tmp_path / "b.tar").returncode == 0
+    assert stat.S_IMODE(factors.path_in(tmp_path / "new").stat().st_mode) == 0o600
+    again = SignIn(tmp_path / "new", clock)
+    attempt = again.attempt("192.0.2.7", PASSPHRASE, clock.code())
+    assert asyncio.run(attempt)[0] is Outcome.RIGHT
+    signing.close()
+    again.close()
+
+
 # The certificate and the names.
 
 
@@ -206,6 +231,9 @@ def test_a_real_receiver_lets_in_who_signs_in_until_a_reset(data):
     data.mkdir()
     secret = factors.new_secret()
     set_up.keep(data, PASSPHRASE, secret, 0, cost=CHEAP)
+    with closing(Recordings(data, 30.0)) as recordings:
+        facts = {"device": "0" * 16, "share_for_training": False, "preroll_ms": 0}
+        recordings.add(SPEECH, wake_word="okay_nabu", **facts)
     options = ("--page-host", "127.0.0.2", "--page-port", 0, "--page-name", "kitchen.test")
     with receiving(data, *options) as receiver:
         here = receiver.wait("page")["address"]
@@ -222,6 +250,10 @@ def test_a_real_receiver_lets_in_who_signs_in_until_a_reset(data):
         typed = urllib.parse.urlencode(form).encode()
         page = browser.open(address + "/sign-in", typed, timeout=10)
         assert page.geturl() == address + "/" and "No device may connect" in page.read().decode()
+        timeline = browser.open(address + "/timeline", timeout=10).read().decode()
+        number = re.search('href="/streams/([0-9]+)"', timeline)[1]
+        sound = browser.open(f"{address}/streams/{number}/audio.wav", timeout=10).read()
+        assert samples_of(sound) == SPEECH
         with pytest.raises(urllib.error.HTTPError, match="403"):
             browser.open(here + "/", timeout=10)
         assert earnest(data, "companion", "--reset").returncode == 0
@@ -231,5 +263,6 @@ def test_a_real_receiver_lets_in_who_signs_in_until_a_reset(data):
     assert [each["kind"] for each in records(data, "sign-in", "set-up")] == [
         *("set-up", "sign-in", "set-up"),
     ]
+    assert {each["source"] for each in records(data, "look")} == {"page-network"}
     done = earnest(data, "receive", "--page-host", "127.0.0.2", "--port", "0")
     assert done.returncode == 2 and "earnest companion --setup" in done.stderr

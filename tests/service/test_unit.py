@@ -11,6 +11,7 @@ import pytest
 from host_tools.errors import HostToolError
 from host_tools.service import systemd
 from host_tools.service.unit import NAME, unit_text
+from tests.fakes.network_pages import set_up
 from tests.fakes.receivers import earnest
 
 HAS_ANALYZE = shutil.which("systemd-analyze") is not None
@@ -129,6 +130,23 @@ def test_install_and_remove(home, monkeypatch):
     assert done.stdout == f"stopped the service and removed {path}\n" and not path.exists()
     assert f"--user disable --now {NAME}" in calls(home) and data.is_dir()
     assert earnest(data, "receive", "--remove-service").stdout == "no service to remove\n"
+
+
+def test_a_page_for_other_computers_needs_its_set_up_first(home):
+    data = home / "data"
+    data.mkdir()
+    options = ("--page-host", "0.0.0.0", "--page-name", "a.test", "--page-name", "192.0.2.7")
+    done = earnest(data, "receive", "--install-service", *options)
+    assert done.returncode == 2 and "`earnest companion --setup" in done.stderr
+    assert not (home / "config").exists()
+    set_up(data)
+    done = earnest(data, "receive", "--install-service", *options)
+    assert done.returncode == 0, done.stderr
+    text = (home / "config" / "systemd" / "user" / NAME).read_text()
+    for word in ("--page-host=0.0.0.0", "--page-name=a.test", "--page-name=192.0.2.7"):
+        assert f'"{word}"' in text
+    done = earnest(data, "receive", "--install-service", "--page-name", "a.test")
+    assert done.returncode == 2 and "--page-name needs --page-host" in done.stderr
 
 
 def test_what_keeps_it_from_being_installed_is_said_in_two_lines(home, monkeypatch):
