@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -23,6 +25,15 @@ FATES = {
     HOME: "sent to Home Assistant",
     ANSWERED: "answered on this computer",
     DROPPED: "dropped, not recorded",
+}
+#: Who ended a stream, by the reason that the history has; others are shown as they are.
+ENDS = {
+    "audio-stop": "the device",
+    "too long": "this receiver: too long",
+    "enough was heard": "this receiver: enough was heard",
+    "receiver": "its owner's command",
+    "timeout": "this receiver: nothing came",
+    **dict.fromkeys(("lost", "cut off", "hung up"), "the connection: it was lost"),
 }
 #: How far back the page "What left" looks.
 LEFT_DAYS = 30
@@ -55,7 +66,13 @@ class TimelinePages:
         )
 
     def _page(self, request: web.Request, template: str, **values: object) -> web.Response:
-        values = {"here": "timeline", **values, "csrf": request[SESSION].csrf, "fates": FATES}
+        values = {
+            "here": "timeline",
+            **values,
+            "csrf": request[SESSION].csrf,
+            "fates": FATES,
+            "ends": ENDS,
+        }
         text = self._renderer.page(template, **values)
         return web.Response(text=text, content_type="text/html")
 
@@ -75,6 +92,7 @@ class TimelinePages:
             query=query,
             devices={device.id: device.name for device in devices},
             words=sorted(words),
+            days=_days(query),
             is_later=after is not None,
             older=query.link(found.rows[-1].cursor) if found.is_more else None,
         )
@@ -174,6 +192,17 @@ def number_of(text: object) -> int:
     if not isinstance(text, str) or not _NUMBER.fullmatch(text):
         raise web.HTTPNotFound
     return int(text)
+
+
+def _days(query: Query) -> list[tuple[str, str, bool]]:
+    """Return links to the streams of the last days, with the rest of the filter: their words,
+    their address, and whether it is this page's."""
+    today = datetime.date.today()
+    found = []
+    for words, ago in (("Today", 0), ("Yesterday", 1)):
+        day = (today - datetime.timedelta(days=ago)).isoformat()
+        found.append((words, replace(query, day=day).link(), query.day == day))
+    return found
 
 
 def _query(fields: Mapping[str, object]) -> Query:

@@ -16,6 +16,7 @@ import pytest
 
 from host_tools.audit.results import CABLE, Result, Results
 from host_tools.audit.stream_check import Mismatch
+from host_tools.receiver.traffic import Counts
 from host_tools.shared_firmware import ROOT
 from tests.companion.test_timeline import fill, keep, kept_ids, stream
 from tests.fakes.pages import opened
@@ -57,8 +58,10 @@ class House:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
         async with opened(self._data) as self.page:
-            self.kitchen = FakeSatellite(KITCHEN, "kitchen", words=("okay_nabu", "hey_jarvis"))
-            self.bedroom = FakeSatellite(BEDROOM, "bedroom", muted=True, listening=False)
+            heard = {"words": ("okay_nabu", "hey_jarvis"), "cutoffs": (848, 900)}
+            self.kitchen = FakeSatellite(KITCHEN, "kitchen", **heard)
+            off = {"muted": True, "listening": False, "off_by": "button", "cutoffs": (848,)}
+            self.bedroom = FakeSatellite(BEDROOM, "bedroom", **off)
             for satellite in (self.kitchen, self.bedroom):
                 self.page.now.connected(satellite)
                 self.page.now.status_changed(satellite)
@@ -212,6 +215,7 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
     row = house.wait(keep(house.page, night_s, audio=WORDS))
     house.wait(fill(house.page, *(stream(night_s - 600 * n) for n in range(1, 7))))
     house.wait(keep(house.page, night_s - 90000, BEDROOM))
+    house.do(lambda: house.page.worker.count({KITCHEN: Counts(141120, 141120, 8064, 9310, 0)}))
     with visiting(chromium, house) as tab:
         tab.get_by_role("link", name="Timeline").focus()
         tab.keyboard.press("Enter")
@@ -219,17 +223,17 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         expect(tab.locator("h1")).to_have_text("Timeline")
         expect(tab.get_by_role("status")).to_have_text("8 streams, 2 with a recording.")
         assert violations(tab) == []
-        picture(tab, "timeline")
         tab.get_by_role("link", name="What left").press("Enter")
         expect(tab.locator("h1")).to_have_text("What left")
         assert violations(tab) == []
+        picture(tab, "left")
         tab.go_back()
         tab.get_by_label("Device").select_option("kitchen")
         tab.get_by_label("Recording", exact=True).select_option("kept")
         tab.keyboard.press("Enter")
         tab.get_by_role("button", name="Show").press("Enter")
         expect(tab.get_by_role("status")).to_have_text("1 stream, 1 with a recording.")
-        tab.locator("tbody a").press("Enter")
+        tab.get_by_role("link", name="Hear the recording of").press("Enter")
         wave = tab.get_by_role("img", name="Waveform")
         expect(wave).to_be_visible()
         until(tab, "document.querySelector('img').naturalWidth > 0")
@@ -238,7 +242,6 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.keyboard.press("Space")
         until(tab, "document.querySelector('audio').currentTime > 0.05")
         assert violations(tab) == []
-        picture(tab, "stream")
         tab.set_viewport_size(PHONE)
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         with tab.expect_download() as download:
@@ -247,7 +250,6 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.get_by_role("button", name="Delete this recording").press("Enter")
         expect(tab.locator("h1")).to_have_text("Delete 1 recording?")
         assert violations(tab) == [] and house.wait(kept_ids(house.page)) > {row.recording}
-        picture(tab, "delete")
         tab.get_by_role("button", name="Delete 1 recording").press("Enter")
         expect(tab.locator("h1")).to_have_text("1 recording deleted")
         assert violations(tab) == [] and row.recording not in house.wait(kept_ids(house.page))
@@ -260,6 +262,52 @@ def test_last_nights_false_wake_is_found_heard_and_deleted_by_keyboard(chromium,
         tab.get_by_role("button", name="Delete 1 recording").press("Enter")
         expect(tab.locator("h1")).to_have_text("1 recording deleted")
         assert house.wait(kept_ids(house.page)) == set()
+
+
+def test_somebody_new_finds_a_false_wake_hears_it_deletes_it_and_withdraws(chromium, house):
+    """With the mouse, from the first page on, by what the page itself says."""
+    given = {"keep_recordings": True, "withdraw": True, "cutoffs": (848, 900)}
+    house.says(house.kitchen, words=("okay_nabu", "hey_jarvis"), **given)
+    night_s = time.time() - 1800
+    day = "Today" if time.localtime(night_s)[2] == time.localtime()[2] else "Yesterday"
+    false_wake = {"wake_word": "hey_jarvis", "duration_ms": 3000, "bytes": 96000}
+    row = house.wait(keep(house.page, night_s, audio=WORDS, **false_wake))
+    for ago in range(1, 7):
+        house.wait(fill(house.page, stream(night_s - 7 * ago, fates=("answered",))))
+        house.wait(keep(house.page, night_s - 86400 * ago))
+    expect = sync_api.expect
+    with visiting(chromium, house) as tab:
+        expect(tab.locator("#live")).to_have_text("Live.")
+        tab.locator(f"#device-{KITCHEN}").get_by_role("link", name="sent").click()
+        expect(tab.get_by_role("status")).to_have_text("13 streams, 7 with a recording.")
+        picture(tab, "timeline")
+        tab.get_by_role("link", name=day, exact=True).click()
+        tab.get_by_label("Wake word").fill("hey_jarvis")
+        tab.get_by_role("button", name="Show").click()
+        expect(tab.get_by_role("status")).to_have_text("1 stream, 1 with a recording.")
+        tab.get_by_role("link", name="Hear the recording of").click()
+        until(tab, "document.querySelector('img').naturalWidth > 0")
+        tab.locator("audio").press("Space")
+        until(tab, "document.querySelector('audio').currentTime > 0.05")
+        picture(tab, "stream")
+        tab.get_by_role("button", name="Delete this recording").click()
+        expect(tab.locator("main")).to_contain_text("Nobody can bring a deleted recording back.")
+        picture(tab, "delete")
+        tab.get_by_role("button", name="Delete 1 recording").click()
+        expect(tab.locator("h1")).to_have_text("1 recording deleted")
+        assert row.recording not in house.wait(kept_ids(house.page))
+        tab.get_by_role("link", name="Back to the timeline").click()
+        expect(tab.locator("tbody tr").first).to_contain_text("recording deleted")
+        tab.get_by_role("link", name="Now", exact=True).click()
+        tab.get_by_role("button", name="Withdraw the consent of kitchen").click()
+        expect(tab.locator("main")).to_contain_text("6 recordings today")
+        tab.get_by_role("button", name="Withdraw the consent of kitchen").click()
+        card = tab.locator(f"#device-{KITCHEN}")
+        expect(card).to_contain_text("not confirmed by the device yet: it was asked.")
+        house.says(house.kitchen, withdraw=True)
+        house.do(lambda: house.page.withdrawals.confirm(KITCHEN, 6, is_complete=True))
+        expect(card).to_contain_text("the device confirmed it on")
+        expect(card).to_contain_text("6 recordings were deleted.")
 
 
 def check_of(*mismatches):
