@@ -123,12 +123,15 @@ class Archive:
 
         return await self._worker.look(look)
 
-    async def wav(self, row: StreamRow, what: str, session: str) -> bytes:
+    async def wav(
+        self, row: StreamRow, what: str, session: str, *, is_played: bool = False
+    ) -> bytes:
         """Return the recording of a row as a WAV file, its samples checked, after the receiver's
         log says `what` it is for: one of receiver_log.LOOKS.
 
         A browser asks for a waveform and for parts of the sound: within HEARING_S they are one
-        hearing of a session, recorded before the first of them.
+        hearing of a session, recorded before the first of them.  What `is_played`, and not only
+        drawn, counts as heard; a full disk, which cannot take that, keeps nobody from hearing.
         """
         id = row.recording or ""
 
@@ -140,6 +143,9 @@ class Archive:
             wav = recordings.wav(recording, what=what if is_new else None, source=self.source)
             if is_new:
                 self._hearings[session, id] = time.monotonic()
+            if is_played:
+                with contextlib.suppress(HostToolError):
+                    recordings.labels.note_heard(recording)
             return wav
 
         return await self._worker.look(look)
@@ -158,13 +164,6 @@ class Archive:
             return None
         source = self.source
         return await self._worker.look(lambda recordings: recordings.transcript(id, source=source))
-
-    async def heard(self, row: StreamRow) -> None:
-        """Note that the recording of a row was given to a player.  A full disk, which cannot take
-        that, keeps nobody from hearing: then it does not count."""
-        id = row.recording or ""
-        with contextlib.suppress(HostToolError):
-            await self.ask(lambda recordings: recordings.labels.note_heard(recordings.find(id)))
 
     async def labels(self, row: StreamRow) -> Labels:
         """Return what the owner says of the recording of a row."""

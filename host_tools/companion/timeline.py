@@ -120,8 +120,7 @@ class TimelinePages:
 
     async def _audio(self, request: web.Request) -> web.StreamResponse:
         """The recording for the browser's player, which may ask for a part."""
-        row, wav = await self._wav(request, "hear")
-        await self._archive.heard(row)
+        _, wav = await self._wav(request, "hear", is_played=True)
         headers = {"Accept-Ranges": "bytes"}
         match = _RANGE.fullmatch(request.headers.get("Range", ""))
         if match is None:
@@ -180,11 +179,14 @@ class TimelinePages:
             raise web.HTTPNotFound
         return found[0]
 
-    async def _wav(self, request: web.Request, what: str) -> tuple[StreamRow, bytes]:
+    async def _wav(
+        self, request: web.Request, what: str, *, is_played: bool = False
+    ) -> tuple[StreamRow, bytes]:
         row = await self._row(request)
         if row.recording is None:
             raise web.HTTPNotFound
-        return row, await self._archive.wav(row, what, request[SESSION].csrf)
+        session = request[SESSION].csrf
+        return row, await self._archive.wav(row, what, session, is_played=is_played)
 
 
 def number_of(text: object) -> int:

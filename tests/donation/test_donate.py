@@ -6,10 +6,12 @@ import json
 import stat
 import tarfile
 import wave
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
 
+from firmware.satellite import protocol
 from host_tools.commands import donate
 from host_tools.donation import archive
 from host_tools.donation.archive import (
@@ -25,10 +27,11 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files, waiting_archive
 from host_tools.receiver.labels import NOT_SAID, RIGHT, WRONG, Labels
 from host_tools.receiver.receiver_log import FOLDER, LOG_NAME, digest_of
-from host_tools.receiver.recording_keys import overwrite
+from host_tools.receiver.recording_files import RecordingFiles
+from host_tools.receiver.recording_keys import Slots, overwrite
 from host_tools.receiver.recordings import Recordings
 from host_tools.service import backup
-from tests.fakes.receivers import SPEECH, earnest
+from tests.fakes.receivers import SPEECH, Device, earnest, new_device, serving
 
 KITCHEN, HALL = "a1" * 8, "b2" * 8
 
@@ -287,6 +290,68 @@ def test_a_deletion_or_withdrawal_removes_the_archive_that_waits(
             make_waiting(recordings, name_of(recordings, chosen))
         make_waiting(recordings, name_of(recordings, left))
         assert len(labels_in(path)) == 2
+
+
+def test_the_archive_goes_before_the_keys_and_the_marks(
+    recordings, another, tmp_path, monkeypatch
+):
+    """A kill at any moment leaves no archive with what is deleted or marked."""
+    path = waiting(tmp_path) / "donation.tar"
+    gone = []
+    destroy, write_facts = Slots.destroy, RecordingFiles.write_facts
+
+    def destroying(*arguments):
+        gone.append(not path.exists())
+        destroy(*arguments)
+
+    def writing(*arguments):
+        gone.append(not path.exists())
+        write_facts(*arguments)
+
+    chosen = reviewed(recordings)
+    make_waiting(recordings, name_of(recordings, chosen))
+    monkeypatch.setattr(Slots, "destroy", destroying)
+    monkeypatch.setattr(RecordingFiles, "write_facts", writing)
+    another.delete([o.recording for o in chosen if o.recording.device == KITCHEN][:1])
+    make_waiting(recordings, name_of(recordings, given(recordings)))
+    another.unshare(HALL)
+    assert len(gone) >= 2 and all(gone)
+    monkeypatch.undo()
+    # Power is lost between the archive and what names it: the next withdrawal, or look, clears it.
+    make_waiting(recordings, name_of(recordings, given(recordings)))
+    (waiting(tmp_path) / "contents.json").unlink()
+    assert another.waiting.remove_with(["c" * 16]) == [] and not waiting(tmp_path).exists()
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_a_devices_withdrawal_is_confirmed_only_when_the_archive_is_gone(
+    tmp_path, monkeypatch, is_stuck
+):
+    """A real device, over TLS; the receiver runs in this process, on another thread."""
+    data = tmp_path / "data"
+    folder = new_device(data, "kitchen")
+
+    def stuck(path):
+        raise OSError(30, "Read-only file system")
+
+    with serving(data) as receiver, Device(receiver.port, folder) as device:
+        device.say(SPEECH[:3200], keep=True, share=True)
+        receiver.wait("stream-stop")
+        with closing(Recordings(data)) as owner:
+            make_waiting(owner, name_of(owner, reviewed(owner)))
+        if is_stuck:
+            monkeypatch.setattr(waiting_archive, "overwrite", stuck)
+        wishes = {"keep_recordings": True, "share_for_training": False}
+        device.send(protocol.CONSENT_WITHDRAWN, wishes)
+        if is_stuck:
+            assert "donation.tar" in receiver.wait("unconfirmed")["reason"]
+        else:
+            assert device.expect(protocol.DELETED).data == {"count": 0}
+    assert (data / "donation").exists() == is_stuck
+    monkeypatch.undo()
+    with closing(Recordings(data)) as owner:
+        assert given(owner) == [] and take_away(owner) is None
+    assert not (data / "donation").exists()
 
 
 def test_a_deletion_of_another_recording_leaves_the_archive(recordings, another, tmp_path):
