@@ -41,12 +41,12 @@ class TrainPlan:
 
     steps: int = 2200
     #: Of each later round, and of each branch of the last.
-    later_steps: int = 700
+    later_steps: int = 600
     #: How often hard negatives are looked for.
     rounds: int = 2
     branches: int = 3
     #: Scenes of 7.8 s that a round hears to find them.
-    heard: int = 1500
+    heard: int = 1000
     #: Scenes of a batch.
     words: int = 20
     others: int = 24

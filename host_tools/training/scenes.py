@@ -45,9 +45,9 @@ class ScenePlan:
     """How many scenes, and of which speakers."""
 
     #: With the word, 3.9 s each.
-    words: int = 8000
+    words: int = 6500
     #: Without it, 7.8 s each.
-    others: int = 4500
+    others: int = 3600
     #: Take the speakers that training never sees, and only those.
     is_held_out: bool = False
 
