@@ -45,7 +45,11 @@ def run(data: Path) -> None:
 def _ask_passphrase() -> str:
     for _ in range(_TRIES):
         passphrase: str = click.prompt(
-            "   Passphrase", hide_input=True, confirmation_prompt="   Again", default=""
+            "   Passphrase",
+            hide_input=True,
+            confirmation_prompt="   Again",
+            default="",
+            show_default=False,
         )
         problem = factors.weakness(passphrase)
         if problem is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -159,6 +159,7 @@ class Guard:
                 self._check_origin(request)
                 if not _is_small(request):
                     raise Refusal(413, "The form is too large.")
+                await _form_of(request)
             return
         session = self._session_of(request)
         if session is None:
@@ -187,10 +188,7 @@ class Guard:
     async def _check_change(self, request: web.Request, session: Session) -> None:
         """Raise Refusal unless a form of this session, on this page, asks for the change."""
         self._check_origin(request)
-        try:
-            form = await request.post()
-        except (HttpProcessingError, AssertionError, LookupError, ValueError) as error:
-            raise Refusal(400, "The form cannot be read.") from error
+        form = await _form_of(request)
         if not session.allows(form.get("csrf")):
             raise Refusal(403, "The form was of another session. Go back, reload, and try again.")
 
@@ -198,6 +196,14 @@ class Guard:
         words = _WORDS.get(status, "The request was refused.")
         text = self._renderer.page("refused.html", words=words, help=help)
         return web.Response(status=status, text=text, content_type="text/html")
+
+
+async def _form_of(request: web.Request) -> Mapping[str, object]:
+    """Return the form that a request carries, which the framework keeps; raises Refusal."""
+    try:
+        return await request.post()
+    except (HttpProcessingError, AssertionError, LookupError, ValueError) as error:
+        raise Refusal(400, "The form cannot be read.") from error
 
 
 def _is_small(request: web.Request) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import ssl
 import time
 
@@ -275,6 +276,24 @@ def test_a_strangers_form_is_small_and_says_so(data):
         answer = await ask(page.browser(), "POST", "/sign-in", data=endless())
         assert answer[0] == 413
         assert page.access.log.failures.total == 0
+
+    on_network_page(data, visit)
+
+
+def test_a_form_that_is_none_is_refused_and_nothing_fails(data):
+    async def visit(page):
+        stranger, chosen = page.browser(), random.Random(7)
+        kinds = ("multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "a/b")
+        body = b'--b\r\nContent-Disposition: form-data; name="passphrase"\r\n\r\nx\r\n--b--\r\n'
+        for n in range(120):
+            at = chosen.randrange(len(body))
+            part = chosen.choice([b"", b"\r\n--b\r\n", b"\0", b'"', b"--b--", b"\xff", b"=", b"%"])
+            bad = body[:at] + part + body[at + chosen.randrange(60) :]
+            headers = {"Content-Type": kinds[n % 3]}
+            status, _, _ = await ask(stranger, "POST", "/sign-in", data=bad, headers=headers)
+            assert status in (400, 403, 429), (bad, status)
+            page.clock.now_s += 1000
+        assert page.host.events("warning") == []
 
     on_network_page(data, visit)
 
