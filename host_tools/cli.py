@@ -22,6 +22,7 @@ GROUPS = {
         "convert": "Check, convert and prove a .tflite model.",
         "simulate": "Run the real firmware on audio files.",
         "evaluate": "Measure false rejects and false accepts of a model.",
+        "train": "Train a wake word of your own from synthetic speech.",
         "bench": "Count instructions and RAM on the chip.",
     },
     "Set up a board": {

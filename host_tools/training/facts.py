@@ -93,8 +93,12 @@ def _tempo(trial: Trial) -> str:
     return "as the voice speaks by itself" if trial.tempo <= 1.05 else "faster"
 
 
+def _family(trial: Trial) -> str:
+    return trial.family
+
+
+_FAMILY = "voice family"
 _GROUPS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
-    ("voice family", lambda trial: trial.family),
     ("noise (SNR)", _snr),
     ("room", _room),
     ("tempo", _tempo),
@@ -107,6 +111,7 @@ def collect(
     stride: int,
     others: tuple[Side, ...] = (),
     people: Side | None = None,
+    elsewhere: Sequence[Heard] = (),
 ) -> Facts:
     """Count everything at one setting.
 
@@ -116,11 +121,15 @@ def collect(
         stride: slices per inference.
         others: rows beside it: the model in float, a shipped one.
         people: what recordings of people showed, where there were any.
+        elsewhere: the word by voices of another make: they count in their own line alone.
     """
     words, near = of_kind(heard, clips.WORD), of_kind(heard, clips.NEAR)
     return Facts(
         (side("this model, int8", heard, setting, stride), *others),
-        tuple((name, _shares(words, group, setting, stride)) for name, group in _GROUPS),
+        (
+            (_FAMILY, _shares([*words, *elsewhere], _family, setting, stride)),
+            *((name, _shares(words, group, setting, stride)) for name, group in _GROUPS),
+        ),
         tuple(
             _per_hour(what, of_kind(heard, *kinds), setting, stride)
             for what, kinds in (

@@ -19,7 +19,6 @@ from host_tools.training.trials import MUSIC, Heard, measured, of_kind
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_PEOPLE = "Measured on real people: none given."
 _BLUE, _RED, _GREY = "#1971c2", "#d6336c", "#e4e7eb"
 
 

@@ -126,7 +126,7 @@ def check_space(path: Path, needed_bytes: int) -> None:
         raise HostToolError(
             f"too little space on the disk of {path}: "
             f"{(needed_bytes + _SPARE_BYTES) / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free",
-            "make room, or name another folder with --data",
+            "make room, or name another folder with --cache",
         )
 
 

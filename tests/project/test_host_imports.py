@@ -31,6 +31,8 @@ INSIDE_COMMANDS = {
     ("companion", "companion_setup"),
     ("provision", "provision_questions"),
     ("receive", "receive_service"),
+    ("train", "train_questions"),
+    ("train", "train_text"),
 }
 #: Options that several commands have; every command may import them.
 SHARED_BY_COMMANDS = {"options", "tables"}

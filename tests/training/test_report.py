@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from host_tools.models.catalog import ModelFile
-from host_tools.training import clips, facts, report, selection, trials
+from host_tools.training import clips, facts, people, report, selection, trials
 from host_tools.training.selection import Setting
 from host_tools.training.trials import Trial
 
@@ -96,13 +96,14 @@ def counted():
 
 
 def test_misses_are_split_and_have_intervals(counted):
-    found = facts.collect(counted, Setting(229, 5), STRIDE)
+    robots = many(clips.WORD, [0, 0, 255], family="robots")
+    found = facts.collect(counted, Setting(229, 5), STRIDE, elsewhere=robots)
     (int8,) = found.sides
     assert (int8.missed.count, int8.missed.total) == (12, 50)
     assert str(int8.missed) == "24.0 % (14.3 to 37.4), 12 of 50"
     assert int8.false_accepts.hours == pytest.approx(160 * 3.9 / 3600)
     by = {title: {s.what: (s.count, s.total) for s in shares} for title, shares in found.missed_by}
-    assert by["voice family"] == {"kokoro": (10, 40), "flite": (2, 10)}
+    assert by["voice family"] == {"kokoro": (10, 40), "flite": (2, 10), "robots": (2, 3)}
     assert by["noise (SNR)"] == {"below 5 dB": (2, 10), "15 to 25 dB": (10, 40)}
     assert by["room"] == {"none": (10, 40), "T60 0.4 s and more": (2, 10)}
     assert list(by["tempo"]) == ["as the voice speaks by itself"]
@@ -117,7 +118,7 @@ def test_misses_are_split_and_have_intervals(counted):
 def page(counted, **other):
     setting = Setting(229, 5)
     shown = report.Report(
-        "mine", "Hey <Mine>", setting, report.NO_PEOPLE, ("a <toy>",), (("seed", "0"),)
+        "mine", "Hey <Mine>", setting, people.NO_PEOPLE, ("a <toy>",), (("seed", "0"),)
     )
     return report.html(shown, facts.collect(counted, setting, STRIDE, **other), counted, MODEL)
 

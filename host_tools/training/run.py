@@ -1,0 +1,174 @@
+"""The whole of `earnest train`: from a word to its folder, stage by stage.
+
+The only module that knows all stages.  What costs time is kept by `stages`, so the same request
+goes on where it was stopped; the word's folder is written at the end, at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from host_tools.errors import HostToolError
+from host_tools.evaluation.folders import audio_files
+from host_tools.models.build import ConvertedModel
+from host_tools.receiver.false_wakes import iter_false_wakes
+from host_tools.training import (
+    dense_training,
+    held_out,
+    outcome,
+    people,
+    registry,
+    results,
+    scenes,
+    speech,
+    trial_scenes,
+    voices,
+    word_list,
+)
+from host_tools.training import plan as plans
+from host_tools.training.facts import Facts
+from host_tools.training.outcome import Made
+from host_tools.training.people import Sounds
+from host_tools.training.plan import Plan
+from host_tools.training.pronunciation import Word
+from host_tools.training.request import Request
+from host_tools.training.selection import Setting
+from host_tools.training.stages import Stages
+from host_tools.training.trial_scenes import TrialPlan
+from host_tools.training.whole_progress import WholeProgress
+
+_PRIVATE = "private"
+
+
+@dataclass(frozen=True)
+class Where:
+    """The folders and the processes of a run; nothing in here changes the result."""
+
+    out: Path
+    cache: Path
+    voices: Path
+    workers: int = 1
+    is_offline: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out."""
+
+    folder: Path
+    model: ConvertedModel
+    setting: Setting
+    facts: Facts
+    people_line: str
+    warnings: tuple[str, ...]
+
+
+def check(request: Request, where: Where, hear: Path | None) -> None:
+    """Raise HostToolError for folders that cannot be read or written, before any work."""
+    results.check_replaceable(where.out, request.name)
+    audio_files((*request.negatives, *request.music, *([hear] if hear else [])))
+
+
+def run(
+    request: Request,
+    word: Word,
+    plan: Plan,
+    where: Where,
+    hear: Path | None,
+    progress: WholeProgress,
+) -> Trained:
+    """Train a word and write its folder.
+
+    Args:
+        request: what is asked for.
+        word: its pronunciations, checked.
+        plan: how much of everything.
+        where: folders and processes.
+        hear: recordings of people saying the word, to measure on.
+        progress: has the stages of `plan.seconds`.
+
+    Raises:
+        HostToolError: whatever a stage refuses; the word's folder is as it was.
+    """
+    negatives, music = _own_negatives(request), people.read_pieces(request.music)
+    private = where.cache / _PRIVATE
+    try:
+        made = _stages(request, word, plan, where, negatives, music, progress)
+        with progress.stage(plans.MODEL) as opened:
+            found = outcome.finish(request, word, plan, made, hear, opened)
+            results.write(where.out, found.files)
+    except HostToolError:
+        shutil.rmtree(private, ignore_errors=True)
+        raise
+    shutil.rmtree(private, ignore_errors=True)
+    return Trained(
+        where.out, found.model, found.setting, found.facts, found.people_line, found.warnings
+    )
+
+
+def _own_negatives(request: Request) -> Sounds:
+    """The user's recordings without the word; raises HostToolError where none is readable."""
+    found = people.read_pieces(request.negatives)
+    if request.false_wakes is not None:
+        kept = [samples for _, samples in iter_false_wakes(request.false_wakes)]
+        if not kept:
+            raise HostToolError(
+                f"no false wake was kept in {request.false_wakes}",
+                "label them on the receiver's page, or leave --false-wakes out",
+            )
+        found += people.pieces(kept)
+    return found
+
+
+def _stages(
+    request: Request,
+    word: Word,
+    plan: Plan,
+    where: Where,
+    negatives: Sounds,
+    music: Sounds,
+    progress: WholeProgress,
+) -> Made:
+    """Make, or find made, everything that costs time."""
+    seed, workers, stages = request.seed, where.workers, Stages(where.cache)
+    # What is made of the user's own recordings is kept apart, and only while the run lasts.
+    own = Stages(where.cache / _PRIVATE) if negatives else stages
+    families = [voices.family(name, where.voices) for name in plan.speech.families]
+    with progress.stage(plans.DOWNLOAD) as opened:
+        wanted = [artefact for family in families for artefact in family.artefacts]
+        wanted += word_list.ARTEFACTS if plan.speech.uses_dictionary else ()
+        registry.fetch(where.voices, wanted, opened, is_offline=where.is_offline)
+    with progress.stage(plans.SPEECH) as opened:
+        clips = speech.make(
+            word, plan.speech, seed, stages, opened, workers,
+            voices_folder=where.voices, is_offline=where.is_offline,
+        )  # fmt: skip
+    with progress.stage(plans.SCENES) as opened:
+        seen = scenes.make(clips, plan.scenes, seed, own, opened, workers, negatives, music)
+    with progress.stage(plans.TRAINING, plan.training_parts()) as opened:
+        weights = dense_training.train(
+            seen, clips, plan.training, seed, own, opened, workers, negatives, music
+        )
+    with progress.stage(plans.HELD_OUT, (1, 1, 4, 1, 4)) as opened:
+        shipped = held_out.make(
+            held_out.shipped_word(), plan.speech.families[0], plan.beside,
+            where.voices, seed, stages, opened, workers,
+        )  # fmt: skip
+        others = [
+            held_out.make(word, name, plan.others, where.voices, seed, stages, opened, workers)
+            for name in plan.other_families
+        ]
+        trials = trial_scenes.make((clips,), clips, plan.trials, seed, stages, opened)
+        elsewhere = None
+        if others:
+            said = TrialPlan(2 * plan.others * len(others), 0, 0)
+            elsewhere = trial_scenes.make(others, clips, said, seed, stages, opened)
+        beside = held_out.shipped_side(shipped, clips, plan.trials, seed, stages, opened)
+    families += [voices.family(name, where.voices) for name in plan.other_families]
+    sources = dict.fromkeys(source for family in families for source in family.sources)
+    return Made(
+        clips, seen, weights, trials, elsewhere, beside, tuple(sources),
+        bool(negatives), bool(music),
+    )  # fmt: skip
