@@ -91,7 +91,7 @@ def test_it_is_in_force_stored_shown_and_recorded_and_then_the_device_is_asked(d
         assert (code, headers["Location"]) == (303, "/") and seen == [(True, True)]
         shown = await show(opened)
         assert "not confirmed by the device yet: it was asked." in shown
-        assert "keeps nothing more of it, whatever the device sends" in shown
+        assert "keeps no more recordings and words of it, whatever the device sends" in shown
         assert "May be kept nothing more: withdrawn" in shown
         assert "For training not allowed" in shown
         assert await buttons(opened) == 0

@@ -13,6 +13,8 @@ from host_tools.receiver.assistant import Assistant
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.owner_withdrawals import FOLDER, OwnerWithdrawals
 from host_tools.receiver.recordings import Recordings
+from host_tools.service.backup import back_up
+from host_tools.service.restore import restore
 from tests.fakes.receivers import (
     FORM,
     SPEECH,
@@ -76,6 +78,14 @@ def test_a_confirmation_that_cannot_be_stored_is_none(data, monkeypatch):
         patch.setattr(owner_only_files, "write", full)
         book.confirm(ID, 1, is_complete=True)
     assert book.is_pending(ID) and OwnerWithdrawals(data).is_pending(ID)
+
+
+def test_a_back_up_has_it(data, tmp_path):
+    authority.open_or_make(data / "authority")
+    wanted = begun(data)
+    back_up(data, tmp_path / "saved.tar", has_recordings=False)
+    restore(tmp_path / "saved.tar", tmp_path / "again")
+    assert OwnerWithdrawals(tmp_path / "again").of(ID) == wanted
 
 
 def full(*_, **__):
