@@ -108,7 +108,8 @@ def command(
     While the log grew, the device told its receiver the number and hash of the newest record. If
     that receiver is on this computer, the log is checked against these anchors. The device is the
     board on the port, the one given with --device, or the one whose anchors fit the log.
-    Then every stream of the log must be one that this receiver got, with the same bytes.
+    Then every stream of the log must be one that this receiver got, with the same bytes. The
+    receiver's page shows what was found.
     """
     if expect is not None and not _is_hash(expect.lower()):
         raise HostToolError(f"{expect!r} is not a hash", "a hash has 64 hexadecimal digits")

@@ -47,6 +47,8 @@ class Standing:
             return "bad"
         if result is None or result.sent is None or (result.older and not result.sent):
             return "unknown"
+        if result.anchor_seq is None:  # a log that was written anew would look the same
+            return "unknown"
         return "old" if self.age_days > STALE_DAYS else "good"
 
     @property
@@ -80,7 +82,10 @@ class Standing:
         if not result.sent:
             older = "Checked, but its streams are older than this receiver's history."
             return older if result.older else "Nothing left it."
-        return f"All {result.sent} streams matched." if result.sent > 1 else "1 stream, matched."
+        matched = f"All {result.sent} streams" if result.sent > 1 else "Its 1 stream"
+        if result.anchor_seq is None:
+            return f"{matched} matched, but a log that was written anew would look the same."
+        return f"{matched} matched."
 
 
 class Checks:

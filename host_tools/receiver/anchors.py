@@ -40,13 +40,16 @@ class Anchors:
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
 
-    def add(self, device: str, anchor: Anchor) -> None:
-        """Keep an anchor that differs from the last one; raises HostToolError."""
+    def add(self, device: str, anchor: Anchor) -> Anchor | None:
+        """Keep an anchor that differs from the last one; raises HostToolError.
+
+        Returns the last one if it contradicts this one: the log was restarted or cut.
+        """
         path = self._path(device)
         content = owner_only_files.read(path) if path.exists() else b""
         known = _anchors(content)
         if known and (known[-1].seq, known[-1].hash) == (anchor.seq, anchor.hash):
-            return
+            return None
         owner_only_files.make_folder(self._folder)
         is_torn = content and not content.endswith(b"\n")
         if is_torn or len(known) >= 2 * MAX_ANCHORS:
@@ -54,6 +57,7 @@ class Anchors:
             owner_only_files.write(path, b"".join(map(_line, kept)))
         else:
             owner_only_files.append(path, _line(anchor))
+        return known[-1] if known and anchor.seq <= known[-1].seq else None
 
     def of(self, device: str) -> list[Anchor]:
         """Return a device's anchors, oldest first; raises HostToolError."""

@@ -79,9 +79,17 @@ class Keeping:
         if self._line.device is ANYBODY:  # nobody knows whose log it is
             return
         try:
-            self._services.anchors.add(self._line.device.id, Anchor(seq, hash, time.time()))
+            told = Anchor(seq, hash, time.time())
+            before = self._services.anchors.add(self._line.device.id, told)
         except HostToolError as error:  # a full disk; the device tells the next one in a minute
             self._line.emit("warning", message=f"not anchored: {error.message}")
+            return
+        if before is not None:
+            self._line.emit(
+                "warning",
+                message=f"its log was restarted or cut: its newest record is {seq}, and was "
+                f"{before.seq} earlier; check it: earnest audit --port auto",
+            )
 
     def status(self, status: Status) -> None:
         """Keep the device's status in place of the one before."""

@@ -1,12 +1,16 @@
 """What left the device and what came here: the same streams, or it is said in red."""
 
+import contextlib
 import json
 
 import pytest
 
 from firmware.satellite import audit_record as log_format
 from host_tools import cli
+from host_tools.audit.results import CABLE, FILES, Results
 from host_tools.audit.stream_check import check_streams
+from host_tools.board import audit_fetch
+from host_tools.board.audit_fetch import Fetched
 from host_tools.receiver.anchors import Anchor, Anchors
 from host_tools.receiver.authority import open_or_make
 from host_tools.receiver.devices import DeviceList
@@ -154,6 +158,33 @@ def test_the_command_says_in_red_what_did_not_and_ends_with_1(board, capsys):
     assert audit("--json") == 1
     streams = json.loads(capsys.readouterr().out)["streams"]
     assert (streams["sent"], streams["matched"], len(streams["problems"])) == (2, 1, 1)
+
+
+def test_the_result_is_kept_for_the_page_with_where_the_log_came_from(
+    board, tmp_path, monkeypatch, capsys
+):
+    got, audit = board
+    got(320)
+    data = tmp_path / "data"
+    [device] = DeviceList(data / "devices.json").all()
+    assert audit("--no-anchors") == 0 and not (data / "checks").exists()
+    assert audit() == 1
+    kept = Results(data).of(device.id)
+    assert (kept.source, kept.last_seq, kept.sent, kept.matched) == (FILES, 4, 2, 1)
+    assert [(m.seq, m.bytes, m.receiver) for m in kept.mismatches] == [(4, 9600, HERE)]
+
+    @contextlib.contextmanager
+    def fetched(port, export):
+        yield Fetched(tmp_path / "log", None)
+
+    monkeypatch.setattr(audit_fetch, "fetched", fetched)
+    got(9600)
+    assert cli.run(["audit", "--port", "x", "--data", str(data)]) == 0
+    kept = Results(data).of(device.id)
+    assert kept.source == CABLE and not kept.is_red and kept.anchor_seq == 4
+    (data / "checks").rename(tmp_path / "aside")
+    (data / "checks").write_text("in the way")
+    assert audit() == 0 and "not kept for the page" in capsys.readouterr().err
 
 
 def test_without_a_history_nothing_is_claimed(board, capsys):

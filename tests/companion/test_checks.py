@@ -141,6 +141,24 @@ def test_where_nothing_can_be_compared_nothing_is_called_good(house, capsys):
     assert levels(page) == ["check unknown"] and "2 are older than this" in page.text
 
 
+def test_a_log_that_no_anchor_holds_is_not_called_good(house, capsys):
+    house.got(320, 9600)
+    (house.data / "anchors" / f"{house.device.id}.jsonl").unlink()
+
+    async def give(opened, client):
+        assert (await hand_over(client, house.files.items(), house.device.id))[0] == 303
+
+    page = left(house.data, give)
+    assert levels(page) == ["check unknown"]
+    assert "All 2 streams matched, but a log that was written anew would look the" in page.text
+
+
+def test_anchors_that_contradict_each_other_are_red_without_any_check(house):
+    house.told(2, "d" * 64, time.time())
+    page = left(house.data)
+    assert levels(page) == ["check bad"] and "restarted or cut between" in page.text
+
+
 def test_a_check_grows_old_and_says_what_came_since(house, capsys):
     house.got(320, 9600)
     house.audit()

@@ -11,6 +11,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import anchors as anchor_files
 from host_tools.receiver.anchors import Anchor, Anchors
 from host_tools.receiver.session import Anchored, Session
+from tests.fakes.receivers import Device, new_device, serving
 
 
 def anchor(number: int) -> Anchor:
@@ -26,6 +27,27 @@ def test_what_was_added_is_read_again_for_that_device_alone(tmp_path):
     again = Anchors(tmp_path)
     assert again.of("a") == [anchor(1), anchor(2), anchor(5)] and again.of("b") == [anchor(3)]
     assert again.devices() == ["a", "b"]
+
+
+def test_an_anchor_that_contradicts_the_last_one_is_told(tmp_path):
+    anchors = Anchors(tmp_path)
+    assert [anchors.add("a", anchor(n)) for n in (1, 1, 5, 5)] == [None] * 4
+    other = Anchor(5, "f" * 64, 2000.0)
+    assert anchors.add("a", other) == anchor(5), "the same record, with another hash"
+    assert anchors.add("a", anchor(3)) == other and anchors.add("a", anchor(4)) is None
+    assert anchors.add("b", anchor(0)) is None
+
+
+def test_the_receiver_tells_at_once_that_a_log_was_cut(tmp_path):
+    folder = new_device(tmp_path / "data", "kitchen")
+    with serving(tmp_path / "data") as receiver, Device(receiver.port, folder) as device:
+        for seq in (5, 6, 2):
+            device.send(protocol.AUDIT_HEAD, {"seq": seq, "hash": f"{seq:064x}"})
+        message = receiver.wait("warning", device="kitchen")["message"]
+        assert message.startswith(
+            "its log was restarted or cut: its newest record is 2, and was 6"
+        )
+        assert receiver.count("warning") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no modes there")
