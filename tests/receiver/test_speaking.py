@@ -385,7 +385,11 @@ def test_a_device_without_a_loudspeaker_is_asked_for_no_sound(talk):
 
 def test_a_status_is_told_when_it_changed(talk):
     first = talk.satellite.status
-    assert dataclasses.asdict(first) == {**STATUS, "words": ("okay_nabu",)}
+    assert dataclasses.asdict(first) == {
+        **STATUS,
+        "words": ("okay_nabu",),
+        "cutoffs": (850,),
+    }
     talk.device.tell_status()
     talk.device.tell_status(muted=True, listening=False)
     assert talk.is_quiet()
