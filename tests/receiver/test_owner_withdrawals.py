@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shutil
 import signal
 import time
 
@@ -15,6 +17,7 @@ from host_tools.receiver.owner_withdrawals import FOLDER, OwnerWithdrawals
 from host_tools.receiver.recordings import Recordings
 from host_tools.service.backup import back_up
 from host_tools.service.restore import restore
+from tests.fakes.dying import dying_after
 from tests.fakes.receivers import (
     FORM,
     SPEECH,
@@ -78,6 +81,49 @@ def test_a_confirmation_that_cannot_be_stored_is_none(data, monkeypatch):
         patch.setattr(owner_only_files, "write", full)
         book.confirm(ID, 1, is_complete=True)
     assert book.is_pending(ID) and OwnerWithdrawals(data).is_pending(ID)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_death_at_any_call_forgets_nothing_that_was_said(data):
+    """What the page has said is in force at the next start; what the device confirmed may only be
+    asked for once more."""
+    Recordings(data).log.prepare()
+
+    def asking():
+        kept, book = Recordings(data), OwnerWithdrawals(data)
+        found = book.begin(ID, "kitchen")
+        assert withdrawal.take_back(kept, book, ID, "page") == []
+        kept.close()
+        return found.request.encode()
+
+    def confirming():
+        OwnerWithdrawals(data).confirm(ID, 1, is_complete=True)
+        return b""
+
+    seen = set()
+    for calls in range(200):
+        request = dying_after(calls, asking)
+        seen.add((OwnerWithdrawals(data).is_pending(ID), request is not None))
+        if request is not None:
+            break
+        shutil.rmtree(data / FOLDER, ignore_errors=True)
+    assert calls > 10 and seen == {(False, False), (True, False), (True, True)}, (calls, seen)
+    for calls in range(200):
+        is_done = dying_after(calls, confirming) is not None
+        found = OwnerWithdrawals(data).of(ID)
+        assert found.request == request.decode() and (not found.is_pending or not is_done)
+        if is_done:
+            break
+        begun_again(data, found)
+    assert calls > 3 and found.deleted == 1
+
+
+def begun_again(data, found):
+    """The same withdrawal, pending, whatever the death before left."""
+    path = data / FOLDER / f"{ID}.json"
+    row = json.loads(path.read_bytes())
+    assert row["request"] == found.request
+    path.write_text(json.dumps({**row, "confirmed_s": None, "deleted": 0, "is_complete": False}))
 
 
 def test_a_back_up_has_it(data, tmp_path):
