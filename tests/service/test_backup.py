@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import tarfile
+import time
 from contextlib import closing
 
 import pytest
@@ -15,7 +16,15 @@ from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.recordings import INDEX_FILE, Recordings
 from host_tools.service import backup, restore
 from host_tools.service.backup_format import MANIFEST
-from tests.fakes.receivers import SPEECH, Device, earnest, new_device, receiving, samples_of
+from tests.fakes.receivers import (
+    PATIENCE_S,
+    SPEECH,
+    Device,
+    earnest,
+    new_device,
+    receiving,
+    samples_of,
+)
 
 
 def entries(path):
@@ -99,11 +108,13 @@ def test_what_was_restored_without_recordings_knows_the_streams_and_no_audio(use
     new = tmp_path / "new"
     assert "are back" not in earnest(new, "restore", used / "without.tar").stdout
     assert earnest(new, "recordings", "list").stdout == "no recordings\n"
-    with receiving(new) as receiver:
+    with receiving(new) as receiver, closing(History(new / HISTORY_FILE)) as history:
+        late_s = time.monotonic() + PATIENCE_S
+        while history.recordings() and time.monotonic() < late_s:  # an end at once would stop that
+            time.sleep(0.02)
+        assert history.count() == 2 and history.recordings() == set()
         receiver.end(15)
     assert not [t for t in receiver.events if t["event"] in ("warning", "ca")]
-    with closing(History(new / HISTORY_FILE)) as history:
-        assert history.count() == 2 and history.recordings() == set()
 
 
 def test_nothing_is_overwritten(used, tmp_path):
