@@ -179,10 +179,12 @@ def _distances(a: str, many: Sequence[str]) -> NDArray[np.float64]:
 
 def _least_within(way: str, heard: str) -> float:
     """The least distance of `way` to any part of `heard`."""
-    row = [0.0] * (len(heard) + 1)
+    sounds = [_NUMBERS[sound] for sound in heard]
+    places = np.arange(len(heard) + 1.0)
+    row = np.zeros(len(heard) + 1)
     for i, sound in enumerate(way, 1):
-        before, row = row, [float(i)]
-        for j, other in enumerate(heard, 1):
-            replaced = before[j - 1] + cost(sound, other)
-            row.append(min(before[j] + 1, row[j - 1] + 1, replaced))
-    return min(row)
+        replaced = row[:-1] + _COSTS[_NUMBERS[sound]][sounds]
+        best = np.concatenate([[i], np.minimum(row[1:] + 1, replaced)])
+        # The least of `best` at any place before, and 1 for each sound from there to here.
+        row = np.minimum.accumulate(best - places) + places
+    return float(row.min())

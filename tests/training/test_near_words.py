@@ -1,7 +1,7 @@
 """Near words are near and never the word; a sentence that says the word is found out."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.audio import speech
@@ -41,6 +41,14 @@ def slow_distance(a, b):
 @given(SOUNDS.filter(lambda text: len(text) < 5), SOUNDS.filter(lambda text: len(text) < 5))
 def test_the_distance_is_the_least_cost(a, b):
     assert near_words.distance(a, b) == slow_distance(a, b) == near_words.distance(b, a)
+
+
+@settings(max_examples=30)
+@given(SOUNDS.filter(bool), st.text(sorted(VOWELS | CONSONANTS), max_size=12))
+def test_a_word_is_looked_for_in_every_part_of_a_sentence(way, heard):
+    parts = [heard[i:j] for i in range(len(heard) + 1) for j in range(i, len(heard) + 1)]
+    least = min(near_words.distance(way, part) for part in parts)
+    assert near_words._least_within(way, heard) == least
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from host_tools.training.speech import SpeechPlan
 from host_tools.training.stages import Stages
 
 ROBOTS = ("espeak",)
-PLAN = SpeechPlan(6, 3, 4, ROBOTS, 0.0, uses_dictionary=False)
+PLAN = SpeechPlan(4, 2, 3, ROBOTS, 0.0, uses_dictionary=False)
 
 
 def make(root, text="Alexa", plan=PLAN, seed=5, workers=1):
@@ -35,7 +35,7 @@ def made(tmp_path_factory):
 
 def test_a_run_has_its_clips_in_order(made):
     found = clips.load(made)
-    assert [clip.kind for clip in found] == [WORD] * 6 + [NEAR] * 3 + [TALK] * 4
+    assert [clip.kind for clip in found] == [WORD] * 4 + [NEAR] * 2 + [TALK] * 3
     assert {clip.text for clip in found if clip.kind == WORD} == {"Alexa"}
     assert all(clip.family == "espeak" and 0.1 < clip.seconds < 12 for clip in found)
     assert not any(clip.is_held_out for clip in found)
@@ -60,7 +60,7 @@ def test_a_killed_run_goes_on_to_the_same_clips(made, tmp_path):
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.wav")}
-    assert 3 <= len(before) < 13 and not list(tmp_path.glob("clips-*"))
+    assert 3 <= len(before) < 9 and not list(tmp_path.glob("clips-*"))
     assert contents(make(tmp_path)) == contents(made)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
 
@@ -72,17 +72,18 @@ def test_a_finished_run_is_used_again_and_its_talk_by_another_word(made, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(speech.speech_workers, "make", refuse)
         assert make(made.parent) == made
-    other = make(made.parent, text="hey computer")
+    plan = SpeechPlan(1, 1, 3, ROBOTS, 0.0, uses_dictionary=False)
+    other = make(made.parent, "hey computer", plan)
     assert other != made and len(list(made.parent.glob("talk-*"))) == 1
     assert {clip.text for clip in clips.load(other) if clip.kind == WORD} == {"hey computer"}
 
 
 @pytest.mark.parametrize(
     "text, is_in_talk",
-    [("the neighbour", True), ("nobody knows", True), ("my sister", True), ("hey kestrel", False)],
+    [("the neighbour", True), ("hey kestrel", False)],
 )
 def test_near_words_never_say_the_word_and_talk_that_does_is_found(tmp_path, text, is_in_talk):
-    many = SpeechPlan(0, 30, 300, ROBOTS, 0.0, uses_dictionary=False)
+    many = SpeechPlan(0, 20, 150, ROBOTS, 0.0, uses_dictionary=False)
     wanted, families = word(text), [speech.voices.family("espeak", tmp_path)]
     ordered = speech.ordered(wanted, many, 0, families, tmp_path)
     said = {
@@ -105,9 +106,9 @@ def test_the_parts_of_a_phrase_are_near_it(tmp_path):
 
 
 def test_cheap_talk_is_more_talk_by_the_last_family(made):
-    plan = SpeechPlan(6, 3, 4, ROBOTS, 0.0, 2, uses_dictionary=False)
+    plan = SpeechPlan(4, 2, 3, ROBOTS, 0.0, 2, uses_dictionary=False)
     assert contents(made).items() <= contents(make(made.parent, plan=plan)).items()
-    more = clips.load(make(made.parent, plan=plan))[13:]
+    more = clips.load(make(made.parent, plan=plan))[9:]
     assert [clip.kind for clip in more] == [TALK] * 2
     assert not {clip.text for clip in more} & {clip.text for clip in clips.load(made)}
 

@@ -32,7 +32,7 @@ def test_a_bad_word_is_refused_with_the_reason_and_the_remedy(text, message, hin
 
 
 def test_an_everyday_word_is_refused_with_what_sounds_like_it():
-    with pytest.raises(HostToolError, match="it sounds like the better, ") as refused:
+    with pytest.raises(HostToolError, match="it sounds like .*letter, ") as refused:
         word_checks.checked("the letter")
     assert len(refused.value.message.split("sounds like")[1].split(", ")) == 6
 
