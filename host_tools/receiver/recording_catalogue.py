@@ -73,7 +73,7 @@ class Catalogue:
         }
         changed = [id for id, stamp in whole.items() if known.get(id) != stamp]
         for start in range(0, len(changed), _BATCH):
-            self._stopping.check()
+            self._stopping.check(start)
             self._refresh(index, changed[start : start + _BATCH])
         index.remove([id for id in known if id not in whole])
 

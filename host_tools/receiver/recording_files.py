@@ -76,9 +76,9 @@ class RecordingFiles:
         found = Content({}, set(), set(), [])
         try:
             with os.scandir(self.folder) as entries:
-                for entry in entries:
+                for number, entry in enumerate(entries):
                     if stopping is not None:
-                        stopping.check()
+                        stopping.check(number)
                     if (match := _OURS.fullmatch(entry.name)) is None:
                         continue
                     if match["id"] is None:

@@ -366,8 +366,8 @@ class Recordings:
             done = Deletion(left=[error.message])
             folder, unsound = self._unsound(is_doubt_enough, done)
             unsound = self._recorded(unsound, folder, done)
-        for id in unsound:
-            if self.stopping.has_begun:
+        for number, id in enumerate(unsound):
+            if self.stopping.is_due(number):
                 done.left.append("what nobody can say the consent of: it goes at the next start")
                 break
             is_audio = id in folder.sealed or id in folder.wavs
@@ -383,8 +383,9 @@ class Recordings:
         folder = self._files.scan(self.stopping)
         unsound = []
         everything = itertools.chain(folder.facts, folder.sealed, folder.wavs)
-        for id in sorted({id for id in everything if id not in sound}):
-            self.stopping.check()
+        doubtful = sorted({id for id in everything if id not in sound})
+        for number, id in enumerate(doubtful):
+            self.stopping.check(number)
             if is_doubt_enough or not self._files.is_in_doubt(id):
                 unsound.append(id)
             else:
@@ -453,8 +454,8 @@ class Recordings:
     def _rewrite(self, recordings: Iterable[Recording]) -> list[str]:
         """Write the facts anew; returns what could not be written."""
         left = []
-        for recording in recordings:
-            if self.stopping.has_begun:
+        for number, recording in enumerate(recordings):
+            if number and self.stopping.has_begun:
                 left.append("the receiver ends; not all of them are changed")
                 break
             try:

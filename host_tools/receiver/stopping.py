@@ -18,8 +18,12 @@ class Stopped(HostToolError):
         super().__init__("the receiver ends", "it goes on at its next start")
 
 
+#: Steps of long work between two looks: what is short is done to its end.
+STEPS = 500
+
+
 class Stopping:
-    """`begin` is for any thread; `check` is asked by whoever works."""
+    """`begin` is for any thread; the rest is asked by whoever works."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -32,7 +36,11 @@ class Stopping:
     def has_begun(self) -> bool:
         return self._event.is_set()
 
-    def check(self) -> None:
-        """Raise Stopped when the receiver ends."""
-        if self._event.is_set():
+    def is_due(self, done: int) -> bool:
+        """Return whether to stop now, after so many steps."""
+        return bool(done) and done % STEPS == 0 and self._event.is_set()
+
+    def check(self, done: int) -> None:
+        """Raise Stopped if it is due."""
+        if self.is_due(done):
             raise Stopped

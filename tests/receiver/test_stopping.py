@@ -8,11 +8,11 @@ import time
 import pytest
 
 from host_tools.errors import HostToolError
-from host_tools.receiver import recording_catalogue
+from host_tools.receiver import recording_catalogue, stopping
 from host_tools.receiver import recordings as modules
 from host_tools.receiver.devices import Device, DeviceList
 from host_tools.receiver.history_rows import row_of_recording
-from host_tools.receiver.recording_files import RecordingFiles
+from host_tools.receiver.recording_files import Deletion, RecordingFiles
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
@@ -24,6 +24,11 @@ COUNT = 12
 DEVICE = Device("kitchen", "", "2099-01-01", KITCHEN, "2026-01-01T00:00:00Z")
 NOTHING = Wishes(keep_recordings=False, share_for_training=False)
 NO_TRAINING = Wishes(keep_recordings=True, share_for_training=False)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(stopping, "STEPS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +236,14 @@ def test_a_worker_that_is_closed_amid_a_deletion_keeps_what_came_before(folder, 
     monkeypatch.undo()
     there = start_again(folder)
     assert kept in there and len(there) == 2 and len(files_of(folder)) == 4
+
+
+def test_what_is_short_is_done_to_its_end(folder, recordings, monkeypatch):
+    monkeypatch.setattr(stopping, "STEPS", 500)
+    recordings.stopping.begin()
+    recordings.reconcile()
+    assert recordings.delete_of(KITCHEN) == Deletion(COUNT, [])
+    assert recordings.clean() == Deletion()
 
 
 # One recording is looked for by itself.
