@@ -17,6 +17,7 @@ from host_tools.commands.tables import say, show
 from host_tools.home.identity import DEFAULT_PORT, IdentityBook
 from host_tools.receiver import authority, recording
 from host_tools.receiver.devices import Device, DeviceList, check_name
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawal, OwnerWithdrawals
 from host_tools.receiver.statuses import Statuses, ToldStatus
 
 EPILOG = """\b
@@ -48,9 +49,10 @@ def list_devices(data: Path, as_json: bool) -> int:
         "timers": "timers",
     }
     statuses, timers = Statuses(data), read_timers(data)
+    withdrawals = OwnerWithdrawals(data)
     rows = [
         {
-            **_row(device, statuses.of(device.id), as_json),
+            **_row(device, statuses.of(device.id), withdrawals.of(device.id), as_json),
             "timers": _timers([t for t in timers if t.device == device.id], as_json),
         }
         for device in _listed(data).all()
@@ -59,13 +61,27 @@ def list_devices(data: Path, as_json: bool) -> int:
     return 0
 
 
-def _row(device: Device, told: ToldStatus | None, as_json: bool) -> dict[str, Any]:
+def _row(
+    device: Device, told: ToldStatus | None, withdrawal: OwnerWithdrawal | None, as_json: bool
+) -> dict[str, Any]:
     """Return a device's line of the table; for programs with every field of its status."""
     row = asdict(device)
     if as_json:
         status = asdict(told.status) if told is not None else None
-        return {**row, "status": status, "told": told and recording.text(told.told_s)}
-    return {**row, "summary": "nothing" if told is None else _summary(told)}
+        taken = None if withdrawal is None else _times(withdrawal)
+        told_at = told and recording.text(told.told_s)
+        return {**row, "status": status, "told": told_at, "withdrawal": taken}
+    summary = "nothing" if told is None else _summary(told)
+    if withdrawal is not None and withdrawal.is_pending:
+        summary += "; its consent is withdrawn, which it has yet to confirm"
+    return {**row, "summary": summary}
+
+
+def _times(withdrawal: OwnerWithdrawal) -> dict[str, str | None]:
+    """Return when consent was withdrawn on the page, and when the device confirmed that."""
+    confirmed_s = withdrawal.confirmed_s
+    confirmed = None if confirmed_s is None else recording.text(confirmed_s)
+    return {"asked": recording.text(withdrawal.asked_s), "confirmed": confirmed}
 
 
 def _summary(told: ToldStatus) -> str:

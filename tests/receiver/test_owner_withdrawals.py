@@ -23,6 +23,7 @@ from tests.fakes.receivers import (
     SPEECH,
     Device,
     audio_files,
+    earnest,
     new_device,
     receiving,
     serving,
@@ -154,6 +155,20 @@ def test_a_file_that_is_damaged_is_a_withdrawal_that_is_pending(data, damage):
         path.mkdir()
     found = OwnerWithdrawals(data).of(ID)
     assert found.is_pending and len(found.request) == 16 and found.request != row["request"]
+
+
+def test_the_list_of_devices_says_it(data):
+    new_device(data, "kitchen")
+    new_device(data, "office")
+    begun(data, id_of(data))
+    _, kitchen, office = earnest(data, "devices", "list").stdout.splitlines()
+    assert kitchen.endswith("nothing; its consent is withdrawn, which it has yet to confirm")
+    assert office.endswith("nothing")
+    OwnerWithdrawals(data).confirm(id_of(data), 0, is_complete=True)
+    assert "withdrawn" not in earnest(data, "devices", "list").stdout
+    lines = earnest(data, "devices", "list", "--json").stdout.splitlines()
+    kitchen, office = (json.loads(line)["withdrawal"] for line in lines)
+    assert kitchen["asked"] <= kitchen["confirmed"] and office is None
 
 
 def test_what_is_no_id_gets_no_file(data):
