@@ -162,7 +162,7 @@ class DonationPages:
                 give(recordings, recording, label, words, everybody_agrees=agrees, source=source)
             else:
                 leave_out(recordings, recording, source=source)
-            return True, _next_open(recordings, recording.id)
+            return True, _next_open(recordings, offers(recordings), recording.id)
 
         try:
             is_there, following = await self._archive.ask(work)
@@ -237,7 +237,7 @@ def overview(recordings: Recordings, page: int) -> Overview:
         count=len(found),
         given=sum(offer.is_given for offer in found),
         left_out=sum(offer.is_left_out for offer in found),
-        next_open=_next_open(recordings),
+        next_open=_next_open(recordings, found),
         waiting=waiting_now(recordings),
         path=str(recordings.waiting.path),
         gone=len(days),
@@ -296,9 +296,8 @@ def _one(recordings: Recordings, number: int, source: str | None = None) -> List
     return found[0] if found else None
 
 
-def _next_open(recordings: Recordings, after: str | None = None) -> int | None:
-    """Return the number of a recording that is not decided, the next one behind `after`."""
-    found = offers(recordings)
+def _next_open(recordings: Recordings, found: list[Offer], after: str | None = None) -> int | None:
+    """Return the number of one of these that is not decided, the next one behind `after`."""
     ids = [offer.recording.id for offer in found]
     start = ids.index(after) + 1 if after in ids else 0
     for offer in (*found[start:], *found[:start]):

@@ -120,8 +120,7 @@ def waiting_now(recordings: Recordings) -> Waiting | None:
     """Return the archive that waits; one with a recording that may not be given any more, for
     instance since its files were removed by hand, is removed.  Raises HostToolError."""
     waiting = recordings.waiting.find()
-    may_be_given = {r.id for r in recordings.all() if r.share_for_training}
-    if waiting is None or not set(waiting.ids) <= may_be_given:
+    if waiting is None or not _may_be_given(recordings, waiting):
         if left := recordings.waiting.remove():
             raise HostToolError(f"cannot remove {left[0]}", "remove it by hand")
         return None
@@ -140,9 +139,14 @@ def take_away(recordings: Recordings, *, source: str = "page") -> bytes | None:
     count = len(waiting.ids)
     recordings.log.add("leave", recordings=count, archive=waiting.sha256, source=source)
     recordings.waiting.note_left(waiting, _today())
-    leaving = [r for r in recordings.all() if r.id in waiting.ids]
-    recordings.labels.note_left(leaving, _today())
+    recordings.labels.note_left(recordings.these(waiting.ids), _today())
     return content
+
+
+def _may_be_given(recordings: Recordings, waiting: Waiting) -> bool:
+    """Return whether everything in the archive is still kept and shared."""
+    there = recordings.these(waiting.ids)
+    return {r.id for r in there if r.share_for_training} == set(waiting.ids)
 
 
 def _is_as(recordings: Recordings, found: Sequence[Offer]) -> bool:

@@ -42,7 +42,6 @@ class Offer:
 
 def offers(recordings: Recordings) -> list[Offer]:
     """Return what may be given now, kept under `share_for_training`; the oldest first."""
-    recordings.reconcile()  # another process may have withdrawn, or deleted
     labels = recordings.labels.all()
     return [
         Offer(recording, labels.get(recording.id, NONE))
@@ -58,7 +57,14 @@ def given(recordings: Recordings) -> list[Offer]:
 
 def offer_of(recordings: Recordings, id: str) -> Offer | None:
     """Return the offer of this recording, if it may be given."""
-    return next((offer for offer in offers(recordings) if offer.recording.id == id), None)
+    return next(
+        (
+            Offer(recording, recordings.labels.of(id))
+            for recording in recordings.these({id})
+            if recording.share_for_training
+        ),
+        None,
+    )
 
 
 def give(

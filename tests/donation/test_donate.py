@@ -66,7 +66,9 @@ def asked(tmp_path, *answers):
     options = [answer for answer in answers if answer.startswith("--")]
     answers = [answer for answer in answers if not answer.startswith("--")]
     arguments = [str(tmp_path / "out.tar"), "--data", str(tmp_path / "data"), *options]
-    return CliRunner().invoke(donate.command, arguments, input="\n".join(answers) + "\n")
+    return CliRunner().invoke(
+        donate.command, arguments, input="\n".join([*answers, "q", "q"]) + "\n"
+    )
 
 
 def reviewed(recordings, label=NOT_SAID, words=""):
