@@ -39,7 +39,7 @@ _CHECKPOINT = ".checkpoint-{}.npz"
 class TrainPlan:
     """How long, and over how much of what."""
 
-    steps: int = 2200
+    steps: int = 2600
     #: Of each later round, and of each branch of the last.
     later_steps: int = 600
     #: How often hard negatives are looked for.
@@ -54,7 +54,7 @@ class TrainPlan:
     mined: int = 8
     rate: float = 3e-3
     later_rate: float = 1.2e-3
-    negative_weight: float = 5.0
+    negative_weight: float = 4.0
 
 
 def train(

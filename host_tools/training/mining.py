@@ -1,7 +1,9 @@
-"""Hard negatives: talk, near words, parts of the word, noise and music that the network so far
-takes for the word.
+"""Hard negatives: talk, noise and music that the network so far takes for the word.
 
-Thousands of fresh scenes are made and heard; of each shard the worst are kept, cut to where the
+Near words and parts of the word are not looked for: they would crowd out all else, and what is
+made to refuse each of them refuses many a person who says the word.
+
+A thousand fresh scenes are made and heard; of each shard the worst are kept, cut to where the
 network was surest.  Only features stay; a round of the training counts them beside the others.
 """
 
@@ -28,7 +30,7 @@ from host_tools.training.scene_sounds import Material, other_scene
 from host_tools.training.scenes import NO_WORD, Scenes
 from host_tools.training.stages import Stages
 
-STAGE, VERSION = 6, 1
+STAGE, VERSION = 6, 2
 HEARD_A_SHARD, KEPT_A_SHARD = 50, 12
 #: What is kept of a scene: as long as a word scene.
 KEPT_SLICES = 388
@@ -130,7 +132,7 @@ def _shard(start: int) -> bytes:
     heard = []
     for number in range(start, min(start + HEARD_A_SHARD, search.heard)):
         rng = np.random.default_rng([search.seed, STAGE, search.round, number])
-        heard.append(scenes.slices_of(other_scene(material, rng)[0]))
+        heard.append(scenes.slices_of(other_scene(material, rng, is_fluent=True)[0]))
     order, at = worst(float_probabilities(weights, np.stack(heard), shape), KEPT_A_SHARD)
     rng = np.random.default_rng([search.seed, STAGE, search.round, start, 1])
     kept = []

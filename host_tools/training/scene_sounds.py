@@ -13,7 +13,7 @@ from host_tools.training import rooms
 from host_tools.training.backgrounds import LEAST_SNR_OVER_TALK_DB, TALK, Backgrounds
 from host_tools.training.clips import Clip
 from host_tools.training.rooms import SAMPLE_RATE_HZ, Audio
-from host_tools.training.utterances import Utterance, Utterances
+from host_tools.training.utterances import ALL_PIECES, FLUENT, Utterance, Utterances
 
 WORD_SECONDS, OTHER_SECONDS = 3.9, 7.8
 #: Shares of the scenes without the word in which nobody speaks, and of those in a room.
@@ -66,11 +66,15 @@ def word_scene(
 
 
 def other_scene(
-    material: Material, rng: np.random.Generator, seconds: float = OTHER_SECONDS
+    material: Material,
+    rng: np.random.Generator,
+    seconds: float = OTHER_SECONDS,
+    is_fluent: bool = False,
 ) -> tuple[NDArray[np.int16], dict[str, object]]:
-    """Return int16 samples without the word, and facts."""
+    """Return int16 samples without the word, and facts; fluent: nothing chosen to be near it."""
     if rng.random() >= SILENT:
-        return _placed(material, rng, material.utterances.without_word(rng, seconds))
+        kinds = FLUENT if is_fluent else ALL_PIECES
+        return _placed(material, rng, material.utterances.without_word(rng, seconds, kinds))
     count = int(seconds * SAMPLE_RATE_HZ)
     is_music = rng.random() < 0.5
     audio = material.backgrounds.music(rng, count) if is_music else np.zeros(count, np.float32)

@@ -33,7 +33,7 @@ from host_tools.training.scene_sounds import (
 )
 from host_tools.training.stages import Stages
 
-STAGE, VERSION = 4, 1
+STAGE, VERSION = 4, 2
 STEP_SAMPLES, WINDOW_SAMPLES = 160, 480
 SCENES_A_SHARD = 50
 NO_WORD = -1

@@ -5,7 +5,7 @@ Audio comes out as float32 with a peak of about 1, dry; `scenes` puts it into a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,12 @@ AFTER_WORD_SECONDS = 0.66
 FOLLOWED, AFTER_TALK = 0.42, 0.2
 #: Of a word, at most this much from its beginning, or from its end, is not yet the word.
 MOST_OF_BEGINNING, MOST_OF_END = 0.62, 0.5
-#: What a scene without the word is made of, and how often.
-_PIECES = {"talk": 0.42, "near": 0.27, "cut": 0.1, "begun": 0.07, "ended": 0.07, "shuffled": 0.07}
+#: What a scene without the word is made of, and how often.  Parts of the word are few: people
+#: swallow syllables, and what has to refuse every part refuses them.
+_PIECES = {"talk": 0.6, "near": 0.2, "cut": 0.05, "begun": 0.03, "ended": 0.02, "shuffled": 0.1}
+#: Of these, what is not chosen to be near the word.
+ALL_PIECES = frozenset(_PIECES)
+FLUENT = frozenset({"talk", "shuffled", "own"})
 _PARTS_OF_THE_WORD = {"cut", "begun", "ended"}
 BETWEEN_PARTS_SECONDS = 0.4
 
@@ -105,9 +109,7 @@ class Utterances:
         }
         if self._own_negatives:
             shares["own"] = 0.25
-        total = sum(shares.values())
-        self._kinds = list(shares)
-        self._shares = [share / total for share in shares.values()]
+        self._shares = shares
 
     @property
     def has_words(self) -> bool:
@@ -115,7 +117,7 @@ class Utterances:
 
     @property
     def has_others(self) -> bool:
-        return bool(self._kinds)
+        return bool(self._shares)
 
     def with_word(self, rng: np.random.Generator, number: int, seconds: float) -> Utterance:
         """Return the word of scene `number`: alone, before a command, or after talk."""
@@ -148,14 +150,24 @@ class Utterances:
                 about["after_talk"] = True
         return Utterance(audio, end, about)
 
-    def without_word(self, rng: np.random.Generator, seconds: float) -> Utterance:
-        """Return a sequence of talk, near words and parts of the word, with pauses."""
+    def without_word(
+        self, rng: np.random.Generator, seconds: float, kinds: Collection[str] = ALL_PIECES
+    ) -> Utterance:
+        """Return a sequence of talk, near words and parts of the word, with pauses.
+
+        Args:
+            rng: draws everything.
+            seconds: how long it is.
+            kinds: which pieces may come, `FLUENT` or all; the owner's always do.
+        """
+        chosen = [kind for kind in self._shares if kind in kinds or kind == "own"]
+        shares = np.array([self._shares[kind] for kind in chosen])
         count = int(seconds * SAMPLE_RATE_HZ)
         audio = np.zeros(count, np.float32)
         at = int(rng.uniform(0, 0.6) * SAMPLE_RATE_HZ)
         parts: list[str] = []
         while at < count:
-            kind = str(rng.choice(self._kinds, p=self._shares))
+            kind = str(rng.choice(chosen, p=shares / shares.sum()))
             if parts and {kind, parts[-1]} <= _PARTS_OF_THE_WORD:  # two may be the whole word
                 at += int(BETWEEN_PARTS_SECONDS * SAMPLE_RATE_HZ)
             piece = self._piece(rng, kind)

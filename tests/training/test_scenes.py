@@ -139,6 +139,17 @@ def test_negatives_that_the_owner_gave_are_heard(made, tmp_path):
     assert 0.1 < share < 0.35, share
 
 
+def test_hard_negatives_are_looked_for_in_fluent_speech():
+    said = utterances.Utterances(toy_clips(), [np.full(9000, 5, np.int16)])
+    drawn = {True: set(), False: set()}
+    for seed in range(40):
+        for is_fluent, kinds in ((True, utterances.FLUENT), (False, utterances.ALL_PIECES)):
+            rng = np.random.default_rng(seed)
+            drawn[is_fluent] |= set(said.without_word(rng, 7.8, kinds).about["parts"])
+    assert drawn[True] == {"talk", "shuffled", "own"}
+    assert drawn[False] == {*utterances.ALL_PIECES, "own"}
+
+
 def test_no_scene_without_the_word_has_it(monkeypatch):
     """Of a word, only a part that is too short to be it; of other clips, none that says it."""
     monkeypatch.setattr(utterances, "other_speaker", lambda rng, audio, factor=None: (audio, 1.0))
