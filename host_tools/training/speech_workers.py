@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def make(
         return
     os.environ.update(_ONE_THREAD)
     context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(jobs)), _start, start) as pool:
+    with context.Pool(min(workers, len(jobs)), _start_worker, start) as pool:
         for order, error in pool.imap_unordered(_tried, jobs):
             if error is not None:
                 raise HostToolError(*error)
@@ -50,6 +51,11 @@ def make(
 def _start(families: list[str], voices_folder: Path, seed: int) -> None:
     global _own
     _own = [voices.family(name, voices_folder) for name in families], seed
+
+
+def _start_worker(families: list[str], voices_folder: Path, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process; it ends these
+    _start(families, voices_folder, seed)
 
 
 def _tried(job: tuple[Path, Order]) -> tuple[Order, tuple[str, str] | None]:

@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from host_tools.errors import HostToolError
 from host_tools.progress import no_progress
+from host_tools.shared_firmware import ROOT
 from host_tools.training import clips, near_words, speech, stages
 from host_tools.training.clips import NEAR, TALK, WORD
 from host_tools.training.pronunciation import word
@@ -17,6 +20,7 @@ from host_tools.training.speech import SpeechPlan
 from host_tools.training.stages import Stages
 
 ROBOTS = ("espeak",)
+LONG = SpeechPlan(200, 0, 0, ROBOTS, 0.0, uses_dictionary=False)
 PLAN = SpeechPlan(4, 2, 3, ROBOTS, 0.0, uses_dictionary=False)
 
 
@@ -63,6 +67,32 @@ def test_a_killed_run_goes_on_to_the_same_clips(made, tmp_path):
     assert 3 <= len(before) < 9 and not list(tmp_path.glob("clips-*"))
     assert contents(make(tmp_path)) == contents(made)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+
+
+def test_ctrl_c_ends_all_processes_without_a_word(made, tmp_path):
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tests.training import test_speech_stages as own\n"
+        "if __name__ == '__main__':\n"
+        "    try: own.make(Path(sys.argv[1]), plan=own.LONG, workers=2)\n"
+        "    except KeyboardInterrupt: sys.exit(130)\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    run = subprocess.Popen(
+        [sys.executable, tmp_path / "run.py", tmp_path / "made"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("made/*/*.wav")) and run.poll() is None:
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, said.decode()) == (130, "")
+    with pytest.raises(ProcessLookupError):  # the last to go is Python's own tracker
+        for _ in range(500):
+            os.killpg(run.pid, 0)
+            time.sleep(0.02)
 
 
 def test_a_finished_run_is_used_again_and_its_talk_by_another_word(made, monkeypatch):
