@@ -56,6 +56,11 @@ class SpeechPlan:
     #: Near words and a part of the talk come from the CMU dictionary; else from a small one.
     uses_dictionary: bool = True
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many clips of each kind, without the cheap ones."""
+        return {WORD: self.words, NEAR: self.near, TALK: self.talk}
+
 
 def make(
     word: Word,
@@ -125,7 +130,7 @@ def ordered(
     dictionary = word_list.read(voices_folder) if plan.uses_dictionary else word_list.small()
     near = _near(word, dictionary, plan.near)
     texts = Texts(word, near, tuple(dictionary) if plan.uses_dictionary else ())
-    counts = {WORD: plan.words, NEAR: plan.near if near else 0, TALK: plan.talk}
+    counts = plan.counts | ({} if near else {NEAR: 0})
 
     def drawn(kind: str, numbers: range, voices: Sequence[Family]) -> list[Order]:
         return orders.pronounced(
