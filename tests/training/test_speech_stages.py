@@ -162,3 +162,17 @@ def test_too_little_space_is_said_before_a_clip_is_made(tmp_path, monkeypatch):
 def test_unknown_voices_are_refused(tmp_path):
     with pytest.raises(HostToolError, match="no voices named 'robot'"):
         make(tmp_path, plan=SpeechPlan(1, 0, 0, ("robot",)))
+
+
+def test_a_missing_package_is_named_before_anything_is_made(tmp_path, monkeypatch):
+    def version(name):
+        if name == "onnxruntime":
+            raise speech.metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(speech.metadata, "version", version)
+    with pytest.raises(
+        HostToolError, match=r"onnxruntime is missing; .*earnest\[train\]"
+    ) as error:
+        make(tmp_path / "new", plan=SpeechPlan(1, 0, 0))
+    assert "make setup-train" in error.value.hint and not (tmp_path / "new").exists()
