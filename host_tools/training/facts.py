@@ -6,6 +6,7 @@ false accepts an hour on talk and on music; which words that sound like it fire.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,26 +78,29 @@ class Facts:
 
 
 def _snr(trial: Trial) -> str:
-    edges = ((5.0, "below 5 dB"), (15.0, "5 to 15 dB"), (25.0, "15 to 25 dB"))
-    return next((name for edge, name in edges if trial.snr_db < edge), "25 dB and more")
+    return next(name for edge, name in _SNR_DB if trial.snr_db < edge)
 
 
 def _room(trial: Trial) -> str:
-    if not trial.room_s:
-        return "none"
-    return "T60 below 0.4 s" if trial.room_s < 0.4 else "T60 0.4 s and more"
+    return next(name for edge, name in _T60_S if trial.room_s < edge)
 
 
 def _tempo(trial: Trial) -> str:
-    if trial.tempo < 0.95:
-        return "slower"
-    return "as the voice speaks by itself" if trial.tempo <= 1.05 else "faster"
+    return next(name for edge, name in _TEMPO if trial.tempo < edge)
 
 
 def _family(trial: Trial) -> str:
     return trial.family
 
 
+#: Below which value a group ends, and its name.
+_SNR_DB = (
+    *((5.0, "below 5 dB"), (15.0, "5 to 15 dB"), (25.0, "15 to 25 dB")),
+    (math.inf, "25 dB and more"),
+)
+_T60_S = ((0.01, "none"), (0.4, "T60 below 0.4 s"), (math.inf, "T60 0.4 s and more"))
+_TEMPO = ((0.95, "slower"), (1.05, "as the voice speaks by itself"), (math.inf, "faster"))
+_ORDER = [name for edges in (_SNR_DB, _T60_S, _TEMPO) for _, name in edges]
 _FAMILY = "voice family"
 _GROUPS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
     ("noise (SNR)", _snr),
@@ -167,11 +171,12 @@ def _per_hour(what: str, heard: Sequence[Heard], setting: Setting, stride: int) 
 def _shares(
     words: Sequence[Heard], group: Callable[[Trial], str], setting: Setting, stride: int
 ) -> tuple[Share, ...]:
-    """The misses in each group, in the order of its name."""
+    """The misses in each group: groups of a value in its order, families as they come."""
     groups: dict[str, list[Heard]] = {}
     for each in words:
         groups.setdefault(group(each.trial), []).append(each)
-    fired = (_fired(name, groups[name], setting, stride) for name in sorted(groups))
+    names = sorted(groups, key=lambda name: _ORDER.index(name) if name in _ORDER else -1)
+    fired = (_fired(name, groups[name], setting, stride) for name in names)
     return tuple(Share(each.what, each.total - each.count, each.total) for each in fired)
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from host_tools.models.catalog import DEFAULT_MODEL, find_model, known_models
 from host_tools.progress import OpenProgress
 from host_tools.training import clips, orders, speech_workers, trial_scenes, voices
-from host_tools.training.clips import WORD
+from host_tools.training.clips import TALK, WORD
 from host_tools.training.facts import Side, side
 from host_tools.training.orders import HELD_OUT_EVERY, Texts
 from host_tools.training.pronunciation import Word, word
 from host_tools.training.selection import Setting
 from host_tools.training.stages import Stages
 from host_tools.training.trial_scenes import TrialPlan
-from host_tools.training.trials import hear, runner
+from host_tools.training.trials import MUSIC, hear, runner
 
 VERSION = 1
 _BYTES_A_CLIP = 45_000
@@ -64,7 +64,8 @@ def shipped_word() -> Word:
 def shipped_side(
     shipped_clips: Path,
     clips_folder: Path,
-    plan: TrialPlan,
+    trials: Path,
+    words: int,
     seed: int,
     stages: Stages,
     open_progress: OpenProgress,
@@ -73,15 +74,18 @@ def shipped_side(
 
     Args:
         shipped_clips: what `make` made of `shipped_word`.
-        clips_folder: the clips of the run, for the talk.
-        plan: as for the new model.
+        clips_folder: the clips of the run, for talk around the word.
+        trials: those of the new model, for talk and music.
+        words: how many scenes with the word.
         seed: of the run.
-        stages: where the trials are kept.
+        stages: where the scenes are kept.
         open_progress: shows them as they are made.
     """
+    plan = TrialPlan(words, 0, 0)
     folder = trial_scenes.make((shipped_clips,), clips_folder, plan, seed, stages, open_progress)
+    others = [each for each in trial_scenes.load(trials) if each.kind in (TALK, MUSIC)]
     model = find_model(DEFAULT_MODEL)
     run, stride = runner(known_models()[DEFAULT_MODEL].read_bytes())
-    heard = hear(trial_scenes.load(folder), run, stride)
+    heard = hear([*trial_scenes.load(folder), *others], run, stride)
     what = f"{model.name} (shipped) on its own word"
     return side(what, heard, Setting(model.cutoff, model.window), stride)

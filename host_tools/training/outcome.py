@@ -157,8 +157,8 @@ def _made_of(word: Word, plan: Plan, made: Made) -> tuple[tuple[str, str], ...]:
         ("clips", f"{speech.words} of the word, {speech.near} that sound like it, {speech.talk} "
                   f"of talk; by {', '.join(speech.families)}; every tenth speaker held out"),
         ("scenes", f"{scene.words} with the word, {scene.others} without"),
-        ("training", f"{training.steps} steps, {training.rounds} searches for hard negatives, "
-                     f"{training.branches} branches averaged"),
+        ("training", f"{training.steps} steps, then {training.rounds} times hard negatives and "
+                     f"{training.later_steps} steps, {training.branches} branches averaged"),
         ("voices and texts", "; ".join(f"{s.name} ({s.licence})" for s in made.sources)),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ DOWNLOAD, SPEECH, SCENES, TRAINING = "download", "speech", "scenes", "training"
 HELD_OUT, MODEL = "held-out scenes", "model and report"
 #: Core-seconds each, measured: docs/train.md.
 _A_CLIP = {KOKORO: 1.05, ESPEAK: 0.09}
-_A_WORD_SCENE, _ANOTHER_SCENE, _A_STEP = 0.024, 0.057, 0.17
+_A_WORD_SCENE, _ANOTHER_SCENE, _A_STEP = 0.025, 0.055, 0.072
 _DOWNLOAD_SECONDS, _MODEL_SECONDS = 40.0, 20.0
 _BYTES_A_CLIP, _BYTES_A_WORD_SCENE = 70_000, 15_600
 _OTHER_BYTES, _TORCH_BYTES = 60_000_000, 600_000_000
@@ -60,8 +60,9 @@ class Plan:
             / workers,
             TRAINING: (steps + branches) * _A_STEP + mined,
             HELD_OUT: judged * _A_WORD_SCENE
-            + 2 * trials.others * _ANOTHER_SCENE
-            + self.beside * _A_CLIP[first] / workers,
+            + trials.others * _ANOTHER_SCENE
+            + self.beside * _A_CLIP[first] / workers
+            + len(self.other_families) * self.others * (_A_CLIP[ESPEAK] + 2 * _A_WORD_SCENE),
             MODEL: _MODEL_SECONDS,
         }
 
@@ -98,8 +99,8 @@ def plan_for(request: Request) -> Plan:
         return _toy(of)
     return Plan(
         SpeechPlan(of(1300, 120), of(300, 40), of(400, 60)),
-        ScenePlan(of(8000, 600), of(4500, 400)),
-        TrainPlan(steps=of(2200, 300), later_steps=of(700, 120), heard=of(1500, 150), branches=3),
+        ScenePlan(of(6500, 600), of(3600, 400)),
+        TrainPlan(steps=of(2200, 300), later_steps=of(600, 120), heard=of(1000, 150), branches=3),
         TrialPlan(of(400, 60), of(200, 30), of(460, 60)),
         beside=of(60, 12),
         others=of(40, 10),

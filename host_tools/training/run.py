@@ -151,7 +151,7 @@ def _stages(
         weights = dense_training.train(
             seen, clips, plan.training, seed, own, opened, workers, negatives, music
         )
-    with progress.stage(plans.HELD_OUT, (1, 1, 4, 1, 4)) as opened:
+    with progress.stage(plans.HELD_OUT, (1, 1, 4, 1, 1)) as opened:
         shipped = held_out.make(
             held_out.shipped_word(), plan.speech.families[0], plan.beside,
             where.voices, seed, stages, opened, workers,
@@ -165,7 +165,9 @@ def _stages(
         if others:
             said = TrialPlan(2 * plan.others * len(others), 0, 0)
             elsewhere = trial_scenes.make(others, clips, said, seed, stages, opened)
-        beside = held_out.shipped_side(shipped, clips, plan.trials, seed, stages, opened)
+        beside = held_out.shipped_side(
+            shipped, clips, trials, plan.trials.words, seed, stages, opened
+        )
     families += [voices.family(name, where.voices) for name in plan.other_families]
     sources = dict.fromkeys(source for family in families for source in family.sources)
     return Made(

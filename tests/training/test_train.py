@@ -17,17 +17,18 @@ pytest.importorskip("torch", reason="torch is missing: make setup-train")
 
 from click.testing import CliRunner
 
-from host_tools import cli
 from host_tools.audio import files as audio
 from host_tools.audio import speech
 from host_tools.commands import models as models_command
 from host_tools.commands import train as train_command
+from host_tools.commands import train_text
 from host_tools.models import catalog
 from host_tools.models.graph import read_graph
 from host_tools.simulation import runner
 from host_tools.simulation.runner import Settings
 from host_tools.training import plan as plans
 from host_tools.training import results
+from host_tools.training.request import ESPEAK, Request
 from host_tools.training.voices.espeak import HELD_OUT
 from tests.generators.training_runs import TINY, TOY, WORD, train
 
@@ -150,8 +151,8 @@ def quick():
 def straight(quick, tmp_path_factory):
     """What a run makes that nothing stops."""
     folder = tmp_path_factory.mktemp("straight")
-    train(TINY, folder / "out", folder / "cache")
-    return content(folder / "out")
+    trained = train(TINY, folder / "out", folder / "cache")
+    return trained, content(folder / "out")
 
 
 def test_a_run_stopped_in_every_stage_ends_the_same(straight, tmp_path):
@@ -176,8 +177,8 @@ def test_a_run_stopped_in_every_stage_ends_the_same(straight, tmp_path):
     for stage in (plans.SPEECH, plans.SCENES, plans.TRAINING, plans.HELD_OUT, plans.MODEL):
         stop_at(stage)
     assert len(stopped) == 5
-    train(TINY, tmp_path / "out", tmp_path / "cache", workers=2)
-    assert content(tmp_path / "out") == straight
+    train(TINY, tmp_path / "out", tmp_path / "cache")
+    assert content(tmp_path / "out") == straight[1]
 
 
 def _killed(out, cache):
@@ -197,10 +198,17 @@ def test_a_killed_run_ends_the_same(straight, tmp_path):
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL and not paths[0].exists()
-    train(TINY, *paths)
-    assert content(paths[0]) == straight
+    train(TINY, *paths, workers=2)
+    assert content(paths[0]) == straight[1]
 
 
-def test_another_seed_makes_another_model(straight):
-    recipe = json.loads(straight["recipe.json"])
-    assert recipe["request"]["seed"] == 0 and cli.COMMANDS["train"]
+def test_a_result_elsewhere_is_named_by_its_file(straight):
+    trained, _ = straight
+    request = Request(WORD, voices=ESPEAK)
+    fields = json.loads(train_text.as_json(request, trained))
+    tflite = str(trained.folder / "hey_computer.tflite")
+    assert fields["model"] == tflite and fields["wake_word"] == "Hey computer"
+    assert fields["facts"]["sides"][0]["missed"]["total"] == 2
+    text = "\n".join(train_text.lines(request, trained))
+    assert f"earnest install --board BOARD --model {tflite}" in text
+    assert catalog.find_model(tflite).wake_word == "Hey computer"

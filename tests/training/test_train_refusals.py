@@ -101,6 +101,16 @@ def test_folders(refused, tmp_path):
     assert "no false wake was kept" in text
 
 
+def test_ctrl_c_says_that_it_goes_on(monkeypatch, tmp_path, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "run", stop)
+    given = ["--voices", "espeak", "--yes", "--cache", str(tmp_path), "--out", str(tmp_path / "o")]
+    assert cli.run(["train", "hey computer", *given]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
 def asked(monkeypatch, answers, is_heard=True):
     """Ask the three questions with these answers; what came out and was printed."""
     made, played = [], []
