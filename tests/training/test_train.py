@@ -80,7 +80,7 @@ def test_it_is_found_by_its_name_and_says_what_to_do(toy):
 
 def test_it_needs_no_op_that_esphome_lacks(toy):
     graph = read_graph((toy[0] / "hey_computer.tflite").read_bytes())
-    ops = {op.name for op in graph.ops}
+    ops = {op.name for op in graph.operators}
     assert ops <= ESPHOME_OPS and len(ESPHOME_OPS) == 13, ops - ESPHOME_OPS
     manifest = json.loads((toy[0] / "hey_computer.json").read_text())
     assert manifest["model"] == "hey_computer.tflite" and manifest["version"] == 2
