@@ -18,6 +18,7 @@ DOWNLOAD, SPEECH, SCENES, TRAINING = "download", "speech", "scenes", "training"
 HELD_OUT, MODEL = "held-out scenes", "model and report"
 #: Core-seconds each, measured: docs/train.md.
 _A_CLIP = {KOKORO: 1.05, ESPEAK: 0.09}
+_A_CHEAP_CLIP = 0.09
 _A_WORD_SCENE, _ANOTHER_SCENE, _A_STEP = 0.025, 0.055, 0.072
 _DOWNLOAD_SECONDS, _MODEL_SECONDS = 40.0, 20.0
 _BYTES_A_CLIP, _BYTES_A_WORD_SCENE = 70_000, 15_600
@@ -55,7 +56,7 @@ class Plan:
         judged = 2 * trials.words + trials.near
         return {
             DOWNLOAD: _DOWNLOAD_SECONDS if first == KOKORO else 0.1,
-            SPEECH: clips * _A_CLIP[first] / workers,
+            SPEECH: (clips * _A_CLIP[first] + self.speech.cheap_talk * _A_CHEAP_CLIP) / workers,
             SCENES: (self.scenes.words * _A_WORD_SCENE + self.scenes.others * _ANOTHER_SCENE)
             / workers,
             TRAINING: (steps + branches) * _A_STEP + mined,
@@ -69,7 +70,8 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """About what the stages take."""
-        clips = sum(self.speech.counts.values()) * _BYTES_A_CLIP
+        speech = self.speech
+        clips = (sum(speech.counts.values()) + speech.cheap_talk) * _BYTES_A_CLIP
         scenes = self.scenes.words + 2 * self.scenes.others
         return clips + scenes * _BYTES_A_WORD_SCENE + _OTHER_BYTES
 
@@ -98,9 +100,9 @@ def plan_for(request: Request) -> Plan:
     if request.voices == ESPEAK:
         return _toy(of)
     return Plan(
-        SpeechPlan(of(1300, 120), of(300, 40), of(400, 60)),
+        SpeechPlan(of(1300, 120), of(300, 40), of(400, 60), cheap_talk=of(1500, 150)),
         ScenePlan(of(6500, 600), of(3600, 400)),
-        TrainPlan(steps=of(2200, 300), later_steps=of(600, 120), heard=of(1000, 150), branches=3),
+        TrainPlan(steps=of(2600, 300), later_steps=of(600, 120), heard=of(1000, 150), branches=3),
         TrialPlan(of(400, 60), of(200, 30), of(460, 60)),
         beside=of(60, 12),
         others=of(40, 10),
