@@ -6,15 +6,21 @@ owner alone: the passphrase as a hash (argon2id), and the secret that the codes 
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import re
+import secrets
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 FILE = "sign-in.json"
 VERSION = 1
@@ -25,6 +31,7 @@ MIN_DIFFERENT = 6
 STEP_S = 30
 #: Clocks may differ by a step.
 SKEW_STEPS = 1
+_SALT_BYTES, _HASH_BYTES = 16, 32
 _CODE = re.compile(r"[0-9]{6}")
 _COMMON = (
     *("password", "passwort", "passphrase", "correct horse battery staple", "letmein", "welcome"),
@@ -57,13 +64,14 @@ class Factors:
 
     def has_passphrase(self, passphrase: str) -> bool:
         """Return whether it is the passphrase; takes as long for a wrong one."""
-        from argon2 import PasswordHasher
-        from argon2.exceptions import InvalidHashError, VerificationError
+        from cryptography.exceptions import InvalidKey
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
         try:
-            return PasswordHasher().verify(self.passphrase_hash, _prepared(passphrase))
-        except (VerificationError, InvalidHashError):
+            Argon2id.verify_phc_encoded(_prepared(passphrase), self.passphrase_hash)
+        except (InvalidKey, ValueError):
             return False
+        return True
 
     def step_of(self, code: str, now_s: float) -> int | None:
         """Return the number of the 30 s that a code is of: now's, or one beside it; else None."""
@@ -85,33 +93,39 @@ class Factors:
 
 def code_of(secret: str, step: int) -> str:
     """Return the code of a step: RFC 6238 with SHA-1 and six digits, as every app has it."""
-    import pyotp
-
-    return pyotp.TOTP(secret, digits=6, interval=STEP_S).generate_otp(step)
+    return _totp(secret).generate(step * STEP_S).decode()
 
 
 def new_secret() -> str:
     """Return 160 random bits, in base 32."""
-    import pyotp
-
-    return pyotp.random_base32(32)
+    return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def uri_of(secret: str, name: str) -> str:
     """Return what the QR code says: an app for codes shows it as Earnest (`name`)."""
-    import pyotp
+    return _totp(secret).get_provisioning_uri(name, "Earnest")
 
-    uri: str = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Earnest")
-    return uri
+
+def _totp(secret: str) -> TOTP:
+    from cryptography.hazmat.primitives.hashes import SHA1
+    from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+    return TOTP(base64.b32decode(secret), 6, SHA1(), STEP_S)
 
 
 def make(passphrase: str, secret: str, step: int, now_s: float, cost: Cost = COST) -> Factors:
     """Return the factors of a passphrase that `weakness` finds nothing in, and of a secret whose
     code of `step` was right."""
-    from argon2 import PasswordHasher
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-    hasher = PasswordHasher(cost.passes, cost.memory_kib, cost.lanes)
-    return Factors(hasher.hash(_prepared(passphrase)), secret, now_s, step)
+    hasher = Argon2id(
+        salt=secrets.token_bytes(_SALT_BYTES),
+        length=_HASH_BYTES,
+        iterations=cost.passes,
+        lanes=cost.lanes,
+        memory_cost=cost.memory_kib,
+    )
+    return Factors(hasher.derive_phc_encoded(_prepared(passphrase)), secret, now_s, step)
 
 
 def weakness(passphrase: str) -> str | None:
