@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from host_tools.donation.data_card import CARD_NAME, data_card, facts_of
-from host_tools.donation.review import Offer, given
+from host_tools.donation.review import Offer, given, may_be_given
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files
 from host_tools.receiver.receiver_log import digest_of
@@ -145,8 +145,8 @@ def take_away(recordings: Recordings, *, source: str = "page") -> bytes | None:
 
 def _may_be_given(recordings: Recordings, waiting: Waiting) -> bool:
     """Return whether everything in the archive is still kept and shared."""
-    there = recordings.these(waiting.ids)
-    return {r.id for r in there if r.share_for_training} == set(waiting.ids)
+    there = may_be_given(recordings, recordings.these(waiting.ids))
+    return {recording.id for recording in there} == set(waiting.ids)
 
 
 def _is_as(recordings: Recordings, found: Sequence[Offer]) -> bool:

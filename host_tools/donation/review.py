@@ -7,10 +7,12 @@ out of it by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from host_tools.errors import HostToolError
 from host_tools.receiver.labels import GIVE, NONE, SKIP, Labels
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.printable import one_line
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.recordings import Recordings
@@ -45,9 +47,15 @@ def offers(recordings: Recordings) -> list[Offer]:
     labels = recordings.labels.all()
     return [
         Offer(recording, labels.get(recording.id, NONE))
-        for recording in recordings.all()
-        if recording.share_for_training
+        for recording in may_be_given(recordings, recordings.all())
     ]
+
+
+def may_be_given(recordings: Recordings, found: Iterable[Recording]) -> list[Recording]:
+    """Return those that are kept under `share_for_training`, without those of a device whose owner
+    took its consent back: what died amid that left them marked."""
+    withdrawals = OwnerWithdrawals(recordings.folder)
+    return [r for r in found if r.share_for_training and not withdrawals.is_pending(r.device)]
 
 
 def given(recordings: Recordings) -> list[Offer]:
@@ -60,8 +68,7 @@ def offer_of(recordings: Recordings, id: str) -> Offer | None:
     return next(
         (
             Offer(recording, recordings.labels.of(id))
-            for recording in recordings.these({id})
-            if recording.share_for_training
+            for recording in may_be_given(recordings, recordings.these({id}))
         ),
         None,
     )

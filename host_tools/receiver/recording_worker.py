@@ -113,6 +113,10 @@ class RecordingWorker:
         """See `withdrawal.take_back`."""
         return self._run(lambda: take_back(self._recordings, withdrawals, device, source))
 
+    def unshare(self, device: str) -> asyncio.Future[list[str]]:
+        """See `Recordings.unshare`."""
+        return self._run(lambda: self._recordings.unshare(device))
+
     def adopt(
         self, device: Device, certificate_der: bytes, ca: Authority
     ) -> asyncio.Future[list[str]]:

@@ -27,7 +27,12 @@ from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.services import Counters, Options, Services
 from host_tools.receiver.statuses import Statuses
-from host_tools.receiver.upkeep import enforce_retention, keep_counts, renew_certificate
+from host_tools.receiver.upkeep import (
+    enforce_retention,
+    keep_counts,
+    renew_certificate,
+    share_nothing_more,
+)
 from host_tools.receiver.view import View
 from host_tools.receiver.withdrawal import ANYBODY
 
@@ -89,6 +94,8 @@ class Receiver:
                 is_secure=self._options.tls is not None,
                 authority=self._authority.fingerprint,
             )
+            withdrawals = self._services.withdrawals
+            self.start(share_nothing_more(self._recordings, withdrawals, self._view))
             self.start(enforce_retention(self._recordings, self._view))
             self.start(keep_counts(self._services.meter, self._recordings, self._view))
             if self._options.tls is not None:

@@ -10,6 +10,7 @@ import ssl
 
 from host_tools.errors import HostToolError
 from host_tools.receiver.authority import Authority
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_files import Deletion
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.traffic import Meter
@@ -37,6 +38,21 @@ async def enforce_retention(recordings: RecordingWorker, view: View) -> None:
         except HostToolError as error:
             view.emit("warning", message=error.message)
         await asyncio.sleep(EXPIRY_S)
+
+
+async def share_nothing_more(
+    recordings: RecordingWorker, withdrawals: OwnerWithdrawals, view: View
+) -> None:
+    """Mark again what owners took back: the receiver may have ended, or its disk been full, before
+    all of it was marked.  Takes its place before whatever is asked afterwards."""
+    pending = [each for each in withdrawals.all() if each.is_pending]
+    for marking in [recordings.unshare(each.device) for each in pending]:
+        try:
+            failures = await marking
+        except HostToolError as error:
+            failures = [error.message]
+        for problem in failures:
+            view.emit("warning", message=f"still shared for training: {problem}")
 
 
 async def _take_in(recordings: RecordingWorker, view: View) -> None:

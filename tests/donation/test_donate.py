@@ -22,10 +22,18 @@ from host_tools.donation.archive import (
     waiting_now,
     write_archive,
 )
-from host_tools.donation.review import NotGivenError, give, given, leave_out, offers
+from host_tools.donation.review import (
+    NotGivenError,
+    give,
+    given,
+    leave_out,
+    offer_of,
+    offers,
+)
 from host_tools.errors import HostToolError
 from host_tools.receiver import owner_only_files, waiting_archive
 from host_tools.receiver.labels import NOT_SAID, RIGHT, WRONG, Labels
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.receiver_log import FOLDER, LOG_NAME, digest_of
 from host_tools.receiver.recording_files import RecordingFiles
 from host_tools.receiver.recording_keys import Slots, overwrite
@@ -354,6 +362,22 @@ def test_a_devices_withdrawal_is_confirmed_only_when_the_archive_is_gone(
     with closing(Recordings(data)) as owner:
         assert given(owner) == [] and take_away(owner) is None
     assert not (data / "donation").exists()
+
+
+def test_an_owners_withdrawal_counts_before_the_recordings_are_marked(recordings, tmp_path):
+    """The receiver died between the two; with what may be offered then, nothing is given."""
+    chosen = reviewed(recordings)
+    made = make_waiting(recordings, name_of(recordings, chosen))
+    book = OwnerWithdrawals(tmp_path / "data")
+    book.begin(HALL, "hall")
+    book.store(HALL)
+    assert all(each.recording.device == KITCHEN for each in offers(recordings))
+    assert len(given(recordings)) == 2 == len(made.ids) - 1
+    [hall] = [each.recording for each in chosen if each.recording.device == HALL]
+    assert offer_of(recordings, hall.id) is None
+    assert take_away(recordings) is None and not waiting(tmp_path).exists()
+    book.confirm(HALL, 0, is_complete=True)  # its recordings that are left were marked by then
+    assert len(offers(recordings)) == 3
 
 
 def test_a_deletion_of_another_recording_leaves_the_archive(recordings, another, tmp_path):

@@ -252,6 +252,21 @@ def test_a_device_that_comes_is_asked_confirms_and_is_asked_no_more(data):
     assert rows[1].share_for_training is False and rows[1].recording is None
 
 
+def test_a_receiver_that_died_amid_it_shares_nothing_more_at_its_next_start(data):
+    folder = new_device(data, "kitchen")
+    with receiving(data) as receiver, Device(receiver.port, folder) as device:
+        device.say(SPEECH[:640], keep=True, share=True)
+        assert receiver.wait("stream-stop")["recording"]
+    begun(data, id_of(data))  # stored, and no recording is marked
+    with serving(data) as served:
+
+        async def kept_now():
+            return await served.worker.look(lambda recordings: recordings.all())
+
+        kept = served.call(kept_now())
+    assert [each.share_for_training for each in kept] == [False]
+
+
 class Told(Assistant):
     def __init__(self):
         self.there = []
