@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import queue
 import socket
 import ssl
@@ -102,6 +103,11 @@ class ReceiverProcess:
     def command(self, words: str) -> None:
         self.process.stdin.write(words + "\n")
         self.process.stdin.flush()
+
+    def cpu_s(self) -> float:
+        """Processor time that it has taken so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self, number: int) -> tuple[int, str]:
         """Send the signal; exit status and stderr."""
