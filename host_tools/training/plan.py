@@ -103,7 +103,7 @@ def plan_for(request: Request) -> Plan:
         SpeechPlan(of(1300, 120), of(300, 40), of(400, 60), cheap_talk=of(1500, 150)),
         ScenePlan(of(6500, 600), of(3600, 400)),
         TrainPlan(steps=of(2600, 300), later_steps=of(600, 120), heard=of(1000, 150), branches=3),
-        TrialPlan(of(400, 60), of(200, 30), of(460, 60)),
+        TrialPlan(of(400, 60), of(200, 30), of(1200, 60)),
         beside=of(60, 12),
         others=of(40, 10),
         other_families=(ESPEAK, *voices.unseen()),

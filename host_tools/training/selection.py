@@ -21,7 +21,7 @@ MIN_CUTOFF, MAX_CUTOFF = int(0.80 * 255), int(0.95 * 255)
 WINDOWS = (3, 4, 5, 6, 8, 10)
 USUAL_WINDOW = 5
 #: How many more words may be missed for a stricter setting, as a share of all.
-MISSED_FOR_STRICTNESS = 0.01
+MISSED_FOR_STRICTNESS = 0.03
 
 
 @dataclass(frozen=True)

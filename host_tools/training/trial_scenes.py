@@ -44,7 +44,7 @@ class TrialPlan:
     words: int = 400
     near: int = 200
     #: Talk, 7.8 s each; one in six is music or noise alone.
-    others: int = 460
+    others: int = 1200
 
 
 def make(
