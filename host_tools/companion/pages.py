@@ -21,6 +21,8 @@ LOOK_AGAIN_S = 15.0
 TOGETHER_S = 0.05
 #: Live views at a time; one more is refused.
 MAX_LIVE = 16
+#: A browser that takes nothing for this long is gone, in seconds: others need the place.
+STUCK_S = 30.0
 
 
 class Pages:
@@ -126,11 +128,15 @@ class Pages:
             while self._guard.is_still_in(request) and not self._is_closing:
                 changed.clear()
                 event = self._event(request[SESSION].csrf)
-                await response.write(event if event != shown else b": still here\n\n")
+                news = event if event != shown else b": still here\n\n"
+                await asyncio.wait_for(response.write(news), STUCK_S)
                 shown = event
                 await _wait(changed)
         except ConnectionError:  # the browser left
             pass
+        except asyncio.TimeoutError:  # it is asleep, or does not want to read
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._now.forget(changed)
             self._live -= 1

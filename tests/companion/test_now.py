@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from firmware.satellite import protocol
-from host_tools.companion import devices_now
+from host_tools.companion import devices_now, pages
 from host_tools.companion.devices_now import AWAY, DevicesNow
 from host_tools.receiver.assistant import ConnectionLost
 from host_tools.receiver.authority import open_or_make
@@ -251,6 +251,29 @@ def test_a_browser_that_leaves_is_forgotten_and_too_many_are_refused(data):
                     break
             await asyncio.sleep(0.02)
         assert live.status == 200
+
+    on_page(data, visit)
+
+
+def test_a_browser_that_does_not_read_makes_way(data, monkeypatch):
+    """As a phone that fell asleep; or one that wants to keep all live views for itself."""
+    monkeypatch.setattr(pages, "STUCK_S", 0.2)
+    monkeypatch.setattr(pages, "TOGETHER_S", 0.0)
+
+    async def visit(opened):
+        for number in range(40):  # so that news is long, and what the system keeps is full soon
+            opened.now.connected(FakeSatellite(f"{number:016x}", "kitchen" * 9))
+        client = await opened.enter()
+        async with client.get("/live") as live:
+            assert live.status == 200
+            live.connection.transport.pause_reading()
+            kitchen = FakeSatellite(ID, "kitchen")
+            for turn in range(400):
+                opened.now.connected(kitchen) if turn % 2 else opened.now.disconnected(kitchen)
+                await asyncio.sleep(0.002)
+                if turn and not opened.now._watchers:
+                    break
+            assert not opened.now._watchers, f"it holds its place after {turn} turns"
 
     on_page(data, visit)
 
