@@ -79,6 +79,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Raises HostToolError; the folder is as it was then.
     """
+    folder = folder.resolve()  # "." has no name
     part, old = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
     try:
         for rest in (part, old):

@@ -93,16 +93,19 @@ def run(
         HostToolError: whatever a stage refuses; the word's folder is as it was.
     """
     negatives, music = _own_negatives(request), people.read_pieces(request.music)
-    private = where.cache / _PRIVATE
+    is_stopped = False
     try:
         made = _stages(request, word, plan, where, negatives, music, progress)
         with progress.stage(plans.MODEL) as opened:
             found = outcome.finish(request, word, plan, made, hear, opened)
+            results.check_replaceable(where.out, request.name)  # hours later
             results.write(where.out, found.files)
-    except HostToolError:
-        shutil.rmtree(private, ignore_errors=True)
+    except KeyboardInterrupt:  # the same command goes on
+        is_stopped = True
         raise
-    shutil.rmtree(private, ignore_errors=True)
+    finally:
+        if not is_stopped:
+            shutil.rmtree(where.cache / _PRIVATE, ignore_errors=True)
     return Trained(
         where.out, found.model, found.setting, found.facts, found.people_line, found.warnings
     )

@@ -1,6 +1,7 @@
 """The word's folder: written whole, never over other files; the manifest is one that is read."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,12 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     results.write(folder, {"a": b"3"})
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("a", b"3")]
     assert [path.name for path in folder.parent.iterdir()] == ["hey_x"]
+
+
+def test_the_folder_that_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results.write(Path("."), {"a": b"1"})
+    assert (tmp_path / "a").read_bytes() == b"1"
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

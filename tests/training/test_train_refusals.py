@@ -224,8 +224,8 @@ def test_long_recordings_are_cut_into_pieces():
     assert [len(piece) for piece in found] == [96000, 96000, 16000]
 
 
-@pytest.mark.parametrize("is_refused", [True, False])
-def test_what_is_made_of_own_recordings_goes_when_the_run_ends(tmp_path, monkeypatch, is_refused):
+@pytest.mark.parametrize("error", [HostToolError, RuntimeError, KeyboardInterrupt])
+def test_what_is_made_of_own_recordings_goes_when_the_run_ends(tmp_path, monkeypatch, error):
     audio.write(tmp_path / "evening.wav", np.zeros(32000, np.int16))
     where = runs.Where(tmp_path / "out", tmp_path / "cache", tmp_path / "voices")
     request = Request("hey computer", negatives=(tmp_path / "evening.wav",))
@@ -234,14 +234,32 @@ def test_what_is_made_of_own_recordings_goes_when_the_run_ends(tmp_path, monkeyp
     def scenes(clips, plan, seed, stages: Stages, opened, workers, negatives, music):
         seen.append((stages.root, [len(sound) for sound in negatives]))
         (stages.root / "scenes").mkdir(parents=True)
-        raise HostToolError("refused", "") if is_refused else KeyboardInterrupt
+        raise error("what ended it")
 
     monkeypatch.setattr(registry, "fetch", lambda *_, **__: None)
     monkeypatch.setattr(runs.speech, "make", lambda *_, **__: tmp_path)
     monkeypatch.setattr(runs.scenes, "make", scenes)
     plan = plan_for(request)
     progress = WholeProgress(plan.seconds(1), lambda *_: None, lambda *_: None)
-    with pytest.raises(HostToolError if is_refused else KeyboardInterrupt):
+    with pytest.raises(error):
         runs.run(request, None, plan, where, None, progress)
     assert seen == [(tmp_path / "cache" / "private", [32000])]
-    assert (tmp_path / "cache" / "private").exists() != is_refused
+    is_stopped = error is KeyboardInterrupt  # the same command goes on
+    assert (tmp_path / "cache" / "private").exists() == is_stopped
+
+
+def test_a_file_that_came_while_it_trained_stays(tmp_path, monkeypatch):
+    where = runs.Where(tmp_path / "out", tmp_path / "cache", tmp_path / "voices")
+    request = Request("hey computer")
+
+    def finish(*_):
+        where.out.mkdir()
+        (where.out / "notes.txt").write_text("an hour's work")
+
+    monkeypatch.setattr(runs, "_stages", lambda *_: None)
+    monkeypatch.setattr(runs.outcome, "finish", finish)
+    plan = plan_for(request)
+    progress = WholeProgress(plan.seconds(1), lambda *_: None, lambda *_: None)
+    with pytest.raises(HostToolError, match=r"other files in it \(notes.txt\)"):
+        runs.run(request, None, plan, where, None, progress)
+    assert (where.out / "notes.txt").exists()
