@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.long.exported_weights [COUNT]
 
-`tests/training/test_export.py` takes sixteen, and lets the firmware run some of them.
+`tests/training/test_export.py` takes eight, and lets the firmware run some of them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tests.generators.audio_cases import cases
 from tests.generators.random_weights import calibration, random_weights
 from tests.models.test_random_models import FIRMWARE, MANIFEST
 
-WEIGHT_SETS, IN_FIRMWARE = 16, 4  # tests/long/exported_weights.py takes 200
+WEIGHT_SETS, IN_FIRMWARE = 8, 3  # tests/long/exported_weights.py takes 200
 INFERENCES = 60
 
 
@@ -59,7 +59,7 @@ def test_random_weights_are_the_same_everywhere(heard, run_micropython, tmp_path
             expected.append(want)
             blob += struct.pack("<I", len(built)) + built + struct.pack("<I", len(slices))
             blob += (slices.view(np.uint8) ^ 0x80).tobytes()
-    assert varied > 0.9 * WEIGHT_SETS, varied
+    assert varied > 0.8 * WEIGHT_SETS, varied
     path = tmp_path / "models"
     path.write_bytes(blob)
     got = np.frombuffer(run_micropython(FIRMWARE, path, IN_FIRMWARE), np.uint8)

@@ -83,7 +83,7 @@ def test_facts_and_held_out_speakers(made, tmp_path):
     assert 0.25 < shares[0] < 0.6 and 0.45 < shares[1] < 0.85, shares
     assert len(np.unique(words.ends % 3)) == 3, "every phase of the stride"
     held_out = scenes.make(
-        clips_folder, ScenePlan(50, 50, True), SEED, Stages(tmp_path), no_progress
+        clips_folder, ScenePlan(12, 2, True), SEED, Stages(tmp_path), no_progress
     )
     assert not set(_bytes(words)) & set(_bytes(scenes.load(held_out)[0]))
 
@@ -125,8 +125,11 @@ def test_processes_and_interruptions_change_nothing(made, tmp_path):
     again = scenes.make(clips_folder, PLAN, SEED, stages, no_progress, workers=2)
     assert again == half and (half / "word-000000.npz").stat().st_mtime_ns == before
     assert scenes.content_hash(again) == scenes.content_hash(folder)
-    other = scenes.make(clips_folder, PLAN, SEED + 1, stages, no_progress)
-    assert other != again and scenes.content_hash(other) != scenes.content_hash(again)
+    few = [
+        scenes.make(clips_folder, ScenePlan(2, 0), seed, stages, no_progress)
+        for seed in (SEED, SEED + 1)
+    ]
+    assert scenes.content_hash(few[0]) != scenes.content_hash(few[1])
 
 
 def test_negatives_that_the_owner_gave_are_heard(made, tmp_path):
