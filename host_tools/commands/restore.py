@@ -38,5 +38,7 @@ def command(file: Path, data: Path, as_json: bool) -> int:
     if not as_json:
         click.echo(f"devices that may connect: {', '.join(devices) or 'none'}")
         if manifest.has_recordings:
-            click.echo("recordings that were deleted since are back: earnest recordings list")
+            click.echo(
+                "recordings that were deleted or withdrawn since are back; delete them again"
+            )
     return 0

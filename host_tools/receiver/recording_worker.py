@@ -110,8 +110,15 @@ class RecordingWorker:
     def take_back(
         self, withdrawals: OwnerWithdrawals, device: str, source: str
     ) -> asyncio.Future[list[str]]:
-        """See `withdrawal.take_back`."""
-        return self._run(lambda: take_back(self._recordings, withdrawals, device, source))
+        """See `withdrawal.take_back`; words that are still to come are not kept either."""
+        found = withdrawals.of(device)
+        name = "" if found is None else found.name
+
+        def work() -> list[str]:
+            self._transcripts.forget(name)
+            return take_back(self._recordings, withdrawals, device, source)
+
+        return self._run(work)
 
     def unshare(self, device: str) -> asyncio.Future[list[str]]:
         """See `Recordings.unshare`."""

@@ -45,3 +45,11 @@ class TranscriptKeeping:
         elif (recording := self._ended[key]) is not None:
             with contextlib.suppress(HostToolError):  # a full disk keeps no words
                 self._recordings.keep_transcript(recording, words)
+
+    def forget(self, device: str) -> None:
+        """No words of this device are kept, by its name, for streams that it has begun so far."""
+        for key in [key for key in self._early if key[0] == device]:
+            del self._early[key]
+        for key in self._ended:
+            if key[0] == device:
+                self._ended[key] = None

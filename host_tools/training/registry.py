@@ -206,7 +206,7 @@ def _explained(artefact: Artefact) -> Iterator[None]:
             f"cannot download {artefact}: {error.strerror or error}",
             "check the network, the free space and the folder's permissions",
         ) from error
-    except (http.client.HTTPException, ValueError, KeyError) as error:
+    except (http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         raise HostToolError(
             f"cannot download {artefact}: the index answers with something else",
             "PIP_INDEX_URL or NPM_CONFIG_REGISTRY may name a page that is no index",

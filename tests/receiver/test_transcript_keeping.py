@@ -14,6 +14,7 @@ from host_tools.receiver.devices import Device as ListedDevice
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.history import HISTORY_FILE, History
 from host_tools.receiver.owner_only_database import connect
+from host_tools.receiver.owner_withdrawals import OwnerWithdrawals
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.receiver.recordings import Recordings
 from host_tools.receiver.session import Stream
@@ -83,6 +84,24 @@ def test_words_come_before_the_end_or_after_it_and_never_to_another(data):
         return found
 
     assert run(data, script) == ["early", "late"]
+
+
+def test_words_that_come_after_the_owner_took_consent_back_are_not_kept(data):
+    """Speech-to-text takes seconds; the recording goes when the device has confirmed."""
+
+    async def script(worker):
+        first, _ = await worker.add(stream(1), KITCHEN)
+        other, _ = await worker.add(stream(1), ListedDevice("hall", "", "2099-01-01", "b" * 16))
+        withdrawals = OwnerWithdrawals(data)
+        withdrawals.begin(KITCHEN.id, KITCHEN.name)
+        worker.heard("kitchen", f"{2:016x}", "of a stream that runs")
+        assert await worker.take_back(withdrawals, KITCHEN.id, "page") == []
+        for name in ("kitchen", "hall"):
+            worker.heard(name, f"{1:016x}", WORDS)
+        again, _ = await worker.add(stream(2), KITCHEN)
+        return await worker.look(lambda r: [r.transcript(x.id) for x in (first, other, again)])
+
+    assert run(data, script) == [None, WORDS, None]
 
 
 def test_what_is_waited_for_is_bounded(data, monkeypatch):

@@ -89,7 +89,7 @@ def test_what_was_restored_is_a_receiver_with_its_devices_and_recordings(used, t
     done = earnest(new, "restore", used / "with.tar")
     assert done.returncode == 0, done.stderr
     assert "devices that may connect: kitchen, hall\n" in done.stdout
-    assert "deleted since are back" in done.stdout
+    assert "deleted or withdrawn since are back" in done.stdout
     rows = [
         json.loads(x) for x in earnest(new, "recordings", "list", "--json").stdout.split("\n")[:-1]
     ]

@@ -153,6 +153,9 @@ def test_what_the_index_does_not_have_is_named(server, tmp_path):
 def test_an_index_that_is_none_is_named(server, tmp_path):
     server.index = lambda package: ("application/json", b"<html>")
     assert "the index answers with something else" in refused(server, tmp_path, VOICE)
+    for shape in (b"[]", b'{"files": [7]}', b'{"files": {"a": 1}}'):
+        server.index = lambda package, shape=shape: ("application/json", shape)
+        assert "the index answers with something else" in refused(server, tmp_path, VOICE)
 
 
 def test_an_unreachable_index_is_named(tmp_path):
