@@ -67,6 +67,7 @@ def test_a_question_comes_first_and_changes_nothing(data):
         assert "Withdraw the consent of kitchen?" in shown
         assert "1 recording today, which nobody can bring back" in shown
         assert "marks what it kept as not for training" in shown and "The device is asked" in shown
+        assert "Commands are answered as before" in shown and "still gets their audio" in shown
         assert f'href="/timeline?device={ID}"' in text
         assert kitchen.asked == [] and opened.withdrawals.all() == []
         kitchen.status = status(keep_recordings=True)
