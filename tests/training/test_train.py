@@ -127,7 +127,7 @@ def test_the_recipe_says_what_it_was_made_of(toy):
 def test_the_report_of_a_run(toy):
     text = (toy[0] / "report.html").read_text()
     assert "Measured on real people: none given." in text and "sound like robots" in text
-    assert "okay_nabu (shipped) on its own word" in text and "before 8 bit (float)" in text
+    assert "alexa (shipped) on its own word" in text and "before 8 bit (float)" in text
     assert "<script" not in text and not re.search(r"https?://", text)
     assert "accuracy" not in text.lower()
 
