@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -19,6 +20,9 @@ from host_tools.receiver.assistant import ConnectionLost
 LOOK_AGAIN_S = 15.0
 #: Changes within this time are shown together.
 TOGETHER_S = 0.05
+#: All live views together take at most one part in this many, and one, of the event loop's time:
+#: audio comes in the same loop.
+REST = 2
 #: Live views at a time; one more is refused.
 MAX_LIVE = 16
 #: A browser that takes nothing for this long is gone, in seconds: others need the place.
@@ -127,11 +131,13 @@ class Pages:
             shown = b""
             while self._guard.is_still_in(request) and not self._is_closing:
                 changed.clear()
+                began_s = time.monotonic()
                 event = self._event(request[SESSION].csrf)
+                rest_s = REST * self._live * (time.monotonic() - began_s)
                 news = event if event != shown else b": still here\n\n"
                 await asyncio.wait_for(response.write(news), STUCK_S)
                 shown = event
-                await _wait(changed)
+                await _wait(changed, max(TOGETHER_S, rest_s))
         except ConnectionError:  # the browser left
             pass
         except asyncio.TimeoutError:  # it is asleep, or does not want to read
@@ -152,10 +158,10 @@ class Pages:
         return f"data: {json.dumps({'html': html, 'said': said})}\n\n".encode()
 
 
-async def _wait(changed: asyncio.Event) -> None:
+async def _wait(changed: asyncio.Event, moment_s: float) -> None:
     """Wait for a change, and a moment for what comes with it; or until it is time to look."""
     try:
         await asyncio.wait_for(changed.wait(), LOOK_AGAIN_S)
     except asyncio.TimeoutError:
         return
-    await asyncio.sleep(TOGETHER_S)
+    await asyncio.sleep(moment_s)

@@ -255,10 +255,36 @@ def test_a_browser_that_leaves_is_forgotten_and_too_many_are_refused(data):
     on_page(data, visit)
 
 
+def test_live_views_leave_the_event_loop_to_the_audio(data, monkeypatch):
+    """However many devices change all the time: 20 ms stand for what 100 of them cost."""
+    taken = []
+
+    def all_of(now):
+        taken.append(time.sleep(0.02))
+        return []
+
+    async def visit(opened):
+        client = await opened.enter()
+        monkeypatch.setattr(DevicesNow, "all", all_of)
+        views = [await client.get("/live").__aenter__() for _ in range(8)]
+        taken.clear()
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < 1.5:
+            opened.now.wake_watchers()
+            await asyncio.sleep(0.005)
+        share = 0.02 * len(taken) / (time.monotonic() - began_s)
+        for view in views:
+            view.close()
+        assert 0.0 < share < 0.5, share
+
+    on_page(data, visit)
+
+
 def test_a_browser_that_does_not_read_makes_way(data, monkeypatch):
     """As a phone that fell asleep; or one that wants to keep all live views for itself."""
     monkeypatch.setattr(pages, "STUCK_S", 0.2)
     monkeypatch.setattr(pages, "TOGETHER_S", 0.0)
+    monkeypatch.setattr(pages, "REST", 0)
 
     async def visit(opened):
         for number in range(40):  # so that news is long, and what the system keeps is full soon
