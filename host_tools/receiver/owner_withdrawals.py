@@ -161,6 +161,7 @@ def _read(path: Path) -> OwnerWithdrawal:
         TypeError,
         KeyError,
         AttributeError,
+        RecursionError,
         protocol.ProtocolError,
     ):
         return OwnerWithdrawal(path.stem, path.stem, secrets.token_hex(8), time.time())

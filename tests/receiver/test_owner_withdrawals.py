@@ -139,7 +139,9 @@ def full(*_, **__):
     raise withdrawal.HostToolError("cannot write: no space left", "make room")
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "version", "request", "id", "time", "folder"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "version", "request", "id", "time", "folder", "deep"]
+)
 def test_a_file_that_is_damaged_is_a_withdrawal_that_is_pending(data, damage):
     begun(data)
     book = OwnerWithdrawals(data)
@@ -150,6 +152,8 @@ def test_a_file_that_is_damaged_is_a_withdrawal_that_is_pending(data, damage):
     changed["id"] = {"device": "another"}
     content = json.dumps({**row, **changed.get(damage, {})}).encode()
     path.write_bytes(b"" if damage == "empty" else content[: 20 if damage == "cut" else None])
+    if damage == "deep":
+        path.write_bytes(b"[" * 100_000)
     if damage == "folder":
         path.unlink()
         path.mkdir()
