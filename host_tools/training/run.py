@@ -6,13 +6,16 @@ goes on where it was stopped; the word's folder is written at the end, at once.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.errors import HostToolError
 from host_tools.evaluation.folders import audio_files
 from host_tools.models.build import ConvertedModel
+from host_tools.receiver import folder_lock
 from host_tools.receiver.false_wakes import iter_false_wakes
 from host_tools.training import (
     dense_training,
@@ -39,7 +42,7 @@ from host_tools.training.stages import Stages
 from host_tools.training.trial_scenes import TrialPlan
 from host_tools.training.whole_progress import WholeProgress
 
-_PRIVATE = "private"
+_PRIVATE, _PRIVATE_LOCK = "private", ".private.lock"
 
 
 @dataclass(frozen=True)
@@ -93,22 +96,42 @@ def run(
         HostToolError: whatever a stage refuses; the word's folder is as it was.
     """
     negatives, music = _own_negatives(request), people.read_pieces(request.music)
-    is_stopped = False
-    try:
+    with _private(where.cache, is_used=bool(negatives)):
         made = _stages(request, word, plan, where, negatives, music, progress)
         with progress.stage(plans.MODEL) as opened:
             found = outcome.finish(request, word, plan, made, hear, opened)
             results.check_replaceable(where.out, request.name)  # hours later
             results.write(where.out, found.files)
-    except KeyboardInterrupt:  # the same command goes on
-        is_stopped = True
-        raise
-    finally:
-        if not is_stopped:
-            shutil.rmtree(where.cache / _PRIVATE, ignore_errors=True)
     return Trained(
         where.out, found.model, found.setting, found.facts, found.people_line, found.warnings
     )
+
+
+@contextlib.contextmanager
+def _private(cache: Path, *, is_used: bool) -> Iterator[None]:
+    """Remove what was made of the user's own recordings when the block ends, by whatever but
+    Ctrl-C: then the same command goes on.  A run that uses it keeps others away from it."""
+    taken = HostToolError(
+        f"another `earnest train` learns from recordings of yours in {cache}",
+        "wait for it, or name another folder: --cache DIR",
+    )
+    lock = folder_lock.held(cache / _PRIVATE_LOCK, taken)
+    with contextlib.ExitStack() as while_used:
+        if is_used:
+            cache.mkdir(parents=True, exist_ok=True)
+            while_used.enter_context(lock)
+        is_stopped = False
+        try:
+            yield
+        except KeyboardInterrupt:
+            is_stopped = True
+            raise
+        finally:
+            if not is_stopped:
+                with contextlib.suppress(HostToolError), contextlib.ExitStack() as now:
+                    if not is_used:
+                        now.enter_context(lock)
+                    shutil.rmtree(cache / _PRIVATE, ignore_errors=True)
 
 
 def _own_negatives(request: Request) -> Sounds:

@@ -248,6 +248,36 @@ def test_what_is_made_of_own_recordings_goes_when_the_run_ends(tmp_path, monkeyp
     assert (tmp_path / "cache" / "private").exists() == is_stopped
 
 
+def test_a_run_leaves_another_ones_private_folder(tmp_path, monkeypatch):
+    where = runs.Where(tmp_path / "out", tmp_path / "cache", tmp_path / "voices")
+    audio.write(tmp_path / "evening.wav", np.zeros(32000, np.int16))
+    own = Request("hey computer", negatives=(tmp_path / "evening.wav",))
+    seen = []
+
+    def stages(request, *_):
+        if request.negatives:
+            (where.cache / "private").mkdir()
+            for other, words in ((Request("hey radio"), "refused"), (own, "another `earnest")):
+                with pytest.raises(HostToolError, match=words):
+                    run(other)
+                seen.append((where.cache / "private").exists())
+        raise HostToolError("refused")
+
+    def run(request):
+        plan = plan_for(request)
+        progress = WholeProgress(plan.seconds(1), lambda *_: None, lambda *_: None)
+        runs.run(request, None, plan, where, None, progress)
+
+    monkeypatch.setattr(runs, "_stages", stages)
+    with pytest.raises(HostToolError, match="refused"):
+        run(own)
+    assert seen == [True, True] and not (where.cache / "private").exists()
+    (where.cache / "private").mkdir()  # of a run that was killed
+    with pytest.raises(HostToolError, match="refused"):
+        run(Request("hey radio"))
+    assert not (where.cache / "private").exists()
+
+
 def test_a_file_that_came_while_it_trained_stays(tmp_path, monkeypatch):
     where = runs.Where(tmp_path / "out", tmp_path / "cache", tmp_path / "voices")
     request = Request("hey computer")
