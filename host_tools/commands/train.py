@@ -119,18 +119,20 @@ def command(
     Asks three questions, then computes for about as long as it was given. The result runs on
     Earnest and, unchanged, in ESPHome.
     """
+    from host_tools.training import word_checks
+
+    text = " ".join(word.split())
+    said = word_checks.checked(text, say, is_anyway=anyway)
     _require_packages(voices)
     from host_tools.training import run as runs
-    from host_tools.training import samples, word_checks
+    from host_tools.training import samples
     from host_tools.training.plan import plan_for
     from host_tools.training.speech import VOICES
     from host_tools.training.stages import check_space, default_workers
     from host_tools.training.whole_progress import WholeProgress
 
-    text = " ".join(word.split())
     false_wakes = data if with_false_wakes else None
     asked = Request(text, say, seed, minutes, voices, negatives, music, false_wakes)
-    said = word_checks.checked(text, say, is_anyway=anyway)
     requests.check(asked)
     where = runs.Where(
         out or WORDS / asked.name, cache, VOICES, workers or default_workers(), offline

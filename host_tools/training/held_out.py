@@ -90,5 +90,5 @@ def shipped_side(
     model = find_model(SHIPPED)
     run, stride = runner(known_models()[SHIPPED].read_bytes())
     heard = hear([*trial_scenes.load(folder), *others], run, stride)
-    what = f"{model.name} (shipped) on its own word"
+    what = f"{model.name} (shipped) on its own word, by the same kind of voices"
     return side(what, heard, Setting(model.cutoff, model.window), stride)

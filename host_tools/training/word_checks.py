@@ -43,6 +43,8 @@ _EVERYDAY = (
     *("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "birthday"),
 )
 _ANYWAY = "or add --anyway"
+#: What calls somebody; a name follows, and nobody says two of these.
+_CALLS = ("hey", "hi", "ok", "okay", "oh", "yo")
 
 
 def checked(text: str, say: Sequence[str] = (), *, is_anyway: bool = False) -> Word:
@@ -72,7 +74,7 @@ def checked(text: str, say: Sequence[str] = (), *, is_anyway: bool = False) -> W
         raise HostToolError(
             f"{found.text!r} is too short: {_count(found.syllables, 'syllable')} and "
             f"{_count(found.phonemes, 'sound')}; talk and noise would fire it all day",
-            f"put a word before it, as in 'hey {found.text}', {_ANYWAY}",
+            f"put {_longer(found.text)}, {_ANYWAY}",
         )
     if phrase := everyday(found):
         raise HostToolError(
@@ -95,6 +97,12 @@ def everyday(found: Word) -> str:
 def near(found: Word) -> list[str]:
     """Return the everyday words and phrases that sound most like the word."""
     return [each.text for each in near_words.nearest(found, word_list.small(), _SHOWN)]
+
+
+def _longer(text: str) -> str:
+    if text.lower().split()[0] in _CALLS:
+        return "a name after it, as in 'hey computer'"
+    return f"a word before it, as in 'hey {text}'"
 
 
 def _check_letters(text: str) -> None:

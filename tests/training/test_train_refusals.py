@@ -52,6 +52,8 @@ def test_without_torch(refused, monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda name: None if name == "torch" else found(name))
     text = refused("hey computer")
     assert "torch is missing; it is part of earnest[train]" in text and "make setup-train" in text
+    # A word that will be refused is refused before anybody downloads torch for it.
+    assert "too short" in refused("hey")
 
 
 def test_without_onnxruntime_robots_still_speak(refused, monkeypatch):
@@ -65,7 +67,8 @@ def test_without_onnxruntime_robots_still_speak(refused, monkeypatch):
 
 def test_bad_words(refused):
     short = refused("hi", "--voices", "espeak")
-    assert "too short" in short and "--anyway" in short
+    assert "too short" in short and "--anyway" in short and "'hey computer'" in short
+    assert "as in 'hey cat'" in refused("cat")
     usual = refused("thank you", "--voices", "espeak")
     assert "everyday speech" in usual and "it sounds like" in usual
     for text in ("", "héhé", "route 66"):
