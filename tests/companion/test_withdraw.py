@@ -136,6 +136,9 @@ def test_a_device_that_is_away_is_asked_later_and_old_firmware_never(data, told,
         Statuses(data).keep(id, ToldStatus(given, time.time() - 1000))
 
     async def visit(opened):
+        question = (await ask(await opened.enter(), "GET", f"/devices/{id}/withdraw"))[2]
+        is_unknown = "does not know what may be kept" in Reader(question).text
+        assert is_unknown == (told is None)
         assert (await withdraw(opened, f"/devices/{id}/withdraw"))[0] == 303
         assert words in await show(opened)
         assert OwnerWithdrawals(data).of(id).name == "kitchen"
