@@ -10,9 +10,7 @@ network was surest.  Only features stay; a round of the training counts them bes
 from __future__ import annotations
 
 import io
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from host_tools import atomic_file
 from host_tools.progress import OpenProgress
 from host_tools.training import clips as clip_files
-from host_tools.training import scenes, weights_file
+from host_tools.training import processes, scenes, weights_file
 from host_tools.training.export import float_probabilities
 from host_tools.training.network import STRIDE
 from host_tools.training.scene_sounds import Material, other_scene
@@ -77,7 +75,7 @@ def make(search: Search, stages: Stages, open_progress: OpenProgress, workers: i
         missing = [start for start in starts if not names[start].exists()]
         with open_progress(len(starts)) as report:
             report("hard negatives", len(starts) - len(missing))
-            for start, content in _made(missing, search, workers):
+            for start, content in processes.make(missing, _shard, _begin, search, workers):
                 atomic_file.write(names[start], content)
                 report("hard negatives", 1)
         stage.finish()
@@ -110,19 +108,6 @@ def _begin(search: Search) -> None:
     clips = clip_files.load(search.clips)
     material = Material.of(clips, False, search.seed, search.negatives, search.music)
     _searching[:] = [(search, material)]
-
-
-def _made(missing: list[int], search: Search, workers: int) -> Iterator[tuple[int, bytes]]:
-    if not missing:
-        return
-    if workers == 1:
-        _begin(search)
-        for start in missing:
-            yield start, _shard(start)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (search,)) as pool:
-        yield from zip(missing, pool.map(_shard, missing), strict=True)
 
 
 def _shard(start: int) -> bytes:

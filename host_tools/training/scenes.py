@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +22,7 @@ from host_tools import atomic_file
 from host_tools.models.reference import features, quantise
 from host_tools.progress import OpenProgress
 from host_tools.training import clips as clip_files
+from host_tools.training import processes
 from host_tools.training.scene_sounds import (
     OTHER_SECONDS,
     WORD_SECONDS,
@@ -124,7 +123,7 @@ def make(
         with open_progress(sum(len(shard.numbers) for shard in shards)) as report:
             done = sum(len(shard.numbers) for shard in shards if shard not in missing)
             report("scenes", done)
-            for shard, content in _made(missing, given, workers):
+            for shard, content in processes.make(missing, _shard, _begin, given, workers):
                 atomic_file.write(folder / shard.name, content)
                 report("scenes", len(shard.numbers))
         stage.finish()
@@ -198,19 +197,6 @@ def _begin(given: _Given) -> None:
     folder, plan, seed, negatives, music = given
     made = Material.of(clip_files.load(folder), plan.is_held_out, seed, negatives, music)
     _material[:] = [(made, seed)]
-
-
-def _made(missing: list[_Shard], given: _Given, workers: int) -> Iterator[tuple[_Shard, bytes]]:
-    if not missing:
-        return
-    if workers == 1:
-        _begin(given)
-        for shard in missing:
-            yield shard, _shard(shard)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (given,)) as pool:
-        yield from zip(missing, pool.map(_shard, missing), strict=True)
 
 
 def _shard(shard: _Shard) -> bytes:
