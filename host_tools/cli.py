@@ -43,7 +43,7 @@ GROUPS = {
     "Receive audio": {
         "receive": "Receive what devices send, and nothing without consent.",
         "companion": "Open the receiver's page in the browser.",
-        "recordings": "List, play, export and delete what was kept.",
+        "recordings": "List, play, label, export and delete what was kept.",
         "devices": "List, add and remove the devices that may connect.",
         "donate": "Write an archive of recordings that you heard and give away.",
         "backup": "Back up the receiver's folder to a file.",

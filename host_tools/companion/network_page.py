@@ -71,7 +71,7 @@ def check_set_up(data: Path, address: str) -> None:
         ) from error
     if factors.load(data) is None:
         raise HostToolError(
-            f"the page on {address} would let in nobody: no passphrase and code are set up",
+            f"the page on {address} would let nobody in: no passphrase and code are set up",
             f"run `earnest companion --setup --data {data}` first",
         )
 
