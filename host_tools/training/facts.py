@@ -52,8 +52,9 @@ class PerHour:
         if self.interval is None:
             return "none to count"
         low, high = self.interval
-        rate = self.count / self.hours
-        return f"{rate:.1f} ({low:.1f} to {high:.1f}), {self.count} in {60 * self.hours:.0f} min"
+        rate, minutes = self.count / self.hours, 60 * self.hours
+        length = f"{minutes:.0f} min" if minutes >= 2 else f"{60 * minutes:.0f} s"
+        return f"{rate:.1f} ({low:.1f} to {high:.1f}), {self.count} in {length}"
 
 
 @dataclass(frozen=True)

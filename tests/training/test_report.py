@@ -152,3 +152,8 @@ def test_facts_are_plain_numbers(counted):
     from dataclasses import asdict
 
     assert json.loads(json.dumps(asdict(facts.collect(counted, Setting(229, 5), STRIDE))))
+
+
+def test_a_rate_says_in_how_much_talk_it_was_counted():
+    assert str(facts.PerHour("talk", 2, 0.5)).endswith(", 2 in 30 min")
+    assert str(facts.PerHour("music", 0, 20 / 3600)).endswith(", 0 in 20 s")
