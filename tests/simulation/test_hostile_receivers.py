@@ -41,7 +41,7 @@ class Clock:
 class Owner:
     refused, sent_bytes, ups, muted, deletions = [], 0, 0, 0, []
     raises, cutoffs = 0, []
-    remote_sensitivity = App.remote_sensitivity
+    remote_sensitivity, changed = App.remote_sensitivity, App.changed
     def _record(self, kind, **fields):
         self.parts.audit.append(kind, time.ticks_ms(), **fields)
         self.raises += kind == "sensitivity"
@@ -64,6 +64,7 @@ async def main():
                         lambda: 1, BackOff())
     streamer.owner = owner
     parts = owner.parts = Owner()
+    parts.streamer = streamer
     parts.clock, parts.counters, parts.audit = Clock(), counters, AuditLog(Files(folder))
     parts.detector = Detector(216, 5, 30)
     parts.sensitivity = SensitivityState(Files(folder), ["okay_nabu"], [parts.detector])
