@@ -280,6 +280,7 @@ def test_a_strangers_form_is_small_and_says_so(data):
     on_network_page(data, visit)
 
 
+@pytest.mark.filterwarnings("ignore::aiohttp.multipart.BadContentDispositionHeader")
 def test_a_form_that_is_none_is_refused_and_nothing_fails(data):
     async def visit(page):
         stranger, chosen = page.browser(), random.Random(7)
