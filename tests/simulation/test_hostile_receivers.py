@@ -216,7 +216,8 @@ def accept_and_read(connection, receiver):
 def test_an_honest_receiver_gets_audio(run):
     said, receiver = run(accept_and_read)
     assert said["alive"] and said["ups"] == 1 and said["refused"] == []
-    assert said["sent"] > 32000 * 0.8 and said["streaming"]
+    # about a second; a busy computer sends less in the time of the run
+    assert said["sent"] > 32000 * 0.4 and said["streaming"]
     assert receiver.seen.count(b"\x11\x22" * 160) == said["sent"] // 320
 
 

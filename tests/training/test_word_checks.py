@@ -17,7 +17,11 @@ from host_tools.training import word_checks
         ("x\ny", "has other characters than English letters", "spell the word as it sounds"),
         ("[[hey]]", "has other characters than English letters", "spell the word as it sounds"),
         ("extraordinary telecommunication", "is too long: 29 sounds, at most 18", "two words of"),
-        ("hi", "'hi' is too short: 1 syllable and 2 sounds", "as in 'hey hi', or add --anyway"),
+        (
+            "hi",
+            "'hi' is too short: 1 syllable and 2 sounds",
+            "as in 'hey computer', or add --anyway",
+        ),
         ("strengths", "'strengths' is too short: 1 syllable and 7 sounds", "add --anyway"),
         ("Eva", "'Eva' is too short: 2 syllables and 3 sounds", "add --anyway"),
         ("chicken soup", "'chicken soup' is everyday speech, as in 'chicken soup'", "rarer word"),
