@@ -94,13 +94,14 @@ def _bound(
     assert layer.input is not None
     zero = layer.input.zero_point
     positive, negative = int(w[w > 0].sum()), int(w[w < 0].sum())
+    total = positive + negative
     # dot, depthwise: sums of x * (w + 128) and of 128 * x over uint8 x, and their difference, each
     # plus 2**30
-    products = 255 * (int(w.sum()) + 128 * padded)
+    products = 255 * (total + 128 * padded)
     shifted = 128 * 255 * padded
     accumulator = 255 * max(positive, -negative)
     # requantise: bias with the offset folded in, then the reference's own accumulator
-    folded = start - (zero + 128) * int(w.sum())
+    folded = start - (zero + 128) * total
     high = start + positive * (127 - zero) + negative * (-128 - zero)
     low = start + positive * (-128 - zero) + negative * (127 - zero)
     result = max(abs(high), abs(low)) << left

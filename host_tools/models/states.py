@@ -88,12 +88,14 @@ class States:
                 if int(lag.max()) >= MAX_LAG:
                     break
                 return (values + (lag << LAG_SHIFT)).reshape(self._assigned[number].shape)
-            for i in np.flatnonzero(states):
-                assigned = self._assigned.get(int(layer_of(values[i])) - STATE)
+            numbers = np.where(states, layer_of(values) - STATE, -1)
+            for read in np.unique(numbers[states]):
+                assigned = self._assigned.get(int(read))
                 if assigned is None:
                     raise HostToolError("a state variable is read but never assigned")
-                values[i] = assigned.reshape(-1)[int(index_of(values[i]))]
-                lag[i] += 1
+                at = numbers == read
+                values[at] = assigned.reshape(-1)[index_of(values[at])]
+            lag[states] += 1
             if len(np.unique(lag)) > MAX_LAG or int(lag.max()) > 4096:
                 break
         raise HostToolError(
