@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
+#: Of the engine as a library, below firmware/: a satellite has its own way to the engine.
+LIBRARY_ONLY = ("wakeword/feed.py",)
 
 #: The modules that host tools may import; tests/project/test_imports.py holds the list.
 SHARED = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import FIRMWARE
+from host_tools.shared_firmware import FIRMWARE, LIBRARY_ONLY
 from host_tools.xtensa.compile import compile_firmware, run_mpy_cross
 
 #: sys.implementation._mpy >> 10, as MicroPython counts them (py/persistentcode.h).
@@ -69,10 +69,12 @@ class MpyKind:
 
 
 def build(architecture: str, firmware: Path = FIRMWARE) -> dict[str, bytes]:
-    """File name on the board to its bytes, of every module of the firmware."""
+    """File name on the board to its bytes, of every module that a satellite imports."""
     files = {}
     for path in sorted(firmware.rglob("*.py")):
         name = path.relative_to(firmware).as_posix()
+        if name in LIBRARY_ONLY:
+            continue
         data = path.read_bytes() if name in SOURCES else compiled(path, architecture)
         if data is not None:
             files[name if name in SOURCES else name[:-3] + ".mpy"] = data

@@ -11,6 +11,7 @@ import click
 from host_tools.companion import factors, set_up
 from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
+from host_tools.places import earnest
 from host_tools.receiver import authority as authorities
 
 _TRIES = 5
@@ -39,7 +40,7 @@ def run(data: Path) -> None:
     click.echo("\nSet up. Whoever was in has to sign in again.")
     click.echo(f"CA certificate: {(ca.folder / authorities.CERTIFICATE_FILE).absolute()}")
     click.echo(f"its SHA-256:    {authorities.colons(ca.fingerprint)}")
-    click.echo("Next: earnest receive --page-host ADDRESS   (of this computer, or 0.0.0.0)")
+    click.echo(f"Next: {earnest()} receive --page-host ADDRESS   (of this computer, or 0.0.0.0)")
 
 
 def _ask_passphrase() -> str:

@@ -14,6 +14,7 @@ from host_tools.board.image_source import cached_image, get_image, image_path
 from host_tools.board.serial_link import SerialLink
 from host_tools.board.serial_port import find_port, find_ports
 from host_tools.commands.options import board_option, port_option, yes_option
+from host_tools.places import earnest
 from host_tools.progress import bar
 
 
@@ -52,7 +53,7 @@ def command(
     _require_image(board, path, data)
     found, version = flash(board, device, path, Talk(_note, _confirm(is_sure)))
     click.echo(f"MicroPython {version} answers on {found}")
-    click.echo(f"next: earnest install --board {board.id} --port {found}")
+    click.echo(f"next: {earnest()} install --board {board.id} --port {found}")
 
 
 def _show_steps(board: Board, port: str | None, image: Path | None) -> None:

@@ -17,6 +17,7 @@ from host_tools.board.serial_port import find_port
 from host_tools.commands.options import json_option, known_board_option, port_option
 from host_tools.errors import HostToolError
 from host_tools.models.catalog import DEFAULT_MODEL, available_models
+from host_tools.places import earnest
 from host_tools.progress import bar
 
 STOPS = 1
@@ -107,7 +108,7 @@ def command(
         if not (no_reset or report.provisioned or report.stopped):
             has_colour = load_board(report.board).pins.has_colour
             light = "red" if has_colour else "dark, with a short flash every 2 s"
-            click.echo(f"next: earnest provision; the light is {light}: muted")
+            click.echo(f"next: {earnest()} provision; the light is {light}: muted")
     return STOPS if report.stopped else 0
 
 

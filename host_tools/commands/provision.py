@@ -22,6 +22,7 @@ from host_tools.board.wanted_config import checked, from_file
 from host_tools.commands import provision_questions
 from host_tools.commands.options import data_option, json_option, port_option, yes_option
 from host_tools.errors import HostToolError
+from host_tools.places import earnest
 from host_tools.receiver import authority
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.owner_withdrawals import OwnerWithdrawal, OwnerWithdrawals
@@ -131,7 +132,7 @@ def command(
     device = carry_out(port, planned, receiver, say)
     say("Restarting the board with the new configuration.")
     if planned.config.receiver_host:
-        say("next: earnest receive")
+        say(f"next: {earnest()} receive")
     expires = device.expires if device else None
     return _end(as_json, {**facts, "written": True, "certificate_expires": expires})
 

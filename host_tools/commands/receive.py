@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from host_tools.commands import receive_service
 from host_tools.commands.options import data_option
@@ -237,7 +238,8 @@ def command(
         network_page.check_set_up(data, page_host)
     elif page_names:
         raise HostToolError(
-            "--page-name needs --page-host", "the page of this computer alone has no other name"
+            "--page-name needs a --page-host that other computers reach",
+            "the page of this computer alone has no other name",
         )
     if install_service or remove_service:
         return receive_service.change(context, data, install_service, remove_service)
@@ -293,6 +295,12 @@ def command(
             health = Health(health_port, data, worker, counts)
         try:
             _warn(view, options, address, authority, devices)
+            if listener is not None and place is None and _is_given(context, "page_host"):
+                view.emit(
+                    "warning",
+                    message=f"--page-host {page_host} is this computer alone: the page is as "
+                    "without it, and nobody else reaches it",
+                )
             if answers:
                 view.emit("answers", stt=stt or "the built-in engine", tts=tts or "espeak-ng")
             if home_assistant:
@@ -318,6 +326,11 @@ def command(
             worker.close()
             view.close()
     return 0
+
+
+def _is_given(context: click.Context, option: str) -> bool:
+    """Whether the user gave the option, and not its default."""
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def _speech(words: str) -> bytes:

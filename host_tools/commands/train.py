@@ -86,7 +86,8 @@ Exit status: 0 when the word is trained; 2 when something is refused, with nothi
     help=f"Write the model here. [default: {WORDS}/NAME]",
 )
 @click.option("--cache", type=click.Path(path_type=Path), default=DEFAULT_CACHE, metavar="DIR",
-              help="Keep the stages here, up to 2 GB. [default: training in build/ of a clone, "
+              help="Keep the stages here: 0.5 GB in an ordinary run, more with more --minutes. "
+              "[default: training in build/ of a clone, "
               "else in the user's cache folder]")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N",
               help="Number of processes. [default: one per core]")  # fmt: skip

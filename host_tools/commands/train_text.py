@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from host_tools.models.catalog import available_models
+from host_tools.places import earnest
 from host_tools.training.request import Request
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def model_argument(request: Request, trained: Trained) -> str:
 def lines(request: Request, trained: Trained) -> Iterator[str]:
     """Yield what is printed: what it misses, what to do with it."""
     this, _, beside = trained.facts.sides
-    setting, model = trained.setting, model_argument(request, trained)
+    setting, model, tool = trained.setting, model_argument(request, trained), earnest()
     yield f"{request.word}: {trained.folder}"
     yield f"  {trained.people_line}"
     yield f"  missed, of held-out synthetic speakers: {this.missed}"
@@ -53,10 +54,10 @@ def lines(request: Request, trained: Trained) -> Iterator[str]:
     for warning in trained.warnings:
         yield f"  {warning}"
     yield f"read       {trained.folder / 'report.html'}"
-    yield f"simulate   earnest simulate recording.wav --model {model}"
+    yield f"simulate   {tool} simulate recording.wav --model {model}"
     yield "try aloud  arecord -f S16_LE -r 16000 -c 1 -d 10 recording.wav, then simulate it"
-    yield f"measure    earnest evaluate --model {model} --positive words --negative evenings"
-    yield f"install    earnest install --board BOARD --model {model}"
+    yield f"measure    {tool} evaluate --model {model} --positive words --negative evenings"
+    yield f"install    {tool} install --board BOARD --model {model}"
     yield (
         f"ESPHome    copy {request.name}.tflite and {request.name}.json; micro_wake_word: models: "
         f"- model: {request.name}.json"

@@ -90,10 +90,16 @@ def _nothing_fits(grid: Grid, allowed: list[Point], target_per_hour: float, note
     return f"{text}\n{note}" if note else text
 
 
-def install_command(model: str, point: Point) -> str:
-    """Return the command that gives a board this setting; `model` is a name or a path."""
+def install_command(model: str, point: Point, tool: str = "earnest") -> str:
+    """Return the command that gives a board this setting.
+
+    Args:
+        model: a name or a path.
+        point: has the setting.
+        tool: what starts `earnest` where the command is typed.
+    """
     return (
-        f"earnest install --model {shlex.quote(model)} "
+        f"{tool} install --model {shlex.quote(model)} "
         f"--cutoff {manifest_value(point.cutoff):g} --window {point.window}"
     )
 

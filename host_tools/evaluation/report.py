@@ -10,6 +10,7 @@ from host_tools.evaluation.intervals import Interval, poisson, wilson
 from host_tools.evaluation.measure import Measured
 from host_tools.evaluation.recommend import Recommendation, install_command, manifest_value
 from host_tools.models.catalog import ModelFile
+from host_tools.places import earnest
 
 #: The cutoffs of the table, beside the model's own and the recommended one.
 TABLE_CUTOFFS = tuple(int(percent * 255 / 100) for percent in (50, 60, 70, 80, 85, 90, 95, 97, 99))
@@ -162,7 +163,7 @@ def summary(grid: Grid, install_name: str, best: Recommendation) -> Iterator[str
         yield f"recommended: {_sentence(grid, best.point)}"
     yield from filter(None, best.text.split("\n"))
     if best.point is not None:
-        yield f"apply: {install_command(install_name, best.point)}"
+        yield f"apply: {install_command(install_name, best.point, earnest())}"
 
 
 def _sentence(grid: Grid, point: Point) -> str:

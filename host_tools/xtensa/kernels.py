@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from host_tools.errors import HostToolError
-from host_tools.shared_firmware import FIRMWARE
+from host_tools.shared_firmware import FIRMWARE, LIBRARY_ONLY
 from host_tools.xtensa.compile import compile_firmware
 from host_tools.xtensa.function_names import machine_code
 from host_tools.xtensa.machine import Function, XtensaMachine
@@ -24,16 +24,12 @@ VARIANTS = (VIPER, ASSEMBLER, VECTOR)  # each takes what it lacks from the one b
 _ASSEMBLER_SUFFIX, _VECTOR_SUFFIX = "_xtensa", "_vector_xtensa"
 
 
-#: Not of the engine: what other programs than the satellite put before it.
-_BEFORE_THE_ENGINE = ("feed.py",)
-
-
 @lru_cache(maxsize=4)
 def compiled_firmware(folder: Path = FIRMWARE / "wakeword") -> dict[str, bytes]:
     """Return {module name as MicroPython imports it: .mpy file} of the engine below the folder."""
     modules = {}
     for path in sorted(folder.rglob("*.py")):
-        if path.name in _BEFORE_THE_ENGINE:
+        if path.relative_to(FIRMWARE).as_posix() in LIBRARY_ONLY:
             continue
         parts = path.relative_to(FIRMWARE).with_suffix("").parts
         modules[".".join(p for p in parts if p != "__init__")] = compile_firmware(path)

@@ -20,6 +20,7 @@ from host_tools.evaluation.detections import ProbabilitySums
 from host_tools.evaluation.grid import WINDOWS
 from host_tools.models.catalog import find_model, known_models
 from host_tools.models.reference import probabilities
+from host_tools.places import earnest
 
 QUIET = np.zeros(8000, np.int16)
 
@@ -179,7 +180,7 @@ def test_the_recommendation_comes_with_its_command(folders, tmp_path, capsys):
     assert status == 0
     lines = out.splitlines()
     (line,) = [line for line in lines if line.startswith("apply: ")]
-    assert line.startswith("apply: earnest install --model okay_nabu --cutoff 0.")
+    assert line.startswith(f"apply: {earnest()} install --model okay_nabu --cutoff 0.")
     assert any(line.startswith("recommended: ") for line in lines)
 
 

@@ -80,7 +80,7 @@ def test_from_scratch_then_nothing_then_a_change(board, tmp_path):
     signer = authorities.open_or_make(data / "authority")
     assert stored(board, "ca.cert.der") == signer.certificate_der
     assert "Wi-Fi password           (hidden)" in shown and "not kept" in shown
-    assert "  pre-roll                 0 ms\n" in shown and "next: earnest receive\n" in shown
+    assert "  pre-roll                 0 ms\n" in shown and "earnest receive\n" in shown
     assert f"Made a new CA in {data / 'authority'}" in shown
 
     before = {name: stored(board, name) for name in NAMES}

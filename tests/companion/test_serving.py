@@ -105,8 +105,10 @@ def test_the_framework_is_loaded_by_nobody_before_the_first_look():
 
 def test_the_page_of_a_real_receiver(data):
     folder = new_device(data, "kitchen")
-    with receiving(data, "--page-port", 0) as receiver:
+    with receiving(data, "--page-port", 0, "--page-host", "127.0.0.1") as receiver:
         address = receiver.wait("page")["address"]
+        told = [each["message"] for each in receiver.events if each["event"] == "warning"]
+        assert any("--page-host 127.0.0.1 is this computer alone" in each for each in told), told
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address), "a log gets no ticket"
         done = earnest(data, "companion", "--no-browser")
         link = done.stdout.strip()

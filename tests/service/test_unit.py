@@ -146,7 +146,7 @@ def test_a_page_for_other_computers_needs_its_set_up_first(home):
     for word in ("--page-host=0.0.0.0", "--page-name=a.test", "--page-name=192.0.2.7"):
         assert f'"{word}"' in text
     done = earnest(data, "receive", "--install-service", "--page-name", "a.test")
-    assert done.returncode == 2 and "--page-name needs --page-host" in done.stderr
+    assert done.returncode == 2 and "--page-name needs a --page-host" in done.stderr
 
 
 def test_what_keeps_it_from_being_installed_is_said_in_two_lines(home, monkeypatch):

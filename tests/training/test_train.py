@@ -24,6 +24,7 @@ from host_tools.commands import train as train_command
 from host_tools.commands import train_text
 from host_tools.models import catalog
 from host_tools.models.graph import read_graph
+from host_tools.places import earnest
 from host_tools.simulation import runner
 from host_tools.simulation.runner import Settings
 from host_tools.training import plan as plans
@@ -67,8 +68,9 @@ def test_it_is_found_by_its_name_and_says_what_to_do(toy):
     folder, done = toy
     text = done.stdout
     assert "Measured on real people: none given." in text and "sound like robots" in text
-    assert "earnest simulate recording.wav --model hey_computer\n" in text
-    assert "earnest install --board BOARD --model hey_computer\n" in text and "ESPHome" in text
+    assert f"{earnest()} simulate recording.wav --model hey_computer\n" in text
+    assert f"{earnest()} install --board BOARD --model hey_computer\n" in text
+    assert "ESPHome" in text
     assert "1 of 6: download" in done.stderr and "6 of 6: model and report" in done.stderr
     found = catalog.find_model("hey_computer")
     assert (found.wake_word, found.stride) == ("Hey computer", 3)
@@ -210,5 +212,5 @@ def test_a_result_elsewhere_is_named_by_its_file(straight):
     assert fields["model"] == tflite and fields["wake_word"] == "Hey computer"
     assert fields["facts"]["sides"][0]["missed"]["total"] == 2
     text = "\n".join(train_text.lines(request, trained))
-    assert f"earnest install --board BOARD --model {tflite}" in text
+    assert f"{earnest()} install --board BOARD --model {tflite}" in text
     assert catalog.find_model(tflite).wake_word == "Hey computer"

@@ -179,6 +179,8 @@ def test_the_plan_follows_the_minutes():
     assert 50 <= total <= 65, total  # core-minutes, as it was asked for
     assert sum(whole.seconds(4).values()) / 60 <= 25 and whole.disk_bytes < 2e9
     assert whole.memory_bytes < 2e9
+    (cache,) = [each for each in train_command.command.params if each.name == "cache"]
+    assert f"{whole.disk_bytes / 1e9:.1f} GB in an ordinary run" in cache.help, cache.help
     half = plan_for(Request("x", minutes=DEFAULT_MINUTES // 2))
     assert half.speech.words == whole.speech.words // 2
     assert list(whole.seconds(1)) == [
