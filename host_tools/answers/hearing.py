@@ -15,6 +15,7 @@ from typing import Protocol
 
 from host_tools.answers import hearing_worker
 from host_tools.errors import missing_module
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.transcription import TranscriptionError, clean
 
 #: From the end of the audio to the words; a command takes half a second.
@@ -85,7 +86,7 @@ class EngineHearing:
             audio = bytes(self._audio)
             self._audio.clear()
             async with self._turns:
-                output, complaint = await asyncio.wait_for(process.communicate(audio), ANSWER_S)
+                output, complaint = await within(ANSWER_S, process.communicate(audio))
         except asyncio.TimeoutError as error:
             raise TranscriptionError("the engine takes too long") from error
         finally:

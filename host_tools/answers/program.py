@@ -13,6 +13,7 @@ import signal
 from pathlib import Path
 
 from host_tools.errors import HostToolError
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.transcription import clean
 
 #: From its start to its end.
@@ -66,7 +67,7 @@ async def ask(program: Path, text: str, extra: dict[str, str] | None = None) -> 
     except OSError as error:
         raise ProgramError(f"cannot run {program}: {error.strerror}") from error
     try:
-        output, complaint = await asyncio.wait_for(_talk(process, text), ANSWER_S)
+        output, complaint = await within(ANSWER_S, _talk(process, text))
     except asyncio.TimeoutError as error:
         raise ProgramError(f"{program.name} takes longer than {ANSWER_S:.0f} s") from error
     finally:

@@ -13,8 +13,9 @@ from wyoming.event import Event, async_write_event
 from wyoming.handle import Handled, HandledChunk, HandledStop, NotHandled
 
 from firmware.satellite.protocol import ProtocolError
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.transcription import MAX_TEXT_CHARACTERS, clean
-from host_tools.receiver.wyoming_events import MAX_HEADER_BYTES, WyomingEvent, read_event
+from host_tools.receiver.wyoming_events import WyomingEvent, connect, read_event
 
 CONNECT_S = 5.0
 #: Between two events of an answer.
@@ -34,15 +35,13 @@ async def ask(address: tuple[str, int], question: Event) -> AsyncIterator[Wyomin
     answers until it hangs up; raises PeerError.  Close the iterator to hang up (aclosing)."""
     where = f"{address[0]}:{address[1]}"
     try:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(*address, limit=MAX_HEADER_BYTES), CONNECT_S
-        )
+        reader, writer = await connect(address, CONNECT_S)
     except (OSError, asyncio.TimeoutError) as error:
         raise PeerError(f"cannot reach the service at {where}") from error
     try:
-        await asyncio.wait_for(async_write_event(question, writer), EVENT_S)
+        await within(EVENT_S, async_write_event(question, writer))
         for _ in range(MAX_EVENTS):
-            event = await asyncio.wait_for(read_event(reader), EVENT_S)
+            event = await within(EVENT_S, read_event(reader))
             if event is None:
                 return
             yield event
@@ -66,7 +65,7 @@ async def handle(address: tuple[str, int], text: str) -> str | None:
     """
     question = Event("transcript", {"text": text})
     try:
-        return await asyncio.wait_for(_read_reply(address, question), HANDLE_S)
+        return await within(HANDLE_S, _read_reply(address, question))
     except asyncio.TimeoutError as error:
         raise PeerError("the handle service takes too long") from error
 

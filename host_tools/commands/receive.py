@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import click
@@ -57,6 +59,10 @@ THIS_COMPUTER = "127.0.0.1"
 _SOON_DAYS = 30
 #: After everything is on disk and told: what still waits for the network is given up then.
 _END_S = 1.0
+#: From the signal: a task that has not ended then does not hold the end for longer.
+_STUCK_S = 3.0
+#: Then what was begun gets on disk, and may be told for this time.
+_TELL_S = 1.0
 #: The default of --data before it was one folder of the user.
 _FORMER_DATA = Path("recordings")
 
@@ -435,7 +441,18 @@ async def _serve(
     if health is not None:
         await health.begin()
     serving = asyncio.create_task(receiver.run(name))
-    stop_on_signals(serving.cancel)
+
+    has_begun_to_end = False
+
+    def stop() -> None:
+        """End; a second signal cancels at once what did not obey the first."""
+        nonlocal has_begun_to_end
+        if not has_begun_to_end:
+            has_begun_to_end = True
+            end_within(_STUCK_S, partial(_finish, worker, view))
+        serving.cancel()
+
+    stop_on_signals(stop)
     if commands is not None:
         obey_stdin(obey)
     try:
@@ -445,6 +462,13 @@ async def _serve(
         view.emit("stopped", streams=counters.streams, kept=counters.kept)
         worker.close()  # waits for what was begun
         end_within(_END_S, view.close)
+
+
+def _finish(worker: RecordingWorker, view: View) -> None:
+    """Let a receiver that does not end lose nothing that was begun."""
+    worker.finish()
+    time.sleep(_TELL_S)
+    view.close()
 
 
 def _warn(

@@ -29,6 +29,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver.admission import HANDSHAKE_S
 from host_tools.receiver.assistant import Assistant, Host
 from host_tools.receiver.authority import Authority, colons
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.handshakes import Dropped, Handshakes
 from host_tools.receiver.page_certificate import PageCertificate
 
@@ -144,9 +145,11 @@ class NetworkPage(Assistant):
                         continue
                     host.start(self._meet(host, peer, address[0]))
             finally:
-                if self._runner is not None:
-                    await self._runner.cleanup()
-                await self._access.end()
+                try:
+                    if self._runner is not None:
+                        await self._runner.cleanup()
+                finally:
+                    await self._access.end()
 
     async def _meet(self, host: Host, peer: socket.socket, address: str) -> None:
         """From an accepted socket to a session on it, or its end."""
@@ -202,7 +205,7 @@ class NetworkPage(Assistant):
                     transport.abort()
                     return
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(known.wait(), _LOOK_S)
+                    await within(_LOOK_S, known.wait())
                 waited_s += _LOOK_S
         finally:
             del self._known[transport]

@@ -15,6 +15,7 @@ from host_tools.companion.render import Renderer, static_files
 from host_tools.companion.tickets import Tickets
 from host_tools.errors import HostToolError
 from host_tools.receiver.assistant import ConnectionLost
+from host_tools.receiver.cancellation import within
 
 #: How often a live view looks again though nothing changed, in seconds: its session may be over.
 LOOK_AGAIN_S = 15.0
@@ -135,7 +136,7 @@ class Pages:
                 event = self._event(request[SESSION].csrf)
                 rest_s = REST * self._live * (time.monotonic() - began_s)
                 news = event if event != shown else b": still here\n\n"
-                await asyncio.wait_for(response.write(news), STUCK_S)
+                await within(STUCK_S, response.write(news))
                 shown = event
                 await _wait(changed, max(TOGETHER_S, rest_s))
         except ConnectionError:  # the browser left
@@ -161,7 +162,7 @@ class Pages:
 async def _wait(changed: asyncio.Event, moment_s: float) -> None:
     """Wait for a change, and a moment for what comes with it; or until it is time to look."""
     try:
-        await asyncio.wait_for(changed.wait(), LOOK_AGAIN_S)
+        await within(LOOK_AGAIN_S, changed.wait())
     except asyncio.TimeoutError:
         return
     await asyncio.sleep(moment_s)

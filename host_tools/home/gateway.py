@@ -14,6 +14,7 @@ from host_tools.home.door import Door
 from host_tools.home.identity import IdentityBook
 from host_tools.home.neighbours import Neighbours
 from host_tools.receiver.assistant import Assistant, Host, Satellite, Status
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.devices import DeviceList
 from host_tools.receiver.history_rows import HOME
 from host_tools.receiver.statuses import Statuses
@@ -110,7 +111,7 @@ class HomeGateway(Assistant):
                         told = error.message
                         self._warn(f"{error.message}; {error.hint}")
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), LOOK_S)
+                    await within(LOOK_S, self._news.wait())
                 self._news.clear()
         finally:
             for door in self.doors.values():

@@ -14,6 +14,7 @@ from host_tools.home import messages
 from host_tools.home.frames import FrameError, Frames
 from host_tools.home.identity import Identity
 from host_tools.home.messages import MessageError
+from host_tools.receiver.cancellation import within
 
 #: For the handshake.
 HANDSHAKE_S = 10.0
@@ -103,7 +104,7 @@ class Line:
         if not self._frames.is_open:
             left_s = until_s - asyncio.get_running_loop().time()
         try:
-            data = await asyncio.wait_for(self._reader.read(_READ_BYTES), max(0.0, left_s))
+            data = await within(left_s, self._reader.read(_READ_BYTES))
         except asyncio.TimeoutError as error:
             raise Closed("it fell silent") from error
         except OSError as error:
@@ -116,4 +117,4 @@ class Line:
         """Let the last words reach a peer that reads; do not wait for one that does not."""
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             self._writer.close()
-            await asyncio.wait_for(self._writer.wait_closed(), 1.0)
+            await within(1.0, self._writer.wait_closed())

@@ -19,6 +19,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.admission import READ_BYTES
 from host_tools.receiver.assistant import Assistant, ConnectionLost
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.devices import Device
 from host_tools.receiver.keeping import Keeping
 from host_tools.receiver.satellite import ConnectedSatellite
@@ -122,7 +123,7 @@ class Connection:
             counts.sent += len(message)
             counts.messages += 1
         self._writer.write(message)
-        await asyncio.wait_for(self._writer.drain(), SEND_S)
+        await within(SEND_S, self._writer.drain())
 
     async def stop(self, reason: str) -> bool:
         """End the running stream and what is spoken; returns whether there was anything."""
@@ -165,7 +166,7 @@ class Connection:
         clock = asyncio.get_running_loop().time
         while True:
             left_s = max(0.0, self._session.deadline_s - clock())
-            data = await asyncio.wait_for(self._reader.read(READ_BYTES), left_s)
+            data = await within(left_s, self._reader.read(READ_BYTES))
             if not data:
                 return "cut off" if decoder.is_within_message else "hung up"
             await self._take(decoder.feed(data), len(data))
@@ -206,7 +207,7 @@ class Connection:
             await self.send(protocol.ERROR, {"text": text, "code": "protocol"})
             # Let it reach a peer that reads; not waiting for one that does not.
             self._writer.close()
-            await asyncio.wait_for(self._writer.wait_closed(), 1.0)
+            await within(1.0, self._writer.wait_closed())
         except (OSError, asyncio.TimeoutError):
             pass
 

@@ -15,6 +15,7 @@ from host_tools.errors import HostToolError
 from host_tools.receiver import session as sessions
 from host_tools.receiver.anchors import Anchor
 from host_tools.receiver.assistant import Status
+from host_tools.receiver.cancellation import until_done
 from host_tools.receiver.devices import Device
 from host_tools.receiver.recording import Recording
 from host_tools.receiver.services import Services
@@ -118,7 +119,7 @@ class Keeping:
             self._line.emit("warning", message=f"not kept: {error.message}")
         finally:
             if not adding.done():  # the receiver stops: what was begun is finished, and told
-                await asyncio.wait([adding])
+                await until_done(adding)
             if adding.exception() is None:
                 kept, problem = adding.result()
                 recording = kept.id

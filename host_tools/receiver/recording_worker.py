@@ -168,6 +168,15 @@ class RecordingWorker:
             self._thread.submit(self._recordings.close)
         self._thread.shutdown()
 
+    def finish(self) -> None:
+        """Finish what was begun, without a word to the loop, in which more may be asked for: for
+        another thread, when the receiver does not end."""
+        self._recordings.stopping.begin()
+        try:
+            self._thread.submit(lambda: None).result()
+        except RuntimeError:  # closed: all that there was is being finished
+            self._thread.shutdown()
+
     def _enter(self, row: StreamRow) -> str | None:
         """Enter a row; returns why it could not be."""
         try:

@@ -19,6 +19,7 @@ from host_tools.receiver.anchors import Anchors
 from host_tools.receiver.assistant import Assistant
 from host_tools.receiver.assistants import Assistants
 from host_tools.receiver.authority import Authority
+from host_tools.receiver.cancellation import cancel_all
 from host_tools.receiver.connection import Connection
 from host_tools.receiver.console import message_of
 from host_tools.receiver.devices import Device, DeviceList
@@ -112,15 +113,13 @@ class Receiver:
                     await asyncio.sleep(1.0)
                     continue
                 self.start(self._meet(peer, address[0], address[1]))
-        except asyncio.CancelledError:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
         finally:
             listener.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            try:
+                await cancel_all(self._tasks)
+            finally:
+                if self._failure is not None:
+                    raise self._failure from None
 
     async def command(self, line: str) -> None:
         """Carry out an owner's command, one of console.COMMANDS, for every device."""

@@ -20,6 +20,7 @@ from host_tools.receiver.assistant import (
     Played,
     SpeakRefused,
 )
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.sound_source import SoundSource
 from host_tools.receiver.sounds import Sound, Sounds
 
@@ -224,7 +225,7 @@ class Speaking:
             self.check()
             left_s = None if until_s is None else max(0.0, until_s - clock())
             try:
-                await asyncio.wait_for(self._news.wait(), left_s)
+                await within(left_s, self._news.wait())
             except asyncio.TimeoutError:
                 self._line.drop("silent within a sound")
 

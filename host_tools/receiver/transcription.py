@@ -15,8 +15,9 @@ from wyoming.event import async_write_event
 
 from firmware.satellite import protocol
 from host_tools.errors import HostToolError
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.printable import one_line
-from host_tools.receiver.wyoming_events import MAX_HEADER_BYTES, read_event
+from host_tools.receiver.wyoming_events import connect, read_event
 
 CONNECT_S = 5.0
 #: From the end of the audio to the transcript.
@@ -78,14 +79,12 @@ class Transcription:
     async def _run(self, address: tuple[str, int]) -> str:
         where = f"{address[0]}:{address[1]}"
         try:
-            reader, writer = await asyncio.wait_for(
-                asyncio.open_connection(*address, limit=MAX_HEADER_BYTES), CONNECT_S
-            )
+            reader, writer = await connect(address, CONNECT_S)
         except (OSError, asyncio.TimeoutError) as error:
             raise TranscriptionError(f"cannot reach the server at {where}") from error
         try:
             await self._send_audio(writer)
-            return await asyncio.wait_for(_read_transcript(reader), ANSWER_S)
+            return await within(ANSWER_S, _read_transcript(reader))
         except asyncio.TimeoutError as error:
             raise TranscriptionError(f"the server at {where} takes too long") from error
         except (OSError, protocol.ProtocolError) as error:
@@ -99,7 +98,7 @@ class Transcription:
         await async_write_event(AudioStart(*form).event(), writer)
         while (audio := await self._queue.get()) is not None:
             event = AudioChunk(*form, audio=audio).event()
-            await asyncio.wait_for(async_write_event(event, writer), ANSWER_S)
+            await within(ANSWER_S, async_write_event(event, writer))
         await async_write_event(AudioStop().event(), writer)
 
 

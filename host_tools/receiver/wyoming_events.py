@@ -11,6 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from firmware.satellite import protocol
+from host_tools.receiver.cancellation import within
 
 #: Of one event.
 MAX_HEADER_BYTES = 65536
@@ -23,10 +24,18 @@ class WyomingEvent(NamedTuple):
     payload: bytes
 
 
+async def connect(
+    address: tuple[str, int], limit_s: float
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to (host, port) within this time; raises OSError, asyncio.TimeoutError."""
+    opening = asyncio.open_connection(*address, limit=MAX_HEADER_BYTES)
+    return await within(limit_s, opening, lambda streams: streams[1].transport.abort())
+
+
 async def read_event(reader: asyncio.StreamReader) -> WyomingEvent | None:
     """Return the next event, or None at the end; raises ProtocolError, OSError.
 
-    The reader's limit should be MAX_HEADER_BYTES, and the caller sets the time.
+    The reader is one of `connect`, and the caller sets the time.
     """
     try:
         line = await reader.readuntil(b"\n")

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from host_tools.errors import HostToolError
+from host_tools.receiver.cancellation import within
 from host_tools.receiver.recording_worker import RecordingWorker
 from host_tools.service.counts import CountedView
 
@@ -67,7 +68,7 @@ class Health:
         """Return why the receiver cannot keep what it may keep; empty when it can."""
         found = []
         try:
-            await asyncio.wait_for(self._recordings.look(lambda _: None), WORKER_S)
+            await within(WORKER_S, self._recordings.look(lambda _: None))
         except asyncio.TimeoutError:
             found.append(f"the disk has been busy for more than {WORKER_S:.0f} s")
         if not os.access(self._data, os.W_OK):
@@ -86,7 +87,7 @@ class Health:
         self._connections += 1
         try:
             if self._connections <= MAX_CONNECTIONS:
-                await asyncio.wait_for(self._answer(reader, writer), ANSWER_S)
+                await within(ANSWER_S, self._answer(reader, writer))
                 writer.close()
         except (OSError, asyncio.TimeoutError):
             pass  # whoever asked is gone, or slow
