@@ -58,17 +58,22 @@ def draw(rng: np.random.Generator, sources: Sequence[Source]) -> Batch:
             firsts.append(first)
     features = np.stack(crops)
     mixed_in = features[rng.permutation(len(features))]
-    changed = np.stack(
-        [_changed(rng, each, other) for each, other in zip(features, mixed_in, strict=True)]
-    )
+    pairs = zip(features, mixed_in, strict=True)
+    heard = np.stack([changed(rng, each, other) for each, other in pairs])
     wanted = targets(np.array(ends), np.array(firsts), CROP // STRIDE)
-    return Batch(changed, wanted)
+    return Batch(heard, wanted)
 
 
-def _changed(
+def changed(
     rng: np.random.Generator, scene: NDArray[np.int8], other: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """The scene with what a network must not rely on taken away or covered."""
+    """Return an int8 crop with what a network must not rely on taken away or covered.
+
+    Args:
+        rng: draws what happens to it.
+        scene: int8 [slices, 40].
+        other: what may be mixed in below it, as long.
+    """
     values = scene.astype(np.float32)
     if rng.random() < MIXED:  # sounds add up, and in the logarithm the louder one is heard
         np.maximum(values, other - np.float32(rng.uniform(*QUIETER)), out=values)
@@ -82,6 +87,6 @@ def _changed(
         values[:, first : first + width] = QUIET
     if rng.random() < TIME_MASK:
         length = int(rng.integers(1, LONGEST_TIME + 1))
-        at = int(rng.integers(0, CROP - length + 1))
+        at = int(rng.integers(0, len(values) - length + 1))
         values[at : at + length] = QUIET
     return np.clip(np.rint(values), -128, 127).astype(np.int8)

@@ -1,10 +1,11 @@
-"""Hard negatives: talk, noise and music that the network so far takes for the word.
+"""Hard negatives: talk, noise and music that the networks so far take for the word.
 
 Near words and parts of the word are not looked for: they would crowd out all else, and what is
 made to refuse each of them refuses many a person who says the word.
 
 A thousand fresh scenes are made and heard; of each shard the worst are kept, cut to where the
-network was surest.  Only features stay; a round of the training counts them beside the others.
+networks were surest on average.  Only features stay; a round of the training counts them beside
+the others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from host_tools.training.scene_sounds import Material, other_scene
 from host_tools.training.scenes import NO_WORD, Scenes
 from host_tools.training.stages import Stages
 
-STAGE, VERSION = 6, 2
+STAGE, VERSION = 6, 3
 HEARD_A_SHARD, KEPT_A_SHARD = 50, 12
 #: What is kept of a scene: as long as a word scene.
 KEPT_SLICES = 388
@@ -41,7 +42,7 @@ _PACKAGES = ("numpy", "scipy", "pymicro-features", "torch")
 class Search:
     """Where hard negatives are looked for."""
 
-    network: Path  # the file of weights
+    networks: tuple[Path, ...]  # the files of their weights
     clips: Path
     #: How many scenes of 7.8 s.
     heard: int
@@ -58,7 +59,7 @@ def make(search: Search, stages: Stages, open_progress: OpenProgress, workers: i
     Raises HostToolError for clips that cannot be read, or too little space.
     """
     inputs = {
-        "network": scenes.file_hash(search.network),
+        "networks": [scenes.file_hash(network) for network in search.networks],
         "clips": scenes.content_hash(search.clips),
         "heard": search.heard,
         "seed": [search.seed, search.round],
@@ -113,12 +114,15 @@ def _begin(search: Search) -> None:
 def _shard(start: int) -> bytes:
     """The hardest of HEARD_A_SHARD scenes, as a file."""
     search, material = _searching[0]
-    weights, shape = weights_file.load(search.network)
     heard = []
     for number in range(start, min(start + HEARD_A_SHARD, search.heard)):
         rng = np.random.default_rng([search.seed, STAGE, search.round, number])
         heard.append(scenes.slices_of(other_scene(material, rng, is_fluent=True)[0]))
-    order, at = worst(float_probabilities(weights, np.stack(heard), shape), KEPT_A_SHARD)
+    said = [
+        float_probabilities(weights, np.stack(heard), shape)
+        for weights, shape in map(weights_file.load, search.networks)
+    ]
+    order, at = worst(np.mean(said, axis=0, dtype=np.float32), KEPT_A_SHARD)
     rng = np.random.default_rng([search.seed, STAGE, search.round, start, 1])
     kept = []
     for scene, inference in zip(order, at, strict=True):

@@ -152,14 +152,15 @@ def _warnings(request: Request, made: Made) -> tuple[str, ...]:
 def _made_of(word: Word, plan: Plan, made: Made) -> tuple[tuple[str, str], ...]:
     sounds = ", ".join(dict.fromkeys(plain(way) for way in word.pronunciations))
     speech, scene, training = plan.speech, plan.scenes, plan.training
-    rounds = "once" if training.rounds == 1 else f"{training.rounds} times"
+    steps = training.steps + training.later_steps * (training.rounds - 1)
     return (
         ("said as", sounds),
         ("clips", f"{speech.words} of the word, {speech.near} that sound like it, {speech.talk} "
                   f"of talk; by {', '.join(speech.families)}; every tenth speaker held out"),
         ("scenes", f"{scene.words} with the word, {scene.others} without"),
-        ("training", f"{training.steps} steps; then, {rounds}, a search for hard negatives and "
-                     f"{training.later_steps} steps; {training.branches} branches averaged"),
+        ("training", f"{training.networks} networks of {steps} steps each, with hard negatives "
+                     f"looked for; then {training.student_steps} steps of the one that is here, "
+                     "which learnt their mean"),
         ("voices and texts", "; ".join(f"{s.name} ({s.licence})" for s in made.sources)),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +20,8 @@ HELD_OUT, MODEL = "held-out scenes", "model and report"
 #: Core-seconds each, measured: docs/train.md.
 _A_CLIP = {KOKORO: 1.05, ESPEAK: 0.09}
 _A_CHEAP_CLIP = 0.09
-_A_WORD_SCENE, _ANOTHER_SCENE, _A_STEP = 0.025, 0.055, 0.072
+_A_WORD_SCENE, _ANOTHER_SCENE = 0.025, 0.055
+_A_STEP, _A_STUDENTS_STEP = 0.072, 0.095
 _DOWNLOAD_SECONDS, _MODEL_SECONDS = 40.0, 20.0
 _BYTES_A_CLIP, _BYTES_A_WORD_SCENE = 70_000, 15_600
 _OTHER_BYTES, _TORCH_BYTES = 60_000_000, 600_000_000
@@ -49,17 +51,14 @@ class Plan:
         """Return the stages in order, and about how long each takes with so many processes."""
         first = self.speech.families[0]
         clips = sum(self.speech.counts.values())
-        trials, training = self.trials, self.training
-        steps = training.steps + training.later_steps * (training.rounds - 1)
-        branches = training.later_steps * training.branches / min(workers, training.branches)
-        mined = training.heard * training.rounds * _ANOTHER_SCENE / workers
+        trials = self.trials
         judged = 2 * trials.words + trials.near
         return {
             DOWNLOAD: _DOWNLOAD_SECONDS if first == KOKORO else 0.1,
             SPEECH: (clips * _A_CLIP[first] + self.speech.cheap_talk * _A_CHEAP_CLIP) / workers,
             SCENES: (self.scenes.words * _A_WORD_SCENE + self.scenes.others * _ANOTHER_SCENE)
             / workers,
-            TRAINING: (steps + branches) * _A_STEP + mined,
+            TRAINING: sum(self.training_parts(workers)),
             HELD_OUT: judged * _A_WORD_SCENE
             + trials.others * _ANOTHER_SCENE
             + self.beside * _A_CLIP[first] / workers
@@ -81,13 +80,14 @@ class Plan:
         scenes = self.scenes.words + 2 * self.scenes.others
         return scenes * _BYTES_A_WORD_SCENE + _TORCH_BYTES
 
-    def training_parts(self) -> tuple[float, ...]:
-        """The shares of what the training does one after the other: a round, a search, ..."""
+    def training_parts(self, workers: int = 1) -> tuple[float, ...]:
+        """Seconds of what the training does one after the other: a round, a search, ..."""
         plan = self.training
-        search = plan.heard * _ANOTHER_SCENE
-        later = plan.later_steps * _A_STEP
-        middle = [part for _ in range(plan.rounds - 1) for part in (later, search)]
-        return (plan.steps * _A_STEP, search, *middle, later * plan.branches)
+        at_once = math.ceil(plan.networks / workers) * _A_STEP
+        search = plan.heard * _ANOTHER_SCENE / workers
+        later = (plan.later_steps * at_once, search) * (plan.rounds - 1)
+        student = plan.student_steps * _A_STUDENTS_STEP
+        return (plan.steps * at_once, search, *later, student)
 
 
 def plan_for(request: Request) -> Plan:
@@ -102,7 +102,12 @@ def plan_for(request: Request) -> Plan:
     return Plan(
         SpeechPlan(of(1300, 120), of(300, 40), of(400, 60), cheap_talk=of(1500, 150)),
         ScenePlan(of(6500, 600), of(3600, 400)),
-        TrainPlan(steps=of(2600, 300), later_steps=of(600, 120), heard=of(1000, 150), branches=3),
+        TrainPlan(
+            steps=of(1500, 150),
+            later_steps=of(500, 60),
+            student_steps=of(2800, 300),
+            heard=of(1000, 150),
+        ),
         TrialPlan(of(400, 60), of(200, 30), of(1200, 60)),
         beside=of(60, 12),
         others=of(40, 10),
@@ -123,10 +128,10 @@ def _toy(of: Callable[[int, int], int]) -> Plan:
         ),
         ScenePlan(of(3000, 160), of(2000, 100)),
         TrainPlan(
-            steps=of(1500, 120),
-            later_steps=of(400, 40),
+            networks=2,
+            steps=of(700, 80),
+            student_steps=of(1200, 100),
             rounds=1,
-            branches=2,
             heard=of(600, 50),
             words=12,
             others=14,

@@ -1,27 +1,24 @@
 """One run of training steps: weights in, weights out, the same for the same seed.
 
-Every inference of a scene is a loss term, and the hardest of each scene count once more: what
-would wake a device is a single moment.  What comes out is the running average of the weights,
-with batch norms measured anew for it.  A checkpoint has all that the next step needs.
+What comes out is the running average of the weights, with batch norms measured anew for it.  A
+checkpoint has all that the next step needs.  What a step's loss is, its `Objective` says.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from host_tools import atomic_file
 from host_tools.errors import HostToolError
 from host_tools.training.batches import Source, draw
-from host_tools.training.labels import NEGATIVE, POSITIVE
 from host_tools.training.network import (
     Shape,
     Tensor,
@@ -34,8 +31,6 @@ from host_tools.training.network import (
 STAGE = 5
 WARM_UP, LAST_RATE = 0.1, 0.06  # shares of the steps, and of the highest rate
 BETAS, TINY, WEIGHT_DECAY, LONGEST_GRADIENT = (0.9, 0.99), 1e-8, 1e-3, 2.0
-#: The loss: how much the mean of the negatives and the hardest ones count beside the positives.
-HARDEST, HARDEST_SHARE = 4, 0.35
 #: The running average looks back this share of the steps.
 AVERAGED_SHARE = 0.12
 #: Batches that measure the batch norms: a tenth of the steps, within these.
@@ -45,13 +40,25 @@ CHECKPOINT_STEPS = 20
 _STEPS, _NORMS = 0, 1
 
 
+class Objective(Protocol):
+    """What a run trains a network for."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What it is trained on; batches of it measure the batch norms, too."""
+
+    def loss(
+        self, weights: Mapping[str, Tensor], shape: Shape, rng: np.random.Generator
+    ) -> Tensor:
+        """Return the loss of a batch that `rng` draws."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """How long and how fast a run trains."""
 
     count: int
     rate: float
-    negative_weight: float
     #: Of the run: its seed, round and branch.
     key: tuple[int, ...]
 
@@ -63,7 +70,7 @@ class Steps:
 def run(
     weights: Weights,
     shape: Shape,
-    sources: Sequence[Source],
+    objective: Objective,
     steps: Steps,
     checkpoint: Path,
     report: Callable[[str, float], object],
@@ -73,7 +80,7 @@ def run(
     Args:
         weights: where it starts.
         shape: of the network.
-        sources: scenes with the word and without, and their counts in a batch.
+        objective: the loss, and scenes with the word and without.
         steps: how many, how fast, and the seed.
         checkpoint: a file; what is in it is gone on with.
         report: gets a text and 1 for every step.
@@ -86,7 +93,7 @@ def run(
     if state.step:
         report("resumed", state.step)
     while state.step < steps.count:
-        loss = _step(state, shape, sources, steps)
+        loss = _step(state, shape, objective, steps)
         if not math.isfinite(loss):
             raise HostToolError(
                 f"the training's loss is not finite after {state.step} steps",
@@ -95,7 +102,7 @@ def run(
         report(f"loss {loss:.3f}", 1)
         if state.step % CHECKPOINT_STEPS == 0:
             state.save(checkpoint)
-    return with_measured_norms(state.averages(), shape, sources, steps)
+    return with_measured_norms(state.averages(), shape, objective.sources, steps)
 
 
 def rate_at(step: int, steps: Steps) -> float:
@@ -105,19 +112,6 @@ def rate_at(step: int, steps: Steps) -> float:
         return steps.rate * (step + 1) / warm
     done = (step - warm) / max(1, steps.count - warm)
     return steps.rate * (LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done)) / 2)
-
-
-def loss_of(found: Tensor, wanted: Tensor, negative_weight: float) -> Tensor:
-    """Return the loss of logits [scenes, outputs] against the targets of `labels`."""
-    is_positive, is_negative = wanted == POSITIVE, wanted == NEGATIVE
-    each = F.binary_cross_entropy_with_logits(
-        found, is_positive.to(torch.float32), reduction="none"
-    )
-    positives = each[is_positive].sum() / is_positive.sum().clamp(min=1)
-    negatives = torch.where(is_negative, each, torch.zeros_like(each))
-    hardest = negatives.topk(HARDEST, dim=1).values.mean()
-    mean = negatives.sum() / is_negative.sum().clamp(min=1)
-    return positives + negative_weight * (mean + HARDEST_SHARE * hardest)
 
 
 def with_measured_norms(
@@ -140,13 +134,9 @@ def with_measured_norms(
     return {**weights, **found}
 
 
-def _step(state: _State, shape: Shape, sources: Sequence[Source], steps: Steps) -> float:
+def _step(state: _State, shape: Shape, objective: Objective, steps: Steps) -> float:
     rng = np.random.default_rng([*steps.key, _STEPS, state.step])
-    batch = draw(rng, sources)
-    torch.manual_seed(int(rng.integers(1 << 62)))  # of the dropout
-    features = real_features(torch.from_numpy(batch.features))
-    found = logits(state.weights, features, shape, is_training=True)
-    loss = loss_of(found, torch.from_numpy(batch.targets), steps.negative_weight)
+    loss = objective.loss(state.weights, shape, rng)
     trained = [state.weights[name] for name in state.first]
     gradients = torch.autograd.grad(loss, trained)
     state.update(gradients, rate_at(state.step, steps), AVERAGED_SHARE * steps.count)

@@ -25,7 +25,7 @@ def speech_plan(words: int, near: int, talk: int) -> SpeechPlan:
 TOY = Plan(
     speech_plan(60, 24, 30),
     ScenePlan(160, 100),
-    TrainPlan(200, 40, rounds=1, branches=1, heard=50, words=12, others=14, mined=5),
+    TrainPlan(2, 100, 0, 160, rounds=1, heard=50, words=12, others=14, mined=5, collages=8),
     TrialPlan(20, 8, 12),
     beside=2,
     others=0,
@@ -34,7 +34,7 @@ TOY = Plan(
 TINY = Plan(
     speech_plan(10, 10, 10),
     ScenePlan(4, 4),
-    TrainPlan(3, 2, rounds=1, branches=2, heard=4, words=2, others=3, mined=1),
+    TrainPlan(2, 3, 2, 3, rounds=2, heard=4, words=2, others=3, mined=1, collages=1),
     TrialPlan(4, 4, 4),
     beside=1,
     others=0,
