@@ -79,6 +79,7 @@ def make(search: Search, stages: Stages, open_progress: OpenProgress, workers: i
             for start, content in processes.make(missing, _shard, _begin, search, workers):
                 atomic_file.write(names[start], content)
                 report("hard negatives", 1)
+        _searching.clear()  # with one worker it was this process
         stage.finish()
     return stage.path
 

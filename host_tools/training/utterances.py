@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,27 @@ def normal(samples: NDArray[np.int16]) -> Audio:
     return faded(audio / np.float32(max(1.0, float(np.abs(audio).max()))))
 
 
+class Normal(Sequence[Audio]):
+    """Pieces as `normal` returns them, made when they are asked for: an hour of talk as float32
+    would be 230 MB in every process.
+    """
+
+    def __init__(self, pieces: Sequence[NDArray[np.int16]]) -> None:
+        self._pieces = pieces
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    @overload
+    def __getitem__(self, index: int) -> Audio: ...
+    @overload
+    def __getitem__(self, index: slice) -> Normal: ...
+    def __getitem__(self, index: int | slice) -> Audio | Normal:
+        if isinstance(index, slice):
+            return Normal(self._pieces[index])
+        return normal(self._pieces[index])
+
+
 def without_the_word_in_others(clips: Sequence[Clip]) -> list[Clip]:
     """Return the clips without near words and talk that say the word, by text or by phonemes."""
     words = [clip for clip in clips if clip.kind == WORD]
@@ -99,7 +121,7 @@ class Utterances:
         for number in self._talk + self._near:
             self._by_speaker.setdefault(self._clips[number].speaker, []).append(number)
         self._own_negatives = list(own_negatives)
-        self.talk = [normal(self._clips[number].samples) for number in self._talk]
+        self.talk = Normal([self._clips[number].samples for number in self._talk])
         usable = {TALK: self._talk, NEAR: self._near}
         shares = {
             kind: share

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,19 @@ def test_no_scene_without_the_word_has_it(monkeypatch):
             assert reach <= utterances.MOST_OF_BEGINNING, (seed, reach)
     assert parts_of_word > 30
     assert len(utterances.without_the_word_in_others(clips)) == 3
+
+
+def test_talk_is_not_held_as_floats():
+    """An hour of it is in every process that makes scenes."""
+    talk = [clip for clip in toy_clips() if clip.kind == TALK] * 20
+    held = sum(clip.samples.nbytes for clip in talk)
+    tracemalloc.start()
+    try:
+        found = utterances.Utterances(talk)
+        grown = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held > 1e6 and grown < held / 10
+    assert len(found.talk) == len(talk)
+    assert (found.talk[3] == utterances.normal(talk[3].samples)).all()
+    assert len(found.talk[2:5]) == 3 and (found.talk[2:5][1] == found.talk[3]).all()
