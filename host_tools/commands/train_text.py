@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def cost(plan: Plan, workers: int, cache: Path) -> str:
     """Return what it will cost, in a sentence."""
     minutes = sum(plan.seconds(workers).values()) / 60
-    processes = f"{workers} process{'es' if workers > 1 else ''}"
+    processes, each = (f"{workers} processes", " each") if workers > 1 else ("1 process", "")
     disk, memory = (size / 1e9 for size in (plan.disk_bytes, plan.memory_bytes))
     return (
-        f"It will take about {minutes:.0f} min with {processes}, {memory:.1f} GB of memory, and "
-        f"{disk:.1f} GB in {cache}."
+        f"It will take about {minutes:.0f} min with {processes} of up to {memory:.1f} GB of "
+        f"memory{each}, and {disk:.1f} GB in {cache}."
     )
 
 

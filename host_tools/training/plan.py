@@ -24,7 +24,7 @@ _A_WORD_SCENE, _ANOTHER_SCENE = 0.025, 0.055
 _A_STEP, _A_STUDENTS_STEP = 0.072, 0.095
 _DOWNLOAD_SECONDS, _MODEL_SECONDS = 40.0, 20.0
 _BYTES_A_CLIP, _BYTES_A_WORD_SCENE = 70_000, 15_600
-_OTHER_BYTES, _TORCH_BYTES = 60_000_000, 600_000_000
+_OTHER_BYTES, _TORCH_BYTES = 60_000_000, 680_000_000
 #: More than so many times the ordinary run adds only time.
 _MOST = 6.0
 
@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def memory_bytes(self) -> int:
-        """About what the training takes: its scenes, and torch."""
+        """About what a process of the training takes at most: its scenes, and torch."""
         scenes = self.scenes.words + 2 * self.scenes.others
         return scenes * _BYTES_A_WORD_SCENE + _TORCH_BYTES
 
