@@ -239,6 +239,13 @@ def command(
 ) -> int:
     """Receive audio from devices over TLS. A device needs a certificate of this receiver's CA, and
     every stream opens with its owner's consent."""
+    for option in ("page_host", "page_port", "page_names"):
+        if no_page and _is_given(context, option):
+            name = option.removesuffix("s").replace("_", "-")
+            raise HostToolError(
+                f"--no-page serves no page, so there is none for --{name}",
+                "leave one of them out",
+            )
     is_for_others = not no_page and page_host not in (*pages.LOOPBACK, "localhost")
     if is_for_others and not remove_service:
         network_page.check_set_up(data, page_host)

@@ -43,6 +43,15 @@ def test_without_a_set_up_no_address_that_others_reach_is_taken(data, host):
     assert ("`earnest companion --setup" in done.stderr) == is_address
 
 
+@pytest.mark.parametrize(
+    "option", ["--page-host 127.0.0.1", "--page-port 0", "--page-name a.test"]
+)
+def test_no_page_goes_with_nothing_that_a_page_needs(data, option):
+    done = earnest(data, "receive", "--no-page", *option.split(), "--port", "0")
+    assert done.returncode == 2 and f"{option.split()[0]}\n" in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_a_port_that_is_taken_is_another_one_or_an_error_if_it_was_asked_for():
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
