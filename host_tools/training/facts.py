@@ -97,7 +97,7 @@ def _family(trial: Trial) -> str:
 #: Below which value a group ends, and its name.
 _SNR_DB = (
     *((5.0, "below 5 dB"), (15.0, "5 to 15 dB"), (25.0, "15 to 25 dB")),
-    (math.inf, "25 dB and more"),
+    *((45.0, "25 to 45 dB"), (math.inf, "45 dB and more")),
 )
 _T60_S = ((0.01, "none"), (0.4, "T60 below 0.4 s"), (math.inf, "T60 0.4 s and more"))
 _TEMPO = ((0.95, "slower"), (1.05, "as the voice speaks by itself"), (math.inf, "faster"))

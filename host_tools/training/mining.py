@@ -29,7 +29,7 @@ from host_tools.training.scene_sounds import Material, other_scene
 from host_tools.training.scenes import NO_WORD, Scenes
 from host_tools.training.stages import Stages
 
-STAGE, VERSION = 6, 3
+STAGE, VERSION = 6, 4
 HEARD_A_SHARD, KEPT_A_SHARD = 50, 12
 #: What is kept of a scene: as long as a word scene.
 KEPT_SLICES = 388

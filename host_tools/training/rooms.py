@@ -21,6 +21,8 @@ DIRECT_DB = (-5.0, 14.0)
 EQ_BANDS, EQ_DEVIATION_DB = 7, 3.5
 #: A speaker's size: pitch, formants and tempo together.
 SMALLEST_SPEAKER, LARGEST_SPEAKER = 0.84, 1.2
+#: Seconds from one stress to the next, and the standard deviation of their gains.
+BETWEEN_STRESSES, STRESS_DB = (0.12, 0.4), 4.5
 _AROUND = 480
 _TINY = 1e-9
 
@@ -46,6 +48,15 @@ def other_speaker(
     start, count = round(_AROUND / factor), max(1, round(len(audio) / factor))
     other = resample(padded, round(len(padded) / factor))[start : start + count]
     return other.astype(np.float32), factor
+
+
+def stressed(rng: np.random.Generator, audio: Audio) -> Audio:
+    """Return the speech with its parts louder or softer than they were, as people stress them."""
+    seconds = len(audio) / SAMPLE_RATE_HZ
+    count = max(2, round(seconds / rng.uniform(*BETWEEN_STRESSES)))
+    places = np.linspace(0, len(audio) - 1, count)
+    gain_db = np.interp(np.arange(len(audio)), places, rng.normal(0, STRESS_DB, count))
+    return (audio * 10 ** (gain_db / 20)).astype(np.float32)
 
 
 def impulse_response(rng: np.random.Generator) -> tuple[Audio, float]:

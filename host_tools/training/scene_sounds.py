@@ -18,10 +18,13 @@ from host_tools.training.utterances import ALL_PIECES, FLUENT, Utterance, Uttera
 WORD_SECONDS, OTHER_SECONDS = 3.9, 7.8
 #: Shares of the scenes without the word in which nobody speaks, and of those in a room.
 SILENT, IN_ROOM, COLOURED = 0.17, 0.65, 0.65
+#: Of the scenes, in how many speech is stressed otherwise than the synthesiser did.
+STRESSED = 0.6
 QUIETEST_DBFS, LOUDEST_DBFS = -36.0, -3.0
-LOWEST_SNR_DB, USUAL_SNR_DB, HIGHEST_SNR_DB = -2.0, 25.0, 45.0
-#: Of the scenes whose noise can be loud; the others are quiet.
-USUALLY = 0.8
+#: SNR, dB: mostly of a room with noise, else of a quiet one, or of one whose noise a microphone's
+#: software took away.  In such silence the front end hears a word otherwise: its gain rises.
+SNRS_DB = ((-2.0, 25.0), (25.0, 45.0), (45.0, 85.0))
+SNR_SHARES = (0.7, 0.15, 0.15)
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,13 @@ def _placed(
     """The utterance in a room, over a background, through a microphone."""
     about = dict(said.about)
     audio = said.audio / np.float32(_loudness(said.audio))
+    if rng.random() < STRESSED:
+        audio = rooms.stressed(rng, audio)
     if rng.random() < IN_ROOM:
         response, about["t60_s"] = rooms.impulse_response(rng)
         audio = rooms.in_room(audio, response)
     background, kind = material.backgrounds.draw(rng, len(audio))
-    usual = rng.random() < USUALLY
-    low, high = (LOWEST_SNR_DB, USUAL_SNR_DB) if usual else (USUAL_SNR_DB, HIGHEST_SNR_DB)
+    low, high = SNRS_DB[rng.choice(len(SNRS_DB), p=SNR_SHARES)]
     snr_db = float(rng.uniform(low, high))
     if kind == TALK:
         snr_db = max(snr_db, LEAST_SNR_OVER_TALK_DB)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host_tools import atomic_file
+from host_tools.models.layers import FEATURES
 from host_tools.models.reference import features, quantise
 from host_tools.progress import OpenProgress
 from host_tools.training import clips as clip_files
@@ -32,7 +33,7 @@ from host_tools.training.scene_sounds import (
 )
 from host_tools.training.stages import Stages
 
-STAGE, VERSION = 4, 2
+STAGE, VERSION = 4, 3
 STEP_SAMPLES, WINDOW_SAMPLES = 160, 480
 SCENES_A_SHARD = 50
 NO_WORD = -1
@@ -132,23 +133,27 @@ def make(
 
 def load(folder: Path) -> tuple[Scenes, Scenes]:
     """Return the scenes with the word, and those without, of a stage's folder."""
-    found = []
-    for kind in ("word", "other"):
-        parts = [np.load(path) for path in sorted(folder.glob(f"{kind}-*.npz"))]
-        if not parts:
-            slices = (WORD_SECONDS if kind == "word" else OTHER_SECONDS) * 100 - 2
-            empty = np.zeros((0, round(slices), 40), np.int8)
-            found.append(Scenes(empty, np.zeros(0, np.int64), []))
-            continue
-        about = [fact for part in parts for fact in json.loads(bytes(part["about"]))]
-        found.append(
-            Scenes(
-                np.concatenate([part["features"] for part in parts]),
-                np.concatenate([part["ends"] for part in parts]),
-                about,
-            )
-        )
-    return found[0], found[1]
+    return _load(folder, "word", WORD_SECONDS), _load(folder, "other", OTHER_SECONDS)
+
+
+def _load(folder: Path, kind: str, seconds: float) -> Scenes:
+    """The scenes of one kind; a second copy of them is not made, not even for a moment."""
+    paths = sorted(folder.glob(f"{kind}-*.npz"))
+    counts = [_count(path) for path in paths]
+    features = np.empty((sum(counts), round(seconds * 100 - 2), FEATURES), np.int8)
+    ends, about, first = np.empty(len(features), np.int64), [], 0
+    for path, count in zip(paths, counts, strict=True):
+        here = slice(first, first + count)
+        with np.load(path) as part:
+            features[here], ends[here] = part["features"], part["ends"]
+            about += json.loads(bytes(part["about"]))
+        first += count
+    return Scenes(features, ends, about)
+
+
+def _count(path: Path) -> int:
+    with np.load(path) as part:
+        return len(part["ends"])
 
 
 def content_hash(folder: Path) -> str:
@@ -213,6 +218,13 @@ def _shard(shard: _Shard) -> bytes:
             ends.append(NO_WORD)
         slices.append(slices_of(samples))
         about.append(facts)
+    return packed(slices, ends, about)
+
+
+def packed(
+    slices: Sequence[NDArray[np.int8]], ends: Sequence[int], about: Sequence[dict[str, object]]
+) -> bytes:
+    """Return the file of some scenes, as `load` reads it."""
     file = io.BytesIO()
     np.savez(
         file,
