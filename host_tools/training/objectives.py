@@ -20,7 +20,7 @@ from host_tools.training.network import Shape, Tensor, Weights, logits, real_fea
 
 #: How much the mean of the negatives and the hardest ones count beside the positives.
 NEGATIVE_WEIGHT, HARDEST, HARDEST_SHARE = 4.0, 4, 0.35
-#: How much of a target is what the ensemble says; the rest is the label.
+#: How much of a student's target is what the ensemble says.
 TOLD = 0.7
 #: The loss of collages: its weight, and that of a moment at which the ensemble hears something.
 COLLAGE_WEIGHT, HEARD_WEIGHT, HEARD = 6.0, 10.0, 0.05
@@ -50,6 +50,10 @@ class Ensemble:
     teachers: Sequence[tuple[Weights, Shape]]
     #: Collages of a batch.
     collages: int
+    #: How much of a target is what they say; the rest is the label.
+    told: float = TOLD
+    #: Of each batch the first so many scenes are learned by their labels alone.
+    labelled: int = 0
 
     def loss(
         self, weights: Mapping[str, Tensor], shape: Shape, rng: np.random.Generator
@@ -62,9 +66,20 @@ class Ensemble:
         told = self.probabilities(features)
         found = _trained(weights, shape, features, rng)
         count, wanted = len(batch.features), torch.from_numpy(batch.targets)
-        target = torch.lerp((wanted == POSITIVE).to(torch.float32), told[:count], TOLD)
         of_collages = collage_loss(found[count:], told[count:])
-        return loss_of(found[:count], target, wanted) + COLLAGE_WEIGHT * of_collages
+        of_scenes = loss_of(found[:count], self.target(told[:count], wanted), wanted)
+        return of_scenes + COLLAGE_WEIGHT * of_collages
+
+    def target(self, told: Tensor, wanted: Tensor) -> Tensor:
+        """Return what to say of a batch's scenes, [scenes, outputs].
+
+        Args:
+            told: the teachers' mean.
+            wanted: the labels.
+        """
+        share = torch.full((len(told), 1), self.told)
+        share[: self.labelled] = 0
+        return torch.lerp((wanted == POSITIVE).to(torch.float32), told, share)
 
     def probabilities(self, features: Tensor) -> Tensor:
         """The mean of the teachers' probabilities, [scenes, outputs]."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from host_tools.evaluation.folders import audio_files
 from host_tools.models.build import ConvertedModel
 from host_tools.models.catalog import ModelFile
 from host_tools.progress import OpenProgress
@@ -27,6 +28,7 @@ from host_tools.training import (
     weights_file,
 )
 from host_tools.training.facts import Facts, Side
+from host_tools.training.household import Household
 from host_tools.training.network import Shape, Weights
 from host_tools.training.plan import Plan
 from host_tools.training.pronunciation import Word, plain
@@ -61,6 +63,8 @@ class Made:
     sources: tuple[Source, ...]
     has_own_negatives: bool
     has_own_music: bool
+    #: What fine-tuning learned from and left to measure.
+    household: Household | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,10 @@ def finish(
     )
     manifest = results.manifest(name, request.word, setting)
     converted = results.proved(tflite, manifest, open_progress)
-    people_side = None if hear is None else people.missed_by(hear, tflite, setting)
+    people_side = None
+    if hear is not None:
+        measured = made.household.measured if made.household else audio_files((hear,))
+        people_side = people.missed_by(measured, tflite, setting)
     in_float = trials.hear([each.trial for each in counting], _float_run(weights, shape), stride)
     counted = facts.collect(
         counting,
@@ -114,7 +121,9 @@ def finish(
         people_side,
         _elsewhere(made, run, stride),
     )
-    line = people.NO_PEOPLE if people_side is None else people.line(people_side)
+    line = people.NO_PEOPLE
+    if people_side is not None:
+        line = people.line(people_side, made.household)
     warnings = _warnings(request, made)
     told = report.Report(name, request.word, setting, line, warnings, _made_of(word, plan, made))
     files = {
@@ -146,13 +155,15 @@ def _float_run(weights: Weights, shape: Shape) -> Run:
 
 def _warnings(request: Request, made: Made) -> tuple[str, ...]:
     found = [TOY_WARNING] if request.voices == ESPEAK else []
-    return tuple(found + [OWN_WARNING] * (made.has_own_negatives or made.has_own_music))
+    is_own = made.has_own_negatives or made.has_own_music or made.household is not None
+    return tuple(found + [OWN_WARNING] * is_own)
 
 
 def _made_of(word: Word, plan: Plan, made: Made) -> tuple[tuple[str, str], ...]:
     sounds = ", ".join(dict.fromkeys(plain(way) for way in word.pronunciations))
     speech, scene, training = plan.speech, plan.scenes, plan.training
     steps = training.steps + training.later_steps * (training.rounds - 1)
+    tuned = f"; then {plan.fine.steps} over your own recordings" if plan.fine else ""
     return (
         ("said as", sounds),
         ("clips", f"{speech.words} of the word, {speech.near} that sound like it, {speech.talk} "
@@ -160,7 +171,7 @@ def _made_of(word: Word, plan: Plan, made: Made) -> tuple[tuple[str, str], ...]:
         ("scenes", f"{scene.words} with the word, {scene.others} without"),
         ("training", f"{training.networks} networks of {steps} steps each, with hard negatives "
                      f"looked for; then {training.student_steps} steps of the one that is here, "
-                     "which learnt their mean"),
+                     f"which learnt their mean{tuned}"),
         ("voices and texts", "; ".join(f"{s.name} ({s.licence})" for s in made.sources)),
     )  # fmt: skip
 
@@ -192,5 +203,7 @@ def _recipe(
     ]
     asked = request.as_json() | {"pronunciations": list(word.pronunciations)}
     counted = {"clips": counts, "trials": len(judging)}
+    if made.household is not None:
+        counted["household"] = made.household.as_json()
     sources = (*made.sources, OWN_SOURCE)
     return recipe.recipe(asked, plan.as_json(), stages, counted, sources, files)

@@ -1,6 +1,7 @@
 """What the user gives of their own: recordings to measure on, and recordings to train on.
 
-Those to measure on (`--hear`) are read and nothing more.  Those to train on (`--negatives`, the
+Those to measure on (`--hear`) are read and nothing more; `household` divides them for
+`--fine-tune`.  Those to train on (`--negatives`, the
 kept false wakes) become features of scenes, which a run keeps in a folder of their own and removes
 when it ends.
 """
@@ -20,6 +21,7 @@ from host_tools.evaluation.engine import choose
 from host_tools.evaluation.folders import audio_files
 from host_tools.evaluation.measure import Job, measure
 from host_tools.training.facts import PerHour, Share, Side
+from host_tools.training.household import Household
 from host_tools.training.selection import Setting
 
 #: int16 [n] each, 16 kHz mono.
@@ -33,12 +35,11 @@ _PIECE_SAMPLES = 6 * SAMPLE_RATE_HZ
 _SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 4
 
 
-def missed_by(folder: Path, tflite: bytes, setting: Setting) -> Side:
-    """Return how many recordings of the word in a folder the model misses.
+def missed_by(paths: Sequence[Path], tflite: bytes, setting: Setting) -> Side:
+    """Return how many of these recordings of the word the model misses.
 
-    Raises HostToolError for a folder without audio, and for a file that cannot be read.
+    Raises HostToolError for a file that cannot be read.
     """
-    paths = audio_files((folder,))
     engine = choose(tflite, str(paths[0]))
     missed = 0
     for path in paths:
@@ -52,9 +53,16 @@ def missed_by(folder: Path, tflite: bytes, setting: Setting) -> Side:
     return Side(what, Share(what, missed, len(paths)), PerHour(what, 0, 0.0))
 
 
-def line(side: Side) -> str:
-    """Return the sentence of the report."""
-    return f"Measured on real people: {side.missed} of the recordings that you gave were missed."
+def line(side: Side, household: Household | None) -> str:
+    """Return the sentence of the report; `household`: recordings that were learned from, too."""
+    if household is None:
+        return (
+            f"Measured on real people: {side.missed} of the recordings that you gave were missed."
+        )
+    return (
+        f"Measured on real people: {side.missed} were missed; {household}. "
+        "The same people said both, so this says nothing of others."
+    )
 
 
 def read_pieces(folders: Sequence[Path]) -> Sounds:

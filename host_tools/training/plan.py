@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from host_tools.training import voices
 from host_tools.training.dense_training import TrainPlan
+from host_tools.training.fine_tuning import FineTunePlan
 from host_tools.training.request import DEFAULT_MINUTES, ESPEAK, KOKORO, Request
 from host_tools.training.scenes import ScenePlan
 from host_tools.training.speech import SpeechPlan
@@ -16,7 +17,7 @@ from host_tools.training.trial_scenes import TrialPlan
 
 #: Names of the stages, as they are announced.
 DOWNLOAD, SPEECH, SCENES, TRAINING = "download", "speech", "scenes", "training"
-HELD_OUT, MODEL = "held-out scenes", "model and report"
+FINE_TUNING, HELD_OUT, MODEL = "fine-tuning", "held-out scenes", "model and report"
 #: Core-seconds each, measured: docs/train.md.
 _A_CLIP = {KOKORO: 1.05, ESPEAK: 0.09}
 _A_CHEAP_CLIP = 0.09
@@ -42,6 +43,8 @@ class Plan:
     others: int
     #: Families that say the word for the report alone.
     other_families: tuple[str, ...] = ()
+    #: Of the household's recordings; None: not asked for.
+    fine: FineTunePlan | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan for the recipe."""
@@ -59,6 +62,7 @@ class Plan:
             SCENES: (self.scenes.words * _A_WORD_SCENE + self.scenes.others * _ANOTHER_SCENE)
             / workers,
             TRAINING: sum(self.training_parts(workers)),
+            **({FINE_TUNING: sum(self.fine_parts(workers))} if self.fine else {}),
             HELD_OUT: judged * _A_WORD_SCENE
             + trials.others * _ANOTHER_SCENE
             + self.beside * _A_CLIP[first] / workers
@@ -66,12 +70,24 @@ class Plan:
             MODEL: _MODEL_SECONDS,
         }
 
+    def fine_parts(self, workers: int = 1) -> tuple[float, ...]:
+        """The seconds of each part of fine-tuning; none where it is not wanted."""
+        fine = self.fine
+        if fine is None:
+            return ()
+        return (
+            fine.scenes * _A_WORD_SCENE,
+            fine.heard * _ANOTHER_SCENE / workers,
+            fine.steps * _A_STUDENTS_STEP,
+        )
+
     @property
     def disk_bytes(self) -> int:
         """About what the stages take."""
         speech = self.speech
         clips = (sum(speech.counts.values()) + speech.cheap_talk) * _BYTES_A_CLIP
         scenes = self.scenes.words + 2 * self.scenes.others
+        scenes += self.fine.scenes if self.fine else 0
         return clips + scenes * _BYTES_A_WORD_SCENE + _OTHER_BYTES
 
     @property
@@ -92,6 +108,22 @@ class Plan:
 
 def plan_for(request: Request) -> Plan:
     """Return the plan of a request: that of the default minutes, larger or smaller."""
+    found = _without_fine_tuning(request)
+    if not request.fine_tune:
+        return found
+    size, usual = min(1.0, request.minutes / DEFAULT_MINUTES), FineTunePlan()
+    return replace(
+        found,
+        fine=replace(
+            usual,
+            scenes=max(80, round(usual.scenes * size)),
+            steps=max(60, round(usual.steps * size)),
+            heard=max(50, round(usual.heard * size)),
+        ),
+    )
+
+
+def _without_fine_tuning(request: Request) -> Plan:
     size = min(_MOST, request.minutes / DEFAULT_MINUTES)
 
     def of(usual: int, least: int) -> int:

@@ -32,6 +32,8 @@ class Request:
     music: tuple[Path, ...] = ()
     #: The receiver's folder, for its kept false wakes; None: not wanted.
     false_wakes: Path | None = None
+    #: Learn from the household's recordings (`--hear`), too.
+    fine_tune: bool = False
 
     @property
     def name(self) -> str:
@@ -56,6 +58,7 @@ class Request:
             "with_own_negatives": bool(self.negatives),
             "with_own_music": bool(self.music),
             "with_false_wakes": self.false_wakes is not None,
+            "fine_tuned": self.fine_tune,
         }
 
 

@@ -19,7 +19,9 @@ from host_tools.receiver import folder_lock
 from host_tools.receiver.false_wakes import iter_false_wakes
 from host_tools.training import (
     dense_training,
+    fine_tuning,
     held_out,
+    household,
     outcome,
     people,
     registry,
@@ -32,6 +34,7 @@ from host_tools.training import (
 )
 from host_tools.training import plan as plans
 from host_tools.training.facts import Facts
+from host_tools.training.household import Household
 from host_tools.training.outcome import Made
 from host_tools.training.people import Sounds
 from host_tools.training.plan import Plan
@@ -72,6 +75,7 @@ def check(request: Request, where: Where, hear: Path | None) -> None:
     """Raise HostToolError for folders that cannot be read or written, before any work."""
     results.check_replaceable(where.out, request.name)
     audio_files((*request.negatives, *request.music, *([hear] if hear else [])))
+    _household(request, hear)
 
 
 def run(
@@ -89,15 +93,17 @@ def run(
         word: its pronunciations, checked.
         plan: how much of everything.
         where: folders and processes.
-        hear: recordings of people saying the word, to measure on.
+        hear: recordings of people saying the word, to measure on, and to learn from where the
+            request says so.
         progress: has the stages of `plan.seconds`.
 
     Raises:
         HostToolError: whatever a stage refuses; the word's folder is as it was.
     """
     negatives, music = _own_negatives(request), people.read_pieces(request.music)
-    with _private(where.cache, is_used=bool(negatives)):
-        made = _stages(request, word, plan, where, negatives, music, progress)
+    learned = _household(request, hear)
+    with _private(where.cache, is_used=bool(negatives) or learned is not None):
+        made = _stages(request, word, plan, where, negatives, music, learned, progress)
         with progress.stage(plans.MODEL) as opened:
             found = outcome.finish(request, word, plan, made, hear, opened)
             results.check_replaceable(where.out, request.name)  # hours later
@@ -134,6 +140,18 @@ def _private(cache: Path, *, is_used: bool) -> Iterator[None]:
                     shutil.rmtree(cache / _PRIVATE, ignore_errors=True)
 
 
+def _household(request: Request, hear: Path | None) -> Household | None:
+    """The recordings to learn from; raises HostToolError where they are none, or too few."""
+    if not request.fine_tune:
+        return None
+    if hear is None:
+        raise HostToolError(
+            "--fine-tune needs recordings to learn from",
+            "give a folder of your household saying the word: --hear DIR",
+        )
+    return household.read(hear)
+
+
 def _own_negatives(request: Request) -> Sounds:
     """The user's recordings without the word; raises HostToolError where none is readable."""
     found = people.read_pieces(request.negatives)
@@ -155,12 +173,14 @@ def _stages(
     where: Where,
     negatives: Sounds,
     music: Sounds,
+    learned: Household | None,
     progress: WholeProgress,
 ) -> Made:
     """Make, or find made, everything that costs time."""
     seed, workers, stages = request.seed, where.workers, Stages(where.cache)
     # What is made of the user's own recordings is kept apart, and only while the run lasts.
-    own = Stages(where.cache / _PRIVATE) if negatives else stages
+    private = Stages(where.cache / _PRIVATE)
+    own = private if negatives else stages
     families = [voices.family(name, where.voices) for name in plan.speech.families]
     with progress.stage(plans.DOWNLOAD) as opened:
         wanted = [artefact for family in families for artefact in family.artefacts]
@@ -177,6 +197,13 @@ def _stages(
         weights = dense_training.train(
             seen, clips, plan.training, seed, own, opened, workers, negatives, music
         )
+    if learned is not None:
+        assert plan.fine is not None, "the plan is of another request"
+        with progress.stage(plans.FINE_TUNING, plan.fine_parts()) as opened:
+            weights = fine_tuning.tune(
+                fine_tuning.Before(clips, seen, weights), learned.learned, plan.fine,
+                plan.training, seed, own, private, opened, workers, negatives, music,
+            )  # fmt: skip
     with progress.stage(plans.HELD_OUT, (1, 1, 4, 1, 1)) as opened:
         shipped = held_out.make(
             held_out.shipped_word(), plan.speech.families[0], plan.beside,
@@ -198,5 +225,5 @@ def _stages(
     sources = dict.fromkeys(source for family in families for source in family.sources)
     return Made(
         clips, seen, weights, trials, elsewhere, beside, tuple(sources),
-        bool(negatives), bool(music),
+        bool(negatives), bool(music), learned,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from host_tools.training import run as runs
 from host_tools.training import speech, word_checks
 from host_tools.training.dense_training import TrainPlan
+from host_tools.training.fine_tuning import FineTunePlan
 from host_tools.training.plan import Plan
 from host_tools.training.request import ESPEAK, Request
 from host_tools.training.scenes import ScenePlan
@@ -30,6 +31,7 @@ TOY = Plan(
     beside=2,
     others=0,
 )
+TOY_FINE = FineTunePlan(scenes=80, steps=150, heard=20, words=8, rate=2e-3)
 #: Learns nothing, and goes through every stage.
 TINY = Plan(
     speech_plan(10, 10, 10),
@@ -39,6 +41,7 @@ TINY = Plan(
     beside=1,
     others=0,
 )
+TINY_FINE = FineTunePlan(scenes=4, steps=3, heard=3, words=1)
 
 
 def train(
@@ -48,9 +51,10 @@ def train(
     workers: int = 1,
     announce: Announce = lambda *stage: None,
     report=lambda text, done: None,
+    hear: Path | None = None,
 ) -> runs.Trained:
-    """Run all stages of a plan."""
+    """Run all stages of a plan; fine-tuned on `hear` where the plan says how."""
     progress = WholeProgress(plan.seconds(workers), report, announce)
     where = runs.Where(out, cache, speech.VOICES, workers)
-    request = Request(WORD, voices=ESPEAK)
-    return runs.run(request, word_checks.checked(WORD), plan, where, None, progress)
+    request = Request(WORD, voices=ESPEAK, fine_tune=plan.fine is not None)
+    return runs.run(request, word_checks.checked(WORD), plan, where, hear, progress)

@@ -85,6 +85,16 @@ def test_the_student_is_told_the_mean_of_the_ensemble_and_no_gradient_reaches_it
     assert loss(5) == loss(5) != loss(6) and loss(5) > 0
 
 
+def test_the_first_scenes_are_learned_by_their_labels_alone():
+    wanted = torch.zeros(4, 30, dtype=torch.int8)
+    wanted[:, 10:20] = labels.POSITIVE
+    told = torch.full((4, 30), 0.3)
+    label = (wanted == labels.POSITIVE).to(torch.float32)
+    target = Ensemble((), (), 0, told=1.0, labelled=2).target(told, wanted)
+    assert torch.equal(target[:2], label[:2]) and torch.equal(target[2:], told[2:])
+    assert torch.allclose(Ensemble((), (), 0).target(told, wanted), 0.3 * label + 0.7 * told)
+
+
 def test_labels_weigh_the_negatives():
     wanted = NOTHING.clone()
     wanted[:, :10] = labels.POSITIVE

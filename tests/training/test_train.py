@@ -3,11 +3,13 @@
 Half a minute of one core for the toy; everything else takes what it made, or a run of seconds.
 """
 
+import dataclasses
 import hashlib
 import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -27,11 +29,12 @@ from host_tools.models.graph import read_graph
 from host_tools.places import earnest
 from host_tools.simulation import runner
 from host_tools.simulation.runner import Settings
+from host_tools.training import household, people, results
 from host_tools.training import plan as plans
-from host_tools.training import results
 from host_tools.training.request import ESPEAK, Request
+from host_tools.training.selection import Setting
 from host_tools.training.voices.espeak import HELD_OUT
-from tests.generators.training_runs import TINY, TOY, WORD, train
+from tests.generators.training_runs import TINY, TINY_FINE, TOY, TOY_FINE, WORD, train
 
 #: What published models need and ESPHome registers.
 ESPHOME_OPS = {
@@ -47,9 +50,14 @@ TALK = (
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory, words):
+def cache(tmp_path_factory):
+    """Of the toy's stages."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def toy(cache, words):
     """The toy, trained by the command into the folder of trained words; what it printed."""
-    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_command, "WORDS", words)
         patch.setattr(plans, "plan_for", lambda request: TOY)
@@ -214,3 +222,78 @@ def test_a_result_elsewhere_is_named_by_its_file(straight):
     text = "\n".join(train_text.lines(request, trained))
     assert f"{earnest()} install --board BOARD --model {tflite}" in text
     assert catalog.find_model(tflite).wake_word == "Hey computer"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A household: a large man and a child, who sound like no voice of the training."""
+    folder = tmp_path_factory.mktemp("household")
+    for number in range(18):
+        rng = np.random.default_rng(number)
+        variant = ("f2", "m4", "f4")[number % 3]
+        said = speech.synthesise(WORD, f"en-us+{variant}", int(rng.integers(125, 175)))
+        faster = rng.uniform(1.2, 1.4) if number % 2 else rng.uniform(0.7, 0.8)
+        said = np.interp(np.arange(0, len(said) - 1, faster), np.arange(len(said)), said / 2)
+        quiet = np.zeros(12000)
+        samples = np.concatenate([quiet, said, quiet])
+        audio.write(
+            folder / f"{number}.wav", (samples + rng.normal(0, 20, len(samples))).astype(np.int16)
+        )
+    return folder
+
+
+def test_fine_tuning_hears_the_household(toy, cache, quick, recorded, tmp_path, figure):
+    """On recordings that it did not learn from, at the setting of the model before."""
+    before = {path.name for path in cache.iterdir()}
+    plan = dataclasses.replace(TOY, fine=TOY_FINE)
+    trained = train(plan, tmp_path / "out", cache, hear=recorded)
+    (new,) = {path.name for path in cache.iterdir()} - before
+    assert new.startswith("mined-"), "the stages of the run without it are used as they are"
+    micro = json.loads((toy[0] / "hey_computer.json").read_text())["micro"]
+    setting = Setting(round(micro["probability_cutoff"] * 255), micro["sliding_window_size"])
+    divided = household.read(recorded)
+    was, now = (
+        people.missed_by(divided.measured, (folder / "hey_computer.tflite").read_bytes(), setting)
+        for folder in (toy[0], tmp_path / "out")
+    )
+    figure(f"missed of 6: {was.missed.count} before, {now.missed.count} after")
+    assert (was.missed.total, now.missed.total) == (6, 6)
+    assert was.missed.count - now.missed.count >= 3 and trained.facts.people.missed.count <= 2
+    assert trained.facts.sides[0].missed.count <= 5, "it forgot the other speakers"
+    text = "of 18 recordings of your household, 12 were learned from, 6 are measured"
+    assert text in trained.people_line and text in (tmp_path / "out/report.html").read_text()
+    assert trained.people_line.count("of 6") == 1 and trained.facts.people.missed.total == 6
+    recipe = (tmp_path / "out" / "recipe.json").read_text()
+    counts = json.loads(recipe)["counts"]["household"]
+    assert counts == divided.as_json() and counts["learned"] == 12
+    assert str(recorded) not in recipe and any("own recordings" in w for w in trained.warnings)
+
+
+def test_fine_tuning_leaves_nothing_of_the_recordings_and_repeats(straight, recorded, tmp_path):
+    """Stopped in each of its parts, and under other names, it ends the same."""
+    cache, plan = straight[0].folder.parent / "cache", dataclasses.replace(TINY, fine=TINY_FINE)
+    private, stopped, before = cache / "private", [], set(cache.iterdir())
+    train(plan, tmp_path / "out", cache, hear=recorded)
+    for mined in set(cache.iterdir()) - before:
+        shutil.rmtree(mined)  # it is not of the household and stays; here it is made again
+    want, plain = content(tmp_path / "out"), straight[1]
+    assert not private.exists() and want["hey_computer.tflite"] != plain["hey_computer.tflite"]
+    renamed = tmp_path / "renamed" / "more"
+    renamed.mkdir(parents=True)
+    for number in range(18):
+        name = f"x{17 - number}.wav"
+        (renamed / name).write_bytes((recorded / f"{number}.wav").read_bytes())
+    for part in ("your recordings", "hard negatives", "loss"):
+
+        def stop(text, done, part=part):
+            if text.startswith(plans.FINE_TUNING) and part in text:
+                stopped.append(part)
+                assert private.exists() and not list(private.rglob("*.wav")), "copied"
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, tmp_path / "again", cache, report=stop, hear=renamed.parent)
+        assert private.exists() and not (tmp_path / "again").exists()
+    assert len(stopped) == 3
+    train(plan, tmp_path / "again", cache, hear=renamed.parent)
+    assert content(tmp_path / "again") == want and not private.exists()

@@ -17,6 +17,7 @@ from host_tools.audio import speech
 from host_tools.commands import train as train_command
 from host_tools.commands import train_questions
 from host_tools.errors import HostToolError
+from host_tools.evaluation.folders import audio_files
 from host_tools.receiver import player
 from host_tools.training import people, registry
 from host_tools.training import plan as plans
@@ -104,6 +105,16 @@ def test_folders(refused, tmp_path):
     assert "no false wake was kept" in text
 
 
+def test_fine_tuning_without_enough_recordings(refused, tmp_path):
+    assert "--hear DIR" in refused("hey computer", "--fine-tune")
+    tone = (8000 * np.sin(np.arange(8000))).astype(np.int16)
+    for number in range(8):
+        (tmp_path / "us").mkdir(exist_ok=True)
+        audio.write(tmp_path / "us" / f"{number}.wav", np.pad(tone, 8000 + number))
+    text = refused("hey computer", "--hear", tmp_path / "us", "--fine-tune")
+    assert "needs 9 different recordings" in text and "leave --fine-tune out" in text
+
+
 def test_ctrl_c_says_that_it_goes_on(monkeypatch, tmp_path, capsys):
     def stop(*_):
         raise KeyboardInterrupt
@@ -181,6 +192,9 @@ def test_the_plan_follows_the_minutes():
     assert whole.memory_bytes < 2e9
     (cache,) = [each for each in train_command.command.params if each.name == "cache"]
     assert f"{whole.disk_bytes / 1e9:.1f} GB in an ordinary run" in cache.help, cache.help
+    tuned = plan_for(Request("x", minutes=DEFAULT_MINUTES, fine_tune=True))
+    assert plans.FINE_TUNING in tuned.seconds(1) and tuned.training == whole.training
+    assert 0 < sum(tuned.seconds(1).values()) - 60 * total < 180
     half = plan_for(Request("x", minutes=DEFAULT_MINUTES // 2))
     assert half.speech.words == whole.speech.words // 2
     assert list(whole.seconds(1)) == [
@@ -216,12 +230,12 @@ def test_recordings_of_people_are_measured(tmp_path):
         audio.write(tmp_path / f"{name}.wav", speech.pad(speech.synthesise(text)))
     model = find_model("okay_nabu")
     tflite = known_models()["okay_nabu"].read_bytes()
-    side = people.missed_by(tmp_path, tflite, Setting(model.cutoff, model.window))
+    side = people.missed_by(audio_files((tmp_path,)), tflite, Setting(model.cutoff, model.window))
     assert (side.missed.count, side.missed.total) == (1, 2)
-    assert people.line(side).startswith("Measured on real people: 50.0 %")
+    assert people.line(side, None).startswith("Measured on real people: 50.0 %")
     (tmp_path / "c.wav").write_bytes(b"RIFF")
     with pytest.raises(HostToolError, match="c.wav"):
-        people.missed_by(tmp_path, tflite, Setting(model.cutoff, model.window))
+        people.missed_by(audio_files((tmp_path,)), tflite, Setting(model.cutoff, model.window))
 
 
 def test_long_recordings_are_cut_into_pieces():
