@@ -244,10 +244,11 @@ def recorded(tmp_path_factory):
 
 def test_fine_tuning_hears_the_household(toy, cache, quick, recorded, tmp_path, figure):
     """On recordings that it did not learn from, at the setting of the model before."""
-    before = {path.name for path in cache.iterdir()}
+    stages = {path.name for path in cache.iterdir()}
+    before = train(TOY, tmp_path / "before", cache)
     plan = dataclasses.replace(TOY, fine=TOY_FINE)
     trained = train(plan, tmp_path / "out", cache, hear=recorded)
-    (new,) = {path.name for path in cache.iterdir()} - before
+    (new,) = {path.name for path in cache.iterdir()} - stages
     assert new.startswith("mined-"), "the stages of the run without it are used as they are"
     micro = json.loads((toy[0] / "hey_computer.json").read_text())["micro"]
     setting = Setting(round(micro["probability_cutoff"] * 255), micro["sliding_window_size"])
@@ -259,7 +260,9 @@ def test_fine_tuning_hears_the_household(toy, cache, quick, recorded, tmp_path, 
     figure(f"missed of 6: {was.missed.count} before, {now.missed.count} after")
     assert (was.missed.total, now.missed.total) == (6, 6)
     assert was.missed.count - now.missed.count >= 3 and trained.facts.people.missed.count <= 2
-    assert trained.facts.sides[0].missed.count <= 5, "it forgot the other speakers"
+    others = [each.facts.sides[0].missed.count for each in (before, trained)]
+    figure(f"missed of 10 other speakers: {others[0]} before, {others[1]} after")
+    assert others[1] <= others[0] + 1, "it forgot the other speakers"
     text = "of 18 recordings of your household, 12 were learned from, 6 are measured"
     assert text in trained.people_line and text in (tmp_path / "out/report.html").read_text()
     assert trained.people_line.count("of 6") == 1 and trained.facts.people.missed.total == 6
