@@ -175,7 +175,9 @@ def test_killed_in_the_middle_of_a_round_it_ends_with_the_same_model(
     with pytest.raises(Stop):
         dense_training.train(made, clips_folder, PLAN, SEED, stages, Watched)
     trained_steps = [done for text, done in steps if "loss" in text]
-    assert steps[0][1] == 40 and len(trained_steps) == PLAN.steps - 40, "it went on at the checkpoint"
+    assert steps[0][1] == 40 and len(trained_steps) == PLAN.steps - 40, (
+        "it went on at the checkpoint"
+    )
     again = dense_training.train(made, clips_folder, PLAN, SEED, stages, no_progress)
     assert exported(made, again) == exported(made, path)
     assert again.read_bytes() == path.read_bytes()
