@@ -44,8 +44,8 @@ SHA-256). Nothing is uploaded, and no account is needed.
 
 The report says what was measured: synthetic voices, unless you give recordings of people with
 --hear. Those are never copied, and measured only; with --fine-tune the model also learns from two
-thirds of them. Of what it learns from, as of --negatives and --false-wakes, features alone are
-kept, and only until the run ends.
+thirds of them. Of what it learns from, as of --negatives and --false-wakes, features and networks
+are kept until the run ends; a run that was stopped leaves them.
 
 Exit status: 0 when the word is trained; 2 when something is refused, with nothing left behind;
 130 after Ctrl-C.
@@ -69,7 +69,7 @@ Exit status: 0 when the word is trained; 2 when something is refused, with nothi
     "--hear",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Recordings of people saying the word, one per file: measured only.",
+    help="Recordings of people saying the word, one per file: measured; see --fine-tune.",
 )
 @click.option("--fine-tune", is_flag=True,
               help="Learn from two thirds of --hear, measure on the rest.")  # fmt: skip

@@ -1,14 +1,14 @@
 """The household's recordings of the word, for `--fine-tune`: some to learn from, some to measure.
 
-Which is which depends on the hash of what is heard in a recording alone, so another name, folder
-or file format changes nothing, and the same recording twice is one.  The recordings are read and
-never copied: what is learned from them are features of scenes, in the run's private folder.
+Which is which depends on the hashes of the samples alone, so another name or folder changes
+nothing, and the same recording twice is one.  (In a lossy format, or at another rate, it is
+another one.)  The recordings are read and never copied: what is learned from them are features of
+scenes and weights, in the run's private folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,16 @@ _BLOCK = SAMPLE_RATE_HZ // 100
 _LEAST_DB, _OVER_FLOOR_DB, _QUIET_ROOM_DB, _LOUD_ROOM_DB = 15, 10, 30, 20
 #: Seconds: a longer pause ends the word; a longer recording is not of one word.
 _LONGEST_PAUSE, _LONGEST_RECORDING = 0.3, 15.0
+#: What else is heard may have this share of the word's energy, else it may be a part of it.
+_MOST_BESIDE = 0.2
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, and what is in it: int16 at 16 kHz, None where it is still to be read."""
+
+    path: Path
+    samples: NDArray[np.int16] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Household:
 
     #: int16 at 16 kHz each, ordered by hash; they end where the word does.
     learned: tuple[NDArray[np.int16], ...]
-    measured: tuple[Path, ...]
+    #: With their samples: hours later the files may be others.
+    measured: tuple[Recording, ...]
     #: To be learned from, but the word does not stand out in them.
     unclear: int
     #: Over the hashes of all recordings.
@@ -74,9 +85,10 @@ def read(folder: Path) -> Household:
 
     Raises HostToolError for a file that cannot be read, and for too few recordings.
     """
-    by_hash: dict[str, Path] = {}
-    for path, samples in _samples(audio_files((folder,))):
-        by_hash.setdefault(_hash(samples), path)
+    by_hash: dict[str, Recording] = {}
+    for path in audio_files((folder,)):
+        samples = _samples(path)
+        by_hash.setdefault(_hash(samples), Recording(path, samples))
     hashes = sorted(by_hash)
     if len(hashes) < FEWEST:
         raise HostToolError(
@@ -85,11 +97,13 @@ def read(folder: Path) -> Household:
         )
     measured = hashes[: len(hashes) // MEASURED_OF]
     to_learn = [by_hash[each] for each in hashes[len(measured) :]]
-    words = [word_in(samples) for _, samples in _samples(to_learn)]
+    words = [word_in(each.samples) for each in to_learn if each.samples is not None]
     learned = tuple(word for word in words if word is not None)
     if len(learned) < FEWEST_LEARNED:
+        unclear = to_learn[words.index(None)].path
         raise HostToolError(
-            f"the word stands out in only {len(learned)} of {len(words)} recordings in {folder}",
+            f"the word stands out in only {len(learned)} of {len(words)} recordings to learn from "
+            f"in {folder}, not in {unclear.name}",
             "record it alone, in a quiet room, with a second of silence before and after it",
         )
     whole = hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -99,7 +113,7 @@ def read(folder: Path) -> Household:
 
 
 def word_in(samples: NDArray[np.int16]) -> NDArray[np.int16] | None:
-    """Return the loudest stretch of speech in a recording, or None when none stands out.
+    """Return the loudest stretch of speech in a recording, or None when none stands out alone.
 
     Args:
         samples: int16 [n], 16 kHz.
@@ -107,9 +121,10 @@ def word_in(samples: NDArray[np.int16]) -> NDArray[np.int16] | None:
     Returns:
         int16, as `cutting.cut` gives clips: it ends where the word does, within a few 10 ms.
     """
-    blocks = samples[: len(samples) // _BLOCK * _BLOCK].astype(np.float64).reshape(-1, _BLOCK)
-    if not 2 <= len(blocks) <= _LONGEST_RECORDING * 100:
+    if not 2 * _BLOCK <= len(samples) <= _LONGEST_RECORDING * SAMPLE_RATE_HZ:
         return None
+    whole = samples[: len(samples) // _BLOCK * _BLOCK] - np.median(samples)
+    blocks = whole.reshape(-1, _BLOCK)
     power = np.convolve(np.square(blocks).mean(axis=1), [0.5, 0.5], "same") + 1.0
     floor, peak = np.quantile(power, 0.1), power.max()
     if peak < floor * 10 ** (_LEAST_DB / 10):
@@ -117,15 +132,16 @@ def word_in(samples: NDArray[np.int16]) -> NDArray[np.int16] | None:
     lowest, highest = (peak * 10 ** (-db / 10) for db in (_QUIET_ROOM_DB, _LOUD_ROOM_DB))
     loud = np.flatnonzero(power > np.clip(floor * 10 ** (_OVER_FLOOR_DB / 10), lowest, highest))
     parts = np.split(loud, np.flatnonzero(np.diff(loud) > _LONGEST_PAUSE * 100) + 1)
-    word = max(parts, key=lambda part: float(power[part].sum()))
+    *others, word = sorted(parts, key=lambda part: float(power[part].sum()))
+    if others and power[others[-1]].sum() > _MOST_BESIDE * power[word].sum():
+        return None
     first, last = max(0, word[0] - 1), word[-1] + 2
     return cut(blocks[first:last].reshape(-1) / 32768, WORD)
 
 
-def _samples(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.int16]]]:
-    for path in paths:
-        blocks = list(open_audio(str(path)).blocks())
-        yield path, np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+def _samples(path: Path) -> NDArray[np.int16]:
+    blocks = list(open_audio(str(path)).blocks())
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
 
 
 def _hash(samples: NDArray[np.int16]) -> str:

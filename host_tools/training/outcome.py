@@ -28,7 +28,7 @@ from host_tools.training import (
     weights_file,
 )
 from host_tools.training.facts import Facts, Side
-from host_tools.training.household import Household
+from host_tools.training.household import Household, Recording
 from host_tools.training.network import Shape, Weights
 from host_tools.training.plan import Plan
 from host_tools.training.pronunciation import Word, plain
@@ -109,9 +109,11 @@ def finish(
     manifest = results.manifest(name, request.word, setting)
     converted = results.proved(tflite, manifest, open_progress)
     people_side = None
-    if hear is not None:
-        measured = made.household.measured if made.household else audio_files((hear,))
-        people_side = people.missed_by(measured, tflite, setting)
+    if made.household is not None:
+        people_side = people.missed_by(made.household.measured, tflite, setting)
+    elif hear is not None:
+        everyone = [Recording(path) for path in audio_files((hear,))]
+        people_side = people.missed_by(everyone, tflite, setting)
     in_float = trials.hear([each.trial for each in counting], _float_run(weights, shape), stride)
     counted = facts.collect(
         counting,

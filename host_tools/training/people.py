@@ -21,7 +21,7 @@ from host_tools.evaluation.engine import choose
 from host_tools.evaluation.folders import audio_files
 from host_tools.evaluation.measure import Job, measure
 from host_tools.training.facts import PerHour, Share, Side
-from host_tools.training.household import Household
+from host_tools.training.household import Household, Recording
 from host_tools.training.selection import Setting
 
 #: int16 [n] each, 16 kHz mono.
@@ -35,22 +35,23 @@ _PIECE_SAMPLES = 6 * SAMPLE_RATE_HZ
 _SHORTEST_SAMPLES = SAMPLE_RATE_HZ // 4
 
 
-def missed_by(paths: Sequence[Path], tflite: bytes, setting: Setting) -> Side:
+def missed_by(recordings: Sequence[Recording], tflite: bytes, setting: Setting) -> Side:
     """Return how many of these recordings of the word the model misses.
 
     Raises HostToolError for a file that cannot be read.
     """
-    engine = choose(tflite, str(paths[0]))
+    engine = choose(tflite, str(recordings[0].path))
     missed = 0
-    for path in paths:
-        found = measure(Job(str(path), tflite, PAD_MS, engine))
+    for each in recordings:
+        audio = None if each.samples is None else each.samples.tobytes()
+        found = measure(Job(str(each.path), tflite, PAD_MS, engine, audio))
         if found.problem:
-            raise HostToolError(f"{path}: {found.problem}", "take it out of the folder")
+            raise HostToolError(found.problem, "repair it, or take it out of the folder")
         probabilities = np.frombuffer(found.probabilities, np.uint8)
         highest = ProbabilitySums(probabilities, setting.window).highest
         missed += highest <= setting.cutoff * setting.window
     what = "recordings of people (--hear)"
-    return Side(what, Share(what, missed, len(paths)), PerHour(what, 0, 0.0))
+    return Side(what, Share(what, missed, len(recordings)), PerHour(what, 0, 0.0))
 
 
 def line(side: Side, household: Household | None) -> str:

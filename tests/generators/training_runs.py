@@ -26,12 +26,12 @@ def speech_plan(words: int, near: int, talk: int) -> SpeechPlan:
 TOY = Plan(
     speech_plan(60, 24, 30),
     ScenePlan(160, 100),
-    TrainPlan(2, 100, 0, 160, rounds=1, heard=50, words=12, others=14, mined=5, collages=8),
+    TrainPlan(2, 130, 0, 260, rounds=1, heard=50, words=12, others=14, mined=5, collages=8),
     TrialPlan(20, 8, 12),
     beside=2,
     others=0,
 )
-TOY_FINE = FineTunePlan(scenes=80, steps=150, heard=20, words=8, rate=2e-3)
+TOY_FINE = FineTunePlan(scenes=120, steps=200, heard=20, words=8, rate=2e-3)
 #: Learns nothing, and goes through every stage.
 TINY = Plan(
     speech_plan(10, 10, 10),

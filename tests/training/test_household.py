@@ -55,11 +55,12 @@ def test_a_recording_is_divided_by_what_is_heard_in_it(tmp_path):
     folder_of(turned, range(11, 5, -1), "a {}.wav")
     second = household.read(turned)
     assert first.as_json() == second.as_json() and len(first.measured) == 4
-    assert {heard(path) for path in first.measured} == {heard(path) for path in second.measured}
+    measured = [{each.samples.tobytes() for each in found.measured} for found in (first, second)]
+    assert measured[0] == measured[1] == {heard(each.path) for each in first.measured}
     assert {word.tobytes() for word in first.learned} == {
         word.tobytes() for word in second.learned
     }
-    words = [household.word_in(np.frombuffer(heard(p), np.int16)) for p in first.measured]
+    words = [household.word_in(each.samples) for each in first.measured]
     assert not {w.tobytes() for w in words} & {w.tobytes() for w in first.learned}
 
 
@@ -72,6 +73,19 @@ def test_the_word_is_cut_at_its_end(noise):
         found_end = int(np.abs(whole).argmax()) + 2000
         assert abs(found_end - end) < 0.08 * RATE, (found_end, end)
         assert 0.4 * RATE < len(word) < 0.7 * RATE, "the click, or only a part"
+
+
+def test_half_of_a_word_is_not_taken_for_it_and_an_offset_changes_nothing():
+    samples, end = recording(3)
+    word = household.word_in(samples)
+    assert len(household.word_in(samples + np.int16(2000))) == pytest.approx(len(word), abs=480)
+    for pause_s, is_clear in ((0.2, True), (0.5, False)):
+        said = samples[: end + 1600]
+        pause = np.zeros(max(0, int(pause_s * RATE) - 1600), np.int16)
+        twice = np.concatenate([said, pause, samples[end - int(0.6 * RATE) :]])
+        found = household.word_in(twice)
+        assert (found is not None) == is_clear, pause_s
+        assert found is None or len(found) > 1.2 * RATE
 
 
 def test_recordings_without_a_clear_word_are_counted_and_too_many_refused(tmp_path):
@@ -93,6 +107,7 @@ def test_recordings_without_a_clear_word_are_counted_and_too_many_refused(tmp_pa
             household.read(tmp_path)
         except HostToolError as error:
             assert "stands out in only 5 of 6 recordings" in str(error)
+            assert f"not in {path.name}" in str(error)
             break
     else:
         raise AssertionError("a recording without a word was learned from")

@@ -22,6 +22,7 @@ from host_tools.receiver import player
 from host_tools.training import people, registry
 from host_tools.training import plan as plans
 from host_tools.training import run as runs
+from host_tools.training.household import Recording
 from host_tools.training.plan import plan_for
 from host_tools.training.request import DEFAULT_MINUTES, ESPEAK, Request
 from host_tools.training.selection import Setting
@@ -230,12 +231,17 @@ def test_recordings_of_people_are_measured(tmp_path):
         audio.write(tmp_path / f"{name}.wav", speech.pad(speech.synthesise(text)))
     model = find_model("okay_nabu")
     tflite = known_models()["okay_nabu"].read_bytes()
-    side = people.missed_by(audio_files((tmp_path,)), tflite, Setting(model.cutoff, model.window))
+    setting = Setting(model.cutoff, model.window)
+
+    def recordings() -> list[Recording]:
+        return [Recording(path) for path in audio_files((tmp_path,))]
+
+    side = people.missed_by(recordings(), tflite, setting)
     assert (side.missed.count, side.missed.total) == (1, 2)
     assert people.line(side, None).startswith("Measured on real people: 50.0 %")
     (tmp_path / "c.wav").write_bytes(b"RIFF")
-    with pytest.raises(HostToolError, match="c.wav"):
-        people.missed_by(audio_files((tmp_path,)), tflite, Setting(model.cutoff, model.window))
+    with pytest.raises(HostToolError, match="^[^:]*c.wav: [^:]*$"):
+        people.missed_by(recordings(), tflite, setting)
 
 
 def test_long_recordings_are_cut_into_pieces():
