@@ -5,7 +5,7 @@
     steps: the household's scenes by their labels; of all others, also of hard negatives and of
         collages, it goes on saying what the trained network says
 
-Without the second half of that it wakes for anything: see docs/train.md.
+By labels alone it would hear the household as well, and wake for other talk far more often.
 
 The stages before it do not know of it, so they are those of a run without it.  What is made of
 the recordings goes to the stages of the private folder.
